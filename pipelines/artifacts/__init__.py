@@ -1,0 +1,1 @@
+"""The contract: every format on disk, its writer beside its reader."""

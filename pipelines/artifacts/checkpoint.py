@@ -1,0 +1,165 @@
+"""A checkpoint: a folder that translates by itself, and from which training goes on.
+
+    step-00001200/
+      manifest.json         hash of every file; written last
+      model.safetensors     the weights that translate
+      model.json            their sizes, the step, the validation
+      text/                 the text pipeline with both vocabularies
+      trainer.safetensors   optimizer state and the raw weights, where they differ
+      trainer.json          position in the data, best so far
+
+No pickle. Beside the checkpoints `latest.json` and `best.json` point to one by name.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from pipelines.artifacts.files import remove_leftovers, staged, write_atomic
+from pipelines.artifacts.layout import TEXT, checkpoint_name
+from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
+from pipelines.errors import ArtifactError, CorruptArtifactError, MissingArtifactError
+
+log = logging.getLogger(__name__)
+
+MODEL, MODEL_INFO = "model.safetensors", "model.json"
+TRAINER, TRAINER_INFO = "trainer.safetensors", "trainer.json"
+LATEST, BEST = "latest.json", "best.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Tensors and the plain values that go with them."""
+
+    tensors: Mapping[str, Tensor]
+    info: Mapping[str, Any]
+
+
+def write_checkpoint(
+    folder: Path, step: int, *, model: Part, trainer: Part, text: Path, run: str
+) -> Path:
+    """Write one checkpoint; it is there whole or not at all.
+
+    Args:
+        folder: Of all checkpoints.
+        step: Updates so far; names the checkpoint.
+        model: What translates.
+        trainer: What training needs to go on.
+        text: Folder of the text pipeline, which is copied.
+        run: Fingerprint of the training run.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    path = folder / checkpoint_name(step)
+    with staged(path) as temporary:
+        for part, tensors, info in (
+            (model, MODEL, MODEL_INFO),
+            (trainer, TRAINER, TRAINER_INFO),
+        ):
+            cpu = {k: t.detach().cpu().contiguous() for k, t in part.tensors.items()}
+            (temporary / tensors).write_bytes(save(cpu))
+            text_info = json.dumps(part.info, indent=2, ensure_ascii=False) + "\n"
+            (temporary / info).write_text(text_info, encoding="utf-8")
+        shutil.copytree(text, temporary / TEXT)
+        counts = {"step": step}
+        write_manifest(temporary, Manifest("checkpoint", run, {}, {}, counts))
+    return path
+
+
+def read_model(path: Path) -> Part:
+    """Read what translates, after checking every hash.
+
+    Raises:
+        MissingArtifactError: The folder holds no complete checkpoint.
+        CorruptArtifactError: A file is damaged; the message names it.
+    """
+    try:
+        require_sound(path)
+    except MissingArtifactError as error:
+        raise MissingArtifactError(
+            f"{path} is not a checkpoint: {error.message}",
+            hint="name a folder such as train/checkpoints/step-00001200",
+        ) from error
+    return _read_part(path, MODEL, MODEL_INFO)
+
+
+def read_trainer(path: Path) -> Part:
+    """Read what training needs to go on; `read_model` has checked the folder."""
+    return _read_part(path, TRAINER, TRAINER_INFO)
+
+
+def _read_part(path: Path, tensors: str, info: str) -> Part:
+    try:
+        return Part(load_file(path / tensors), json.loads((path / info).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{path}: {error}") from error
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints of a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.glob("step-*") if p.name[5:].isdigit()]
+    return sorted(found, key=lambda p: int(p.name[5:]))
+
+
+def latest_sound(folder: Path) -> Path | None:
+    """The newest checkpoint whose every hash is right; damaged ones are passed over."""
+    for path in reversed(checkpoints(folder)):
+        try:
+            require_sound(path)
+        except ArtifactError as error:
+            log.warning("%s; the checkpoint before it is used", error.message)
+            continue
+        return path
+    return None
+
+
+def point_to(path: Path, pointer: str) -> None:
+    """Let `latest.json` or `best.json` beside the checkpoints name `path`."""
+    content = json.dumps({"checkpoint": path.name}) + "\n"
+    write_atomic(path.parent.parent / pointer, content.encode())
+
+
+def best_checkpoint(train: Path) -> Path:
+    """The checkpoint that translates: the best one, if it is sound.
+
+    Raises:
+        MissingArtifactError: Training has not written any.
+    """
+    folder = train / "checkpoints"
+    try:
+        name = json.loads((train / BEST).read_bytes())["checkpoint"]
+        require_sound(folder / name)
+    except FileNotFoundError:
+        raise MissingArtifactError(
+            f"{train / BEST} not found", hint="s2s train"
+        ) from None
+    except (ValueError, KeyError, TypeError, ArtifactError) as error:
+        sound = latest_sound(folder)
+        if sound is None:
+            raise CorruptArtifactError(
+                f"{folder} holds no sound checkpoint: {error}", hint="s2s verify"
+            ) from error
+        log.warning("the best checkpoint is damaged (%s); using %s", error, sound.name)
+        return sound
+    found: Path = folder / name
+    return found
+
+
+def prune(folder: Path, keep: Iterable[str]) -> None:
+    """Delete all checkpoints but those named, and what killed processes left."""
+    names = set(keep)
+    for path in checkpoints(folder):
+        if path.name not in names:
+            shutil.rmtree(path)
+    for path in checkpoints(folder):
+        remove_leftovers(path)

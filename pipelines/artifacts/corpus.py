@@ -1,0 +1,176 @@
+"""Lines of text: the user's files in, part files out.
+
+A line ends at the byte 0x0A and nowhere else. Owns the reading of plain, gzip and
+Zstandard files and the survey that finds what is wrong before any work starts. Does not
+know tokens.
+"""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+
+from pipelines.artifacts.stream import strip_lines
+from pipelines.artifacts.zstd import ZstdFile
+from pipelines.errors import CorpusError, CorruptArtifactError, MissingArtifactError
+
+_AGAIN = "s2s preprocess --force"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one pass over a text file found."""
+
+    num_lines: int
+    sha256: str
+    """Of the file as it lies on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawPart:
+    """A run of raw line pairs, in order."""
+
+    index: int
+    first_line: int
+    """Line number, from 1, of the first pair."""
+    src: list[bytes]
+    tgt: list[bytes]
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain, `.gz` or `.zst` file for reading bytes.
+
+    Raises:
+        CorpusError: The file is missing, a folder, unreadable or damaged.
+    """
+    try:
+        with path.open("rb") as raw:
+            if path.suffix == ".gz":
+                with gzip.open(raw, "rb") as unzipped:
+                    yield cast(BinaryIO, unzipped)
+            elif path.suffix == ".zst":
+                yield cast(BinaryIO, io.BufferedReader(ZstdFile(raw)))
+            else:
+                yield raw
+    except FileNotFoundError:
+        raise CorpusError(
+            f"{path} not found", hint="check [data] in s2s.toml"
+        ) from None
+    except IsADirectoryError:
+        raise CorpusError(f"{path} is a folder, expected a text file") from None
+    except PermissionError:
+        raise CorpusError(f"{path} may not be read") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
+        raise CorpusError(f"{path} is damaged: {error}") from error
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield a file's lines without their line end (LF or CR LF) and without a BOM."""
+    with open_text(path) as file:
+        yield from strip_lines(file)
+
+
+def decode_line(raw: bytes, path: Path, number: int) -> str:
+    """Decode one line.
+
+    Raises:
+        CorpusError: The line is not UTF-8; the message names file and line.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{path}:{number}: not UTF-8 at byte {error.start + 1} of the line "
+            f"(0x{raw[error.start]:02x})",
+            hint=f"iconv -f ISO-8859-1 -t UTF-8 {path} converts Latin-1 text",
+        ) from error
+
+
+def survey(path: Path) -> Survey:
+    """Read a whole text file once: count its lines, check UTF-8, hash its bytes.
+
+    Raises:
+        CorpusError: The file is missing, damaged, empty or not UTF-8.
+    """
+    num_lines = 0
+    for num_lines, raw in enumerate(read_lines(path), start=1):
+        decode_line(raw, path, num_lines)
+    if num_lines == 0:
+        raise CorpusError(f"{path} is empty")
+    return Survey(num_lines, hash_file(path))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a user's file as it lies on disk.
+
+    Raises:
+        CorpusError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: {error.strerror}", hint="check [data] in s2s.toml"
+        ) from error
+
+
+def survey_pair(src: Path, tgt: Path) -> tuple[Survey, Survey]:
+    """Survey both sides of a parallel text.
+
+    Raises:
+        CorpusError: As `survey`, or the sides have different numbers of lines.
+    """
+    found = survey(src), survey(tgt)
+    if found[0].num_lines != found[1].num_lines:
+        raise CorpusError(
+            f"{src} has {found[0].num_lines} lines, {tgt} has {found[1].num_lines}",
+            hint="line n of one file must translate line n of the other",
+        )
+    return found
+
+
+def read_parts(src: Path, tgt: Path, *, part_size: int) -> Iterator[RawPart]:
+    """Yield the pairs of two surveyed files in parts of `part_size`."""
+    src_lines, tgt_lines = read_lines(src), read_lines(tgt)
+    index = 0
+    while chunk := list(islice(src_lines, part_size)):
+        first = index * part_size + 1
+        yield RawPart(index, first, chunk, list(islice(tgt_lines, part_size)))
+        index += 1
+
+
+def write_part(path: Path, lines: list[list[str]]) -> None:
+    """Write token lists, one a line, separated by blanks."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(" ".join(tokens) + "\n" for tokens in lines)
+
+
+def read_part(path: Path) -> Iterator[list[str]]:
+    """Read what `write_part` wrote.
+
+    Raises:
+        MissingArtifactError: There is no such part.
+        CorruptArtifactError: It is cut short or not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if not raw.endswith(b"\n"):
+                    raise CorruptArtifactError(
+                        f"{path}:{number}: the line is cut short", hint=_AGAIN
+                    )
+                yield raw[:-1].decode("utf-8").split(" ")
+    except FileNotFoundError:
+        raise MissingArtifactError(f"{path} not found", hint=_AGAIN) from None
+    except UnicodeDecodeError as error:
+        raise CorruptArtifactError(f"{path} is not UTF-8", hint=_AGAIN) from error

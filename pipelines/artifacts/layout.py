@@ -1,0 +1,80 @@
+"""Where everything of a project lies: every name on disk is written here once.
+
+s2s.toml
+preprocess/   manifest.json  text/  train.00000.src  train.00000.tgt  dropped.tsv
+binarize/     manifest.json  train.00000.safetensors
+train/        manifest.json  run.json  metrics.jsonl  latest.json  best.json
+              checkpoints/step-00001200/
+translate/    test/  manifest.json  output.txt  tokens.txt  nbest.txt
+score/        manifest.json  report.json
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STAGES = ("preprocess", "binarize", "train", "translate", "score")
+SPLITS = ("train", "valid", "test")
+MANIFEST = "manifest.json"
+TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one project."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """The file the user edits."""
+        return self.root / "s2s.toml"
+
+    @property
+    def state(self) -> Path:
+        """Lock and cache of hashes; may be deleted at any time."""
+        return self.root / ".s2s"
+
+    @property
+    def preprocess(self) -> Path:
+        """Tokens, vocabularies and the text pipeline."""
+        return self.root / "preprocess"
+
+    @property
+    def binarize(self) -> Path:
+        """Shards."""
+        return self.root / "binarize"
+
+    @property
+    def train(self) -> Path:
+        """Checkpoints and metrics."""
+        return self.root / "train"
+
+    @property
+    def translate(self) -> Path:
+        """The translation of the test split."""
+        return self.root / "translate" / "test"
+
+    @property
+    def score(self) -> Path:
+        """The report."""
+        return self.root / "score"
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage."""
+        folder: Path = getattr(self, name)
+        return folder
+
+
+def part_name(split: str, part: int, side: str) -> str:
+    """Name of a part of tokens: `train.00000.src`."""
+    return f"{split}.{part:05d}.{side}"
+
+
+def shard_name(split: str, part: int) -> str:
+    """Name of a shard: `train.00000.safetensors`."""
+    return f"{split}.{part:05d}.safetensors"
+
+
+def checkpoint_name(step: int) -> str:
+    """Name of a checkpoint's folder: `step-00001200`."""
+    return f"step-{step:08d}"

@@ -1,0 +1,33 @@
+"""One writer at a time in a project."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.artifacts.layout import Layout
+from pipelines.errors import BusyError
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold the project's lock; the system frees it when the process ends, however.
+
+    Raises:
+        BusyError: Another process holds it.
+    """
+    layout.state.mkdir(exist_ok=True)
+    with (layout.state / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise BusyError(
+                f"another s2s (process {holder}) is working in {layout.root}",
+                hint="wait for it, or stop it",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

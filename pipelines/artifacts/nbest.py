@@ -1,0 +1,153 @@
+"""N-best lists in Moses' format: `id ||| tokens ||| LSTM= -1.2345 ||| -1.2345`.
+
+The id counts sentences from 0; tokens are separated by blanks; features and the last
+number, the score that ranks, are natural logarithms. A literal `|||` inside the tokens
+is written `&#124;&#124;&#124;` and comes back as it was.
+
+Read are also Moses' older features (`d: 0 -7.6 lm: -1.2`), and whatever follows the
+score (alignments) is kept.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TextIO
+
+from pipelines.artifacts.corpus import decode_line, read_lines
+from pipelines.errors import CorpusError
+
+_BAR = "|||"
+_ESCAPED_BAR = "&#124;" * 3
+_DECIMALS = 6
+_NUM_FIELDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class NbestEntry:
+    """One hypothesis of an n-best list."""
+
+    sentence: int
+    """Counted from 0."""
+    tokens: tuple[str, ...]
+    features: Mapping[str, tuple[float, ...]]
+    """In the order of the file; a name that comes again adds its values."""
+    score: float
+    extra: tuple[str, ...] = ()
+    """Fields after the score, as they were found."""
+
+
+def format_entry(entry: NbestEntry) -> str:
+    """One line, without its end; numbers are rounded to 6 decimals."""
+    features = " ".join(
+        " ".join([f"{name}=", *map(_number, values)])
+        for name, values in entry.features.items()
+    )
+    fields = [
+        str(entry.sentence),
+        " ".join(entry.tokens).replace(_BAR, _ESCAPED_BAR),
+        features,
+        _number(entry.score),
+        *entry.extra,
+    ]
+    return f" {_BAR} ".join(fields)
+
+
+def write_nbest(file: TextIO, entries: Iterable[NbestEntry]) -> None:
+    """Write entries, a line each; the best of a sentence first is the caller's duty."""
+    file.writelines(format_entry(entry) + "\n" for entry in entries)
+
+
+def read_nbest(path: Path) -> Iterator[tuple[int, list[NbestEntry]]]:
+    """Yield each sentence of a list with its entries, in the order of the file.
+
+    The file may be plain, `.gz` or `.zst`. A sentence without entries does not appear.
+
+    Raises:
+        CorpusError: The file cannot be read, a line is malformed, or the ids fall;
+            the message names file and line.
+    """
+    return _grouped(_entries(path))
+
+
+def parse_entry(line: str, path: Path, number: int) -> NbestEntry:
+    """Read one line.
+
+    Args:
+        line: Without its end.
+        path: For the message.
+        number: For the message.
+
+    Raises:
+        CorpusError: It is not of the format; the message names file and line.
+    """
+    fields = [field.strip(" \t") for field in line.split(_BAR)]
+    if len(fields) < _NUM_FIELDS:
+        raise _malformed(path, number, "id ||| tokens ||| features ||| score", line)
+    sentence, text, features, score = fields[:_NUM_FIELDS]
+    if not (sentence.isascii() and sentence.isdigit()):
+        raise _malformed(path, number, "a sentence's id, from 0", sentence)
+    tokens = tuple(t.replace(_ESCAPED_BAR, _BAR) for t in text.split(" ") if t)
+    return NbestEntry(
+        int(sentence),
+        tokens,
+        _features(features, path, number),
+        _value(score, path, number),
+        tuple(fields[_NUM_FIELDS:]),
+    )
+
+
+def _entries(path: Path) -> Iterator[NbestEntry]:
+    last = 0
+    for number, raw in enumerate(read_lines(path), start=1):
+        entry = parse_entry(decode_line(raw, path, number), path, number)
+        if entry.sentence < last:
+            raise CorpusError(
+                f"{path}:{number}: sentence {entry.sentence} after sentence {last}, "
+                "expected ids that do not fall",
+                hint="sort -s -n -k1,1 keeps the order within a sentence",
+            )
+        last = entry.sentence
+        yield entry
+
+
+def _grouped(
+    entries: Iterator[NbestEntry],
+) -> Iterator[tuple[int, list[NbestEntry]]]:
+    for sentence, group in groupby(entries, key=lambda entry: entry.sentence):
+        yield sentence, list(group)
+
+
+def _features(text: str, path: Path, number: int) -> dict[str, tuple[float, ...]]:
+    features: dict[str, tuple[float, ...]] = {}
+    name = ""
+    for word in text.split():
+        if word[-1] in "=:":
+            name = word[:-1]
+            if not name:
+                raise _malformed(path, number, "a feature's name", word)
+            features.setdefault(name, ())
+        elif name:
+            features[name] += (_value(word, path, number),)
+        else:
+            raise _malformed(path, number, "a feature's name, such as LSTM=", word)
+    return features
+
+
+def _value(text: str, path: Path, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise _malformed(path, number, "a finite number", text)
+    return value
+
+
+def _number(value: float) -> str:
+    return repr(round(value, _DECIMALS) + 0.0)  # + 0.0 makes -0.0 plain
+
+
+def _malformed(path: Path, number: int, expected: str, found: str) -> CorpusError:
+    return CorpusError(f"{path}:{number}: expected {expected}, found {found!r}")

@@ -1,0 +1,56 @@
+"""Every artifact of a project against its recorded hash."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.artifacts.checkpoint import BEST, LATEST, checkpoints
+from pipelines.artifacts.layout import MANIFEST, STAGES, Layout
+from pipelines.artifacts.manifest import damaged_files, read_manifest
+from pipelines.errors import ArtifactError
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was checked and what was found."""
+
+    num_files: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def check(self, folder: Path) -> None:
+        """Check one folder that has a manifest."""
+        found = damaged_files(folder)
+        self.problems += [problem for problem in found if problem not in self.problems]
+        try:
+            self.num_files += 1 + len(read_manifest(folder).outputs)
+        except ArtifactError:
+            self.num_files += 1
+
+
+def verify(layout: Layout) -> Verification:
+    """Check every stage that is there, and every checkpoint."""
+    found = Verification()
+    for stage in STAGES:
+        folder = layout.stage(stage)
+        complete = (folder / MANIFEST).exists()
+        if complete:
+            found.check(folder)
+        if stage == "train" and not complete:
+            for checkpoint in checkpoints(folder / "checkpoints"):
+                found.check(checkpoint)
+            for pointer in (LATEST, BEST):
+                _check_pointer(folder / pointer, found)
+    return found
+
+
+def _check_pointer(path: Path, found: Verification) -> None:
+    if not path.exists():
+        return
+    found.num_files += 1
+    try:
+        name = json.loads(path.read_bytes())["checkpoint"]
+    except (ValueError, KeyError, TypeError):
+        found.problems.append(f"{path} is damaged")
+        return
+    if not (path.parent / "checkpoints" / name).is_dir():
+        found.problems.append(f"{path} names {name}, which is missing")

@@ -1,0 +1,132 @@
+"""The vocabulary: `token<TAB>count` a line, the id is the line's number from 0.
+
+Special symbols first, then by falling count and, at equal counts, by the token's bytes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.artifacts.files import sha256_bytes
+from pipelines.errors import CorpusError, CorruptArtifactError
+
+PAD, UNK, EOS = 0, 1, 2
+PAD_TOKEN, UNK_TOKEN, EOS_TOKEN = "<pad>", "<unk>", "</s>"
+SPECIALS = (PAD_TOKEN, UNK_TOKEN, EOS_TOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Tokens and their ids."""
+
+    tokens: tuple[str, ...]
+    counts: tuple[int, ...]
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ids = {token: i for i, token in enumerate(self.tokens)}
+        object.__setattr__(self, "_ids", ids)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def ids(self, tokens: Iterable[str]) -> list[int]:
+        """Ids of tokens; unknown ones become UNK."""
+        get = self._ids.get
+        return [get(token, UNK) for token in tokens]
+
+    def tokens_of(self, ids: Iterable[int]) -> list[str]:
+        """Tokens of ids."""
+        return [self.tokens[i] for i in ids]
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        rows = zip(self.tokens, self.counts, strict=True)
+        return "".join(f"{token}\t{count}\n" for token, count in rows).encode()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's content: shards and checkpoints carry it."""
+        return sha256_bytes(self.to_bytes())
+
+
+def build_vocab(
+    counts: Counter[str], *, size: int, min_count: int = 1
+) -> tuple[Vocabulary, int]:
+    """Choose the most frequent tokens.
+
+    Args:
+        counts: Of every token of the training text, EOS among them.
+        size: Most entries, the special symbols included.
+        min_count: Rarer tokens are left out.
+
+    Returns:
+        The vocabulary, and how many running tokens it does not cover.
+
+    Raises:
+        CorpusError: No token is left beside the special symbols.
+    """
+    eligible = [
+        (token, count)
+        for token, count in counts.items()
+        if count >= min_count and token not in SPECIALS
+    ]
+    eligible.sort(key=lambda entry: (-entry[1], entry[0].encode()))
+    kept = eligible[: max(0, size - len(SPECIALS))]
+    if not kept:
+        raise CorpusError(
+            f"no token is left for the vocabulary: {len(counts)} types, "
+            f"size {size}, min_count {min_count}",
+            hint="lower preprocess.min_count or raise the vocabulary size",
+        )
+    total = sum(count for token, count in counts.items() if token not in SPECIALS)
+    num_unknown = total - sum(count for _, count in kept)
+    specials = [
+        (PAD_TOKEN, 0),
+        (UNK_TOKEN, num_unknown),
+        (EOS_TOKEN, counts.get(EOS_TOKEN, 0)),
+    ]
+    tokens, numbers = zip(*specials, *kept, strict=True)
+    return Vocabulary(tuple(tokens), tuple(numbers)), num_unknown
+
+
+def write_vocab(path: Path, vocabulary: Vocabulary) -> None:
+    """Write a vocabulary."""
+    path.write_bytes(vocabulary.to_bytes())
+
+
+def read_vocab(path: Path) -> Vocabulary:
+    """Read a vocabulary.
+
+    Raises:
+        CorruptArtifactError: A line is not `token<TAB>count`, or the special symbols
+            are not the first entries.
+    """
+    rows = path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]
+    tokens: list[str] = []
+    counts: list[int] = []
+    for number, row in enumerate(rows, start=1):
+        token, tab, count = row.rpartition("\t")
+        if not tab or not count.isdigit():
+            raise CorruptArtifactError(
+                f"{path}:{number}: expected token<TAB>count, found {row!r}",
+                hint="a SentencePiece .vocab file holds scores; s2s preprocess "
+                "writes the vocabulary that is meant here",
+            )
+        tokens.append(token)
+        counts.append(int(count))
+    require_specials(tokens, path)
+    return Vocabulary(tuple(tokens), tuple(counts))
+
+
+def require_specials(tokens: Sequence[str], path: Path) -> None:
+    """Check the first entries.
+
+    Raises:
+        CorruptArtifactError: They are not the special symbols.
+    """
+    if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
+        raise CorruptArtifactError(
+            f"{path} starts with {list(tokens[:3])}, expected {list(SPECIALS)}"
+        )

@@ -1,0 +1,99 @@
+"""Every error s2s raises on purpose.
+
+    S2SError                  exit status 1
+    ├── UsageError            2   two options that contradict each other, a bad value
+    ├── ConfigError           2   s2s.toml, a recipe, S2S_* or --set
+    ├── CorpusError           2   the user's text: missing, unequal, not UTF-8
+    ├── ArtifactError         3   a folder or file that a stage should have written
+    │   ├── MissingArtifactError
+    │   ├── CorruptArtifactError
+    │   └── VersionError
+    ├── DivergenceError       1   the loss or the gradient is not finite
+    ├── BusyError             1   another s2s process works in the same folder
+    └── Interrupted           128 + signal, after a clean save
+
+A message is the fact: where, what was found, what was expected. `hint` is the remedy,
+usually the next command. Only `s2scli.main` catches; nothing here exits or prints.
+"""
+
+
+class S2SError(Exception):
+    """Base of all errors that s2s raises on purpose."""
+
+    exit_status = 1
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the hint when an error crosses a process boundary."""
+        return (_rebuild, (type(self), self.message, self.__dict__.copy()))
+
+
+class UsageError(S2SError):
+    """The command's options contradict each other or a value is out of range."""
+
+    exit_status = 2
+
+
+class ConfigError(S2SError):
+    """A setting is unknown, has the wrong type or is out of range."""
+
+    exit_status = 2
+
+
+class CorpusError(S2SError):
+    """The user's text cannot be used as it is."""
+
+    exit_status = 2
+
+
+class ArtifactError(S2SError):
+    """An artifact is missing, stale, damaged or of another version."""
+
+    exit_status = 3
+
+
+class MissingArtifactError(ArtifactError):
+    """An artifact is not there: its stage has not run, or was interrupted."""
+
+
+class CorruptArtifactError(ArtifactError):
+    """An artifact is not what its manifest says."""
+
+
+class VersionError(ArtifactError):
+    """An artifact was written by a version with another format."""
+
+
+class DivergenceError(S2SError):
+    """Training produced a number that is not finite."""
+
+
+class BusyError(S2SError):
+    """Another s2s process is working in the same project."""
+
+
+class Interrupted(S2SError):
+    """A signal asked to stop, and everything worth keeping has been saved."""
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", signal_number: int = 2
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.signal_number = signal_number
+
+    @property
+    def exit_status(self) -> int:  # type: ignore[override] # it depends on the signal
+        """128 plus the signal's number, as a shell reports it."""
+        return 128 + self.signal_number
+
+
+def _rebuild(
+    kind: type[S2SError], message: str, attributes: dict[str, object]
+) -> S2SError:
+    error = kind(message)
+    error.__dict__.update(attributes)
+    return error

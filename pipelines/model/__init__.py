@@ -1,0 +1,1 @@
+"""The deep LSTM encoder and decoder of the paper."""

@@ -1,0 +1,138 @@
+"""The whole model: encoder, decoder, loss; and how it starts.
+
+Shapes: B batch, S source length, T target length, N rows, V target vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.artifacts.vocab import PAD
+from pipelines.config import ModelConfig
+from pipelines.data.batch import Batch
+from pipelines.model.decoder import Decoder
+from pipelines.model.encoder import Encoder
+from pipelines.model.loss import summed_cross_entropy
+from pipelines.model.lstm import State, select_state
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCount:
+    """Number of weights, by part."""
+
+    embedding: int
+    recurrent: int
+    output: int
+    bias: int
+
+    @property
+    def total(self) -> int:
+        """All of them, biases included."""
+        return self.embedding + self.recurrent + self.output + self.bias
+
+
+class Seq2Seq(nn.Module):
+    """Sequence to sequence, through one fixed-size state.
+
+    Source: Sutskever et al. 2014, section 2.
+    """
+
+    def __init__(
+        self, config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config, src_vocab_size)
+        self.decoder = Decoder(config, tgt_vocab_size)
+
+    def forward(
+        self, batch: Batch, *, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and negative log-likelihood of a batch, summed over target tokens.
+
+        Returns:
+            Two float32 scalars in nats, as `summed_cross_entropy`.
+        """
+        state = self.encoder(batch.src_SB, batch.src_lengths_B)
+        features_TBO, _ = self.decoder(batch.tgt_in_TB, state)
+        real_TB = batch.tgt_out_TB != PAD
+        return summed_cross_entropy(
+            features_TBO[real_TB],
+            batch.tgt_out_TB[real_TB],
+            self.decoder.output_weight_VO,
+            self.decoder.output_bias_V,
+            label_smoothing=label_smoothing,
+        )
+
+    def encode(self, src_SB: Tensor, lengths_B: Tensor) -> State:
+        """The state from which a translation starts."""
+        state: State = self.encoder(src_SB, lengths_B)
+        return state
+
+    def step(self, tokens_N: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of the decoder.
+
+        Args:
+            tokens_N: int64 [N], the tokens just written (EOS at the start).
+            state: (h_LNH, c_LNH).
+
+        Returns:
+            Logits of the next token, float32 [N, V], and the new state.
+        """
+        features_1NO, state = self.decoder(tokens_N[None], state)
+        logits_NV = torch.nn.functional.linear(
+            features_1NO[0], self.decoder.output_weight_VO, self.decoder.output_bias_V
+        )
+        return logits_NV.float(), state
+
+    @staticmethod
+    def select(state: State, rows_N: Tensor) -> State:
+        """The state of some rows."""
+        return select_state(state, rows_N)
+
+    def count_parameters(self) -> ParameterCount:
+        """Count the weights as the paper does: by part, biases apart."""
+        sizes = {name: p.numel() for name, p in self.named_parameters()}
+
+        def total(*needles: str) -> int:
+            return sum(
+                n for name, n in sizes.items() if any(part in name for part in needles)
+            )
+
+        return ParameterCount(
+            embedding=total("embedding."),
+            recurrent=total("weight_ih", "weight_hh"),
+            output=total("output.weight", "projection."),
+            bias=total("bias"),
+        )
+
+
+def initialize(model: nn.Module, *, init_range: float, seed: int) -> None:
+    """Draw every weight uniformly from [-init_range, init_range].
+
+    Source: Sutskever et al. 2014, section 3.4, for the LSTM; the paper does not say how
+    embeddings, output and biases start: the same here.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            start = torch.empty(parameter.shape)
+            start.uniform_(-init_range, init_range, generator=generator)
+            parameter.copy_(start)
+
+
+def build_model(info: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Seq2Seq:
+    """Make a model again from what a checkpoint holds.
+
+    Args:
+        info: `model` (settings), `src_vocab_size`, `tgt_vocab_size`.
+        tensors: The weights by name.
+    """
+    config = ModelConfig.model_validate(info["model"])
+    sizes = info["src_vocab_size"], info["tgt_vocab_size"]
+    with torch.device("meta"):
+        model = Seq2Seq(config, int(str(sizes[0])), int(str(sizes[1])))
+    model.load_state_dict(dict(tensors), assign=True)
+    return model.eval()

@@ -1,0 +1,298 @@
+"""preprocess: raw parallel text in, tokens and vocabularies out.
+
+Surveys every file before any work, trains SentencePiece where it is asked for, turns
+parts of a fixed number of pairs into token files (in parallel, the same bytes for any
+number of processes) and counts their tokens into two vocabularies. Every pair that is
+left out stands in `dropped.tsv` with its reason: kept + dropped = read.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts.corpus import (
+    RawPart,
+    Survey,
+    read_parts,
+    survey_pair,
+    write_part,
+)
+from pipelines.artifacts.files import staged
+from pipelines.artifacts.layout import TEXT, Layout, part_name
+from pipelines.artifacts.manifest import Manifest, write_manifest
+from pipelines.artifacts.vocab import EOS_TOKEN, UNK_TOKEN, Vocabulary, build_vocab
+from pipelines.config import Config
+from pipelines.errors import ConfigError, CorpusError
+from pipelines.parallel import map_in_order, num_processes
+from pipelines.plan import new_manifest
+from pipelines.progress import SILENT, Progress
+from pipelines.text.learn import learn_models
+from pipelines.text.parts import Filter, Tally, count_tokens, tokenize_part
+from pipelines.text.pipeline import TextPipeline, TextSettings
+
+_log = logging.getLogger(__name__)
+
+DROPPED = "dropped.tsv"
+_DROPPED_HEADER = "split\tpart\tline\treason\n"
+_NEEDED = ("train", "valid")  # the splits that training cannot do without
+_KEEP_ALL = ("test",)  # every line of these gets a translation
+
+Files = tuple[Path, Path]
+
+
+def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
+    """Preprocess every split that is set.
+
+    Raises:
+        ConfigError: There is no training or validation text.
+        CorpusError: A text is missing, empty, not UTF-8 or unequal in length, or
+            nothing of it can be kept.
+    """
+    files = _files(config, layout)
+    surveys = _survey(files, progress)
+    with staged(layout.preprocess) as folder:
+        pipeline = _untrained(config, files["train"])
+        work = _Work(config, files, surveys, pipeline, folder)
+        outcome = _tokenize(work, progress)
+        for split in _NEEDED:
+            _require_pairs(split, outcome.tallies[split], files[split])
+        pipeline, shares = _with_vocabularies(pipeline, outcome, config)
+        pipeline.save(folder / TEXT)
+        counts = _counts(outcome, shares, pipeline)
+        manifest = new_manifest("preprocess", config, layout, counts)
+        _require_unchanged(manifest, surveys, files)
+        return write_manifest(folder, manifest)
+
+
+def _files(config: Config, layout: Layout) -> dict[str, Files]:
+    splits = config.data.splits()
+    for split in _NEEDED:
+        if split not in splits:
+            raise ConfigError(
+                f"data.{split} is not set",
+                hint="s2s init --train SRC TGT --valid SRC TGT",
+            )
+    return {
+        split: (layout.root / src, layout.root / tgt)
+        for split, (src, tgt) in splits.items()
+    }
+
+
+def _survey(
+    files: Mapping[str, Files], progress: Progress
+) -> dict[str, tuple[Survey, Survey]]:
+    surveys: dict[str, tuple[Survey, Survey]] = {}
+    with progress.task("survey", total=len(files), unit="splits") as task:
+        for split, (src, tgt) in files.items():
+            surveys[split] = survey_pair(src, tgt)
+            _log.info("%s: %d pairs", split, surveys[split][0].num_lines)
+            task.advance()
+    return surveys
+
+
+def _untrained(config: Config, files: Files) -> TextPipeline:
+    """The text rules, yet without vocabularies."""
+    pipeline = TextPipeline(TextSettings.from_config(config))
+    if pipeline.tokenizer == "sentencepiece":
+        models = learn_models(config.preprocess, pipeline, files)
+        pipeline = TextPipeline(pipeline.settings, models=models)
+        _log.info("SentencePiece: trained")
+    pipeline.prepare()
+    return pipeline
+
+
+# Tokens ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """All that the tokenization needs."""
+
+    config: Config
+    files: Mapping[str, Files]
+    surveys: Mapping[str, tuple[Survey, Survey]]
+    pipeline: TextPipeline
+    folder: Path
+
+    def parts(self) -> Iterator[tuple[str, RawPart]]:
+        size = self.config.preprocess.part_size
+        for split, (src, tgt) in self.files.items():
+            for part in read_parts(src, tgt, part_size=size):
+                yield split, part
+
+    @property
+    def num_parts(self) -> int:
+        size = self.config.preprocess.part_size
+        return sum(-(-pair[0].num_lines // size) for pair in self.surveys.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _PartOutcome:
+    """What a process tells of a part it has written."""
+
+    split: str
+    index: int
+    tally: Tally
+    drops: list[tuple[int, str]]
+    src_counts: Counter[str]
+    tgt_counts: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _WritePart:
+    """Tokenizes one part and writes it; travels to the processes."""
+
+    pipeline: TextPipeline
+    files: Mapping[str, Files]
+    keep: Filter
+    folder: Path
+
+    def __call__(self, job: tuple[str, RawPart]) -> _PartOutcome:
+        split, part = job
+        found = tokenize_part(
+            part,
+            self.pipeline,
+            files=self.files[split],
+            keep=None if split in _KEEP_ALL else self.keep,
+        )
+        write_part(self.folder / part_name(split, part.index, "src"), found.src)
+        write_part(self.folder / part_name(split, part.index, "tgt"), found.tgt)
+        counted = split == "train"
+        return _PartOutcome(
+            split,
+            part.index,
+            found.tally,
+            found.drops,
+            count_tokens(found.src) if counted else Counter(),
+            count_tokens(found.tgt) if counted else Counter(),
+        )
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What all parts together came to."""
+
+    tallies: dict[str, Tally]
+    src_counts: Counter[str] = field(default_factory=Counter)
+    tgt_counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, part: _PartOutcome) -> None:
+        self.tallies[part.split].add(part.tally)
+        self.src_counts.update(part.src_counts)
+        self.tgt_counts.update(part.tgt_counts)
+
+
+def _tokenize(work: _Work, progress: Progress) -> _Outcome:
+    settings = work.config.preprocess
+    write = _WritePart(
+        work.pipeline, work.files, Filter.from_config(settings), work.folder
+    )
+    processes = num_processes(settings.workers, work.num_parts)
+    total = sum(pair[0].num_lines for pair in work.surveys.values())
+    outcome = _Outcome({split: Tally() for split in work.files})
+    with (
+        (work.folder / DROPPED).open("w", encoding="utf-8", newline="\n") as ledger,
+        progress.task("tokenize", total=total, unit="pairs") as task,
+        closing(map_in_order(write, work.parts(), processes=processes)) as parts,
+    ):
+        ledger.write(_DROPPED_HEADER)
+        for part in parts:
+            outcome.add(part)
+            ledger.writelines(
+                f"{part.split}\t{part.index:05d}\t{line}\t{reason}\n"
+                for line, reason in part.drops
+            )
+            task.advance(part.tally.num_read)
+    for split, tally in outcome.tallies.items():
+        assert tally.num_kept + tally.dropped.total() == tally.num_read
+        _tell(split, tally)
+    return outcome
+
+
+def _tell(split: str, tally: Tally) -> None:
+    _log.info(
+        "%s: kept %d of %d pairs%s",
+        split,
+        tally.num_kept,
+        tally.num_read,
+        f" (dropped {tally.dropped_text})" if tally.dropped else "",
+    )
+    if tally.num_controls:
+        _log.warning(
+            "%s: %d control characters became blanks, the first at %s",
+            split,
+            tally.num_controls,
+            ", ".join(tally.examples),
+        )
+    if tally.num_specials:
+        _log.warning(
+            "%s: %d literal special symbols became <unk>", split, tally.num_specials
+        )
+
+
+def _require_pairs(split: str, tally: Tally, files: Files) -> None:
+    if tally.num_kept:
+        return
+    raise CorpusError(
+        f"{split}: no pair of {files[0]} and {files[1]} is left ({tally.dropped_text})",
+        hint="raise preprocess.max_length or preprocess.max_ratio, or check the text",
+    )
+
+
+# Vocabularies and the account --------------------------------------------------------
+
+
+def _with_vocabularies(
+    pipeline: TextPipeline, outcome: _Outcome, config: Config
+) -> tuple[TextPipeline, dict[str, float]]:
+    settings = config.preprocess
+    vocabularies: list[Vocabulary] = []
+    shares: dict[str, float] = {}
+    for side, counts, size in (
+        ("source", outcome.src_counts, settings.source_vocab_size),
+        ("target", outcome.tgt_counts, settings.target_vocab_size),
+    ):
+        vocabulary, num_unknown = build_vocab(
+            counts, size=size, min_count=settings.min_count
+        )
+        num_tokens = counts.total() - counts[EOS_TOKEN]
+        share = (num_unknown + counts[UNK_TOKEN]) / num_tokens
+        shares[f"unknown_{side}_share"] = round(share, 6)
+        vocabularies.append(vocabulary)
+        _log.info(
+            "%s vocabulary: %d entries, %.2f %% of the training tokens unknown",
+            side,
+            len(vocabulary),
+            100 * share,
+        )
+    return pipeline.with_vocabularies(*vocabularies), shares
+
+
+def _counts(
+    outcome: _Outcome, shares: Mapping[str, float], pipeline: TextPipeline
+) -> dict[str, Any]:
+    """Counts of the manifest; tokens are without `</s>`."""
+    counts: dict[str, Any] = {
+        split: tally.counts() for split, tally in outcome.tallies.items()
+    }
+    counts["train"] |= shares
+    counts["source_vocab_size"] = len(pipeline.source_vocab)
+    counts["target_vocab_size"] = len(pipeline.target_vocab)
+    return counts
+
+
+def _require_unchanged(
+    manifest: Manifest,
+    surveys: Mapping[str, tuple[Survey, Survey]],
+    files: Mapping[str, Files],
+) -> None:
+    for split, pair in surveys.items():
+        for side, found, file in zip(("src", "tgt"), pair, files[split], strict=True):
+            if manifest.inputs[f"{split}.{side}"] != found.sha256:
+                raise CorpusError(
+                    f"{file} changed while it was read", hint="s2s preprocess"
+                )

@@ -1,0 +1,94 @@
+"""Bring a project up to date: run what is missing or stale, in order, and nothing else.
+
+Stages are imported when they run, so that asking how a project stands loads no torch.
+"""
+
+import importlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from pipelines import plan
+from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.lock import locked
+from pipelines.artifacts.manifest import Manifest
+from pipelines.config import Config
+from pipelines.errors import ConfigError
+from pipelines.plan import State
+from pipelines.progress import SILENT, Progress
+
+log = logging.getLogger(__name__)
+
+
+class Stage(Protocol):
+    """What a stage's module offers."""
+
+    def run(self, config: Config, layout: Layout, *, progress: Progress) -> Manifest:
+        """Load, work, write; return the manifest."""
+
+
+def bring_up_to_date(
+    config: Config,
+    layout: Layout,
+    *,
+    target: str,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> list[str]:
+    """Run every missing or stale stage up to `target`.
+
+    Args:
+        config: The project's settings.
+        layout: Its folders.
+        target: The last stage that is wanted.
+        force: Run `target` even if it is up to date.
+        progress: Where to show.
+
+    Returns:
+        The stages that were run; none when all was up to date.
+
+    Raises:
+        ConfigError: `target` needs a test split and there is none.
+    """
+    done: list[str] = []
+    wanted = _stages_to(target, config)
+    if not force and all(
+        plan.standing(stage, config, layout).state is State.FRESH for stage in wanted
+    ):
+        return done  # nothing to write: works in a read-only folder
+    with locked(layout):
+        for stage in wanted:
+            found = plan.standing(stage, config, layout)
+            forced = force and stage == target
+            if found.state is State.FRESH and not forced:
+                continue
+            why = "forced" if forced else found.state.value
+            if found.reason and not forced:
+                why += f" ({found.reason})"
+            log.info("%s: %s, running it%s", stage, why, _before(stage, target))
+            if forced and stage == "train":
+                from pipelines.train import set_aside
+
+                set_aside(layout.train)
+            started = time.perf_counter()
+            module = cast(Stage, importlib.import_module(f"pipelines.{stage}"))
+            module.run(config, layout, progress=progress)
+            log.info("%s: done in %.1f s", stage, time.perf_counter() - started)
+            done.append(stage)
+    return done
+
+
+def _stages_to(target: str, config: Config) -> Sequence[str]:
+    stages = plan.planned_stages(config)
+    if target not in stages:
+        raise ConfigError(
+            f"{target} needs a test split, and data.test is not set",
+            hint="set data.test in s2s.toml, or use s2s translate < FILE "
+            "and s2s score --ref FILE",
+        )
+    return stages[: stages.index(target) + 1]
+
+
+def _before(stage: str, target: str) -> str:
+    return "" if stage == target else " first"

@@ -1,0 +1,1 @@
+"""From a model to translations: search, ensembles and forced decoding."""

@@ -1,0 +1,154 @@
+"""Which checkpoints there are: saving, resuming, and how many are kept."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.artifacts.checkpoint import (
+    BEST,
+    LATEST,
+    Part,
+    latest_sound,
+    point_to,
+    prune,
+    read_model,
+    read_trainer,
+    write_checkpoint,
+)
+from pipelines.artifacts.layout import checkpoint_name
+from pipelines.config import TrainConfig
+from pipelines.model.seq2seq import Seq2Seq
+from pipelines.trainer.optimizer import WeightAverage
+
+
+class CheckpointStore:
+    """The checkpoints of one training run.
+
+    Args:
+        folder: Of the run.
+        config: How many are kept.
+        text: Folder of the text pipeline; a copy goes into each checkpoint.
+        run: Fingerprint of the run.
+        model_info: What is needed to build the model again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        *,
+        text: Path,
+        run: str,
+        model_info: Mapping[str, Any],
+    ) -> None:
+        self.folder = folder
+        self._config = config
+        self._text = text
+        self._run = run
+        self._model_info = model_info
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder that holds them."""
+        return self.folder / "checkpoints"
+
+    def keep(self, scores: Mapping[int, float], newest: int) -> set[int]:
+        """Steps to keep once `newest` is there: the last N and the best N.
+
+        Args:
+            scores: Step -> rank (lower is better) of the validated checkpoints.
+            newest: The step about to be saved.
+        """
+        best = sorted(scores, key=lambda step: (scores[step], step))
+        there = sorted(
+            int(p.name[5:]) for p in self.checkpoints.glob("step-*[0-9]") if p.is_dir()
+        )
+        before = [step for step in there if step < newest]
+        last = [*before, newest][-self._config.keep_last :]
+        return {*best[: self._config.keep_best], *last}
+
+    def save(
+        self,
+        step: int,
+        model: Seq2Seq,
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None,
+        *,
+        position: Mapping[str, Any],
+        validation: Mapping[str, Any] | None,
+        best_step: int,
+        kept: set[int],
+    ) -> None:
+        """Write a checkpoint, point to it, then delete those that are not kept."""
+        raw = dict(model.named_parameters())
+        tensors = _optimizer_tensors(optimizer)
+        weights: Mapping[str, Tensor] = raw
+        if average is not None:
+            tensors |= {f"raw.{name}": tensor for name, tensor in raw.items()}
+            weights = dict(zip(raw, average.tensors, strict=True))
+        info = {**self._model_info, "step": step, "validation": validation}
+        path = write_checkpoint(
+            self.checkpoints,
+            step,
+            model=Part(weights, info),
+            trainer=Part(tensors, position),
+            text=self._text,
+            run=self._run,
+        )
+        point_to(path, LATEST)
+        if best_step:
+            point_to(self.checkpoints / checkpoint_name(best_step), BEST)
+        prune(self.checkpoints, [checkpoint_name(number) for number in kept])
+
+    def resume(
+        self,
+        model: Seq2Seq,
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None,
+    ) -> dict[str, Any] | None:
+        """Load the newest sound checkpoint into model, optimizer and average.
+
+        Returns:
+            The position as saved, or None where there is no checkpoint.
+        """
+        path = latest_sound(self.checkpoints)
+        if path is None:
+            return None
+        weights = read_model(path).tensors
+        trainer = read_trainer(path)
+        _load_optimizer(optimizer, trainer.tensors)
+        names = [name for name, _ in model.named_parameters()]
+        with torch.no_grad():
+            if average is not None:
+                for tensor, name in zip(average.tensors, names, strict=True):
+                    tensor.copy_(weights[name])
+                weights = {name: trainer.tensors[f"raw.{name}"] for name in names}
+            for name, parameter in model.named_parameters():
+                parameter.copy_(weights[name])
+        return dict(trainer.info)
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"optimizer.{index}.{name}": value
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    content = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        kind, _, rest = key.partition(".")
+        if kind == "optimizer":
+            index, _, name = rest.partition(".")
+            state.setdefault(int(index), {})[name] = value
+    content["state"] = state
+    optimizer.load_state_dict(content)

@@ -1,0 +1,161 @@
+"""Stage 4: the best checkpoint translates, the test split into a folder or any stream.
+
+    train/ + the raw test source -> translate/test/output.txt   detokenized
+                                    translate/test/tokens.txt   the same as tokens
+                                    translate/test/nbest.txt    Moses n-best list
+
+One line in, one line out, in order, counted and checked; blank in, blank out.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from pipelines import plan
+from pipelines.artifacts.checkpoint import best_checkpoint, read_model
+from pipelines.artifacts.corpus import read_lines
+from pipelines.artifacts.files import staged
+from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.manifest import Manifest, write_manifest
+from pipelines.artifacts.nbest import NbestEntry, write_nbest
+from pipelines.config import Config
+from pipelines.data.dataset import ParallelDataset
+from pipelines.errors import S2SError
+from pipelines.model.device import choose_device
+from pipelines.model.seq2seq import build_model
+from pipelines.progress import SILENT, Progress
+from pipelines.search.translator import Translation, Translator
+from pipelines.trainer.validation import validate
+
+log = logging.getLogger(__name__)
+
+_NAMED_LINES = 3
+
+
+def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
+    """Translate the test split with the best checkpoint.
+
+    Raises:
+        ArtifactError: No sound checkpoint is there.
+        CorpusError: The test source cannot be read.
+    """
+    checkpoint = best_checkpoint(layout.train)
+    translator = Translator.load([checkpoint], config.translate)
+    log.info("translating with %s, beam %d", checkpoint.name, config.translate.beam)
+    raw = list(read_lines(layout.root / config.data.test[0]))
+    started = time.perf_counter()
+    stream = translate_stream(
+        _windows(raw, translator.window), translator, progress=progress, total=len(raw)
+    )
+    found = list(stream)
+    elapsed_s = time.perf_counter() - started
+    counts = {
+        "lines": len(found),
+        "blank": sum(not t.candidates for t in found),
+        "truncated": sum(t.truncated for t in found),
+        "checkpoint": checkpoint.name,
+        "perplexity": _perplexity(config, layout, progress),
+        "seconds": round(elapsed_s, 1),
+    }
+    with staged(layout.translate) as folder:
+        for name, lines in (
+            ("output.txt", [t.text for t in found]),
+            ("tokens.txt", [t.tokens for t in found]),
+        ):
+            text = "".join(f"{line}\n" for line in lines)
+            (folder / name).write_bytes(text.encode())
+        with (folder / "nbest.txt").open("w", encoding="utf-8", newline="\n") as file:
+            for number, translation in enumerate(found):
+                write_nbest(file, entries(number, translation))
+        manifest = plan.new_manifest("translate", config, layout, counts)
+        written = write_manifest(folder, manifest)
+    log.info(
+        "translated %d lines in %.1f s (%.0f lines/s)",
+        len(found),
+        elapsed_s,
+        len(found) / max(elapsed_s, 1e-9),
+    )
+    return written
+
+
+def translate_stream(
+    windows: Iterable[Sequence[bytes]],
+    translator: Translator,
+    *,
+    progress: Progress = SILENT,
+    total: int | None = None,
+) -> Iterator[Translation]:
+    """Translate lines as they come.
+
+    Args:
+        windows: Raw lines without their ends, as many at a time as are at hand.
+        translator: Does the work.
+        progress: Where to show.
+        total: Number of lines, where it is known.
+
+    Yields:
+        One translation for each line, in order. Bytes that are not UTF-8 become
+        U+FFFD; these lines and those cut short are counted and told at the end.
+
+    Raises:
+        S2SError: The number of translations is not the number of lines.
+    """
+    lines_in = lines_out = 0
+    not_utf8: list[int] = []
+    truncated: list[int] = []
+    with progress.task("translate", total=total) as task:
+        for window in windows:
+            lines: list[str] = []
+            for raw in window:
+                lines_in += 1
+                try:
+                    lines.append(raw.decode())
+                except UnicodeDecodeError:
+                    not_utf8.append(lines_in)
+                    lines.append(raw.decode(errors="replace"))
+            for translation in translator.translate(lines):
+                lines_out += 1
+                if translation.truncated:
+                    truncated.append(lines_out)
+                yield translation
+            task.advance(len(window))
+    _warn(not_utf8, "not UTF-8; the bad bytes were replaced")
+    limit = translator.config.max_source_length
+    _warn(truncated, f"longer than {limit} tokens; cut (translate.max_source_length)")
+    if lines_in != lines_out:
+        raise S2SError(f"{lines_in} lines in, {lines_out} lines out")
+
+
+def entries(number: int, translation: Translation) -> list[NbestEntry]:
+    """The n-best entries of line `number` (from 0)."""
+    return [
+        NbestEntry(
+            number,
+            candidate.tokens,
+            {"LSTM": (candidate.log_prob,)},
+            candidate.score,
+        )
+        for candidate in translation.candidates
+    ]
+
+
+def _perplexity(config: Config, layout: Layout, progress: Progress) -> float:
+    """Of the test references, by forced decoding."""
+    part = read_model(best_checkpoint(layout.train))
+    device = choose_device(config.translate.device)
+    model = build_model(part.info, part.tensors).to(device)
+    dataset = ParallelDataset.open(layout.binarize, "test")
+    found = validate(model, dataset, config.train, device=device, progress=progress)
+    return found.perplexity
+
+
+def _windows(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(lines), size):
+        yield lines[start : start + size]
+
+
+def _warn(numbers: Sequence[int], what: str) -> None:
+    if numbers:
+        named = ", ".join(str(n) for n in numbers[:_NAMED_LINES])
+        more = ", ..." if len(numbers) > _NAMED_LINES else ""
+        log.warning("%d lines %s: line %s%s", len(numbers), what, named, more)

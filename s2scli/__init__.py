@@ -1,0 +1,1 @@
+"""The terminal side of s2s: parse, call, show."""

@@ -1,0 +1,65 @@
+"""`s2s config`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from s2scli.console import LogFormat, print_json, print_lines
+from s2scli.options import (
+    Dir,
+    Format,
+    Json,
+    Quiet,
+    Set,
+    Verbose,
+    open_project,
+    start_logging,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Show the settings.")
+
+
+@app.callback()
+def _group() -> None:
+    """Show the settings."""
+
+
+@app.command("show")
+def show(
+    key: Annotated[
+        str | None,
+        typer.Argument(help="One setting, or a section.", metavar="[SECTION.KEY]"),
+    ] = None,
+    folder: Dir = Path(),
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_format: Format = LogFormat.TEXT,
+) -> None:
+    """Show every setting: its value, where it came from and what it means."""
+    from pipelines.config.load import describe_settings, require_known
+
+    start_logging(quiet, verbose, log_format)
+    project = open_project(folder, overrides)
+    if key is not None:
+        require_known(key, "config show", sections="." not in key)
+    settings = [
+        s
+        for s in describe_settings(project.loaded)
+        if key is None or s.key == key or s.key.startswith(f"{key}.")
+    ]
+    if as_json:
+        values: dict[str, Any] = {s.key: s.value for s in settings}
+        print_json(values)
+        return
+    lines: list[str] = []
+    section = ""
+    for s in settings:
+        head, _, name = s.key.rpartition(".")
+        if head != section:
+            section = head
+            lines += ["", f"[{head}]"]
+        lines.append(f"{name} = {s.toml}".ljust(44) + f"# {s.meaning} ({s.origin})")
+    print_lines(lines)

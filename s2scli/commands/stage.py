@@ -1,0 +1,20 @@
+"""What the commands of all stages do alike: bring the project up to that stage."""
+
+import logging
+
+from s2scli.console import progress
+from s2scli.options import Project
+
+log = logging.getLogger("pipelines.stage")
+
+
+def bring_up_to_date(project: Project, stage: str, *, force: bool = False) -> list[str]:
+    """Run a stage, and what it needs, unless all is up to date."""
+    from pipelines.run import bring_up_to_date as run
+
+    done = run(
+        project.config, project.layout, target=stage, force=force, progress=progress()
+    )
+    if not done:
+        log.info("%s is up to date; --force runs it again", stage)
+    return done

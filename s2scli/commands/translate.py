@@ -1,0 +1,167 @@
+"""`s2s translate`."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from s2scli.commands.stage import bring_up_to_date
+from s2scli.console import LogFormat, progress
+from s2scli.options import (
+    Device,
+    Dir,
+    Force,
+    Format,
+    Project,
+    Quiet,
+    Set,
+    Verbose,
+    open_project,
+    section_settings,
+    start_logging,
+)
+
+if TYPE_CHECKING:
+    from pipelines.config import TranslateConfig
+    from pipelines.search.translator import Translation
+
+
+def command(
+    folder: Dir = Path(),
+    overrides: Set = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("-i", "--input", help="Instead of standard input."),
+    ] = None,
+    output_file: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Instead of standard output."),
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="A checkpoint's folder, which needs no project; several are an "
+            "ensemble.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="test: translate the test split into translate/test/."),
+    ] = None,
+    beam: Annotated[
+        int | None, typer.Option("-b", "--beam", min=1, help="1 is greedy search.")
+    ] = None,
+    nbest: Annotated[
+        int | None,
+        typer.Option("--nbest", "--n-best", min=1, help="Write a Moses n-best list."),
+    ] = None,
+    device: Device = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_format: Format = LogFormat.TEXT,
+) -> None:
+    """Translate standard input line by line, or the test split.
+
+    One line in, one line out, in order; a blank line stays blank.
+    """
+    start_logging(quiet, verbose, log_format)
+    flags = {
+        "translate__beam": beam,
+        "translate__nbest": nbest,
+        "translate__device": device,
+    }
+    if split is not None:
+        _refuse(split != "test", f"--split {split}: only test can be translated")
+        _refuse(
+            bool(input_file or output_file or model),
+            "--split test reads and writes the project; leave out -i, -o and -m",
+        )
+        project = open_project(folder, overrides, **flags)
+        bring_up_to_date(project, "translate", force=force)
+        return
+    if model:
+        checkpoints = model
+        settings = section_settings(folder, overrides, flags).translate
+    else:
+        from pipelines.artifacts.checkpoint import best_checkpoint
+
+        project = open_project(folder, overrides, **flags)
+        _train_first(project)
+        checkpoints = [best_checkpoint(project.layout.train)]
+        settings = project.config.translate
+    _translate(checkpoints, settings, input_file, output_file, nbest)
+
+
+def _translate(
+    checkpoints: list[Path],
+    settings: "TranslateConfig",
+    input_file: Path | None,
+    output_file: Path | None,
+    nbest: int | None,
+) -> None:
+    from pipelines.artifacts.corpus import open_text
+    from pipelines.artifacts.stream import line_windows
+    from pipelines.search.translator import Translator
+    from pipelines.translate import translate_stream
+
+    translator = Translator.load(checkpoints, settings)
+    with _output(output_file) as output:
+        if input_file is None:
+            windows = line_windows(sys.stdin.buffer, translator.window)
+            _write(translate_stream(windows, translator), output, nbest)
+            return
+        with open_text(input_file) as file:
+            windows = line_windows(file, translator.window)
+            shown = progress() if output_file else None
+            stream = (
+                translate_stream(windows, translator, progress=shown)
+                if shown
+                else translate_stream(windows, translator)
+            )
+            _write(stream, output, nbest)
+
+
+def _write(stream: "Iterable[Translation]", output: TextIO, nbest: int | None) -> None:
+    from pipelines.artifacts.nbest import write_nbest
+    from pipelines.translate import entries
+
+    for number, translation in enumerate(stream):
+        if nbest is None:
+            output.write(translation.text + "\n")
+        else:
+            write_nbest(output, entries(number, translation))
+        output.flush()
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output as UTF-8, or a file that appears when it is complete."""
+    if path is None:
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr] # a real file
+        yield sys.stdout
+        return
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _train_first(project: Project) -> None:
+    from pipelines.run import bring_up_to_date as run
+
+    run(project.config, project.layout, target="train", progress=progress())
+
+
+def _refuse(condition: bool, message: str) -> None:
+    if condition:
+        raise typer.BadParameter(message)

@@ -1,0 +1,132 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.artifacts.files import sha256_file
+from pipelines.artifacts.vocab import (
+    EOS,
+    PAD,
+    SPECIALS,
+    UNK,
+    Vocabulary,
+    build_vocab,
+    read_vocab,
+    write_vocab,
+)
+from pipelines.errors import CorpusError, CorruptArtifactError
+
+COUNTS = Counter({"b": 3, "a": 3, "é": 3, "c": 5, "rare": 1, "</s>": 4})
+
+
+def test_the_special_symbols_have_fixed_ids():
+    assert SPECIALS == ("<pad>", "<unk>", "</s>")
+    assert (PAD, UNK, EOS) == (0, 1, 2)
+
+
+def test_tokens_are_sorted_by_count_and_then_by_bytes():
+    vocabulary, num_unknown = build_vocab(COUNTS, size=100)
+    assert vocabulary.tokens == (*SPECIALS, "c", "a", "b", "é", "rare")
+    assert vocabulary.counts == (0, 0, 4, 5, 3, 3, 3, 1)
+    assert num_unknown == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "min_count", "tokens", "num_unknown"),
+    [
+        (4, 1, ("c",), 10),
+        (5, 1, ("c", "a"), 7),
+        (100, 2, ("c", "a", "b", "é"), 1),
+        (100, 5, ("c",), 10),
+    ],
+)
+def test_size_and_min_count_leave_tokens_out(size, min_count, tokens, num_unknown):
+    vocabulary, unknown = build_vocab(COUNTS, size=size, min_count=min_count)
+    assert vocabulary.tokens[3:] == tokens
+    assert unknown == vocabulary.counts[UNK] == num_unknown
+
+
+@pytest.mark.parametrize(
+    ("counts", "size", "min_count"),
+    [
+        (COUNTS, 3, 1),
+        (COUNTS, 0, 1),
+        (COUNTS, 100, 6),
+        (Counter({"</s>": 5, "<unk>": 2}), 100, 1),
+    ],
+)
+def test_a_vocabulary_without_any_token_is_refused(counts, size, min_count):
+    with pytest.raises(CorpusError, match="no token is left"):
+        build_vocab(counts, size=size, min_count=min_count)
+
+
+def test_literal_special_symbols_are_no_tokens():
+    counts = Counter({"a": 2, "<pad>": 9, "<unk>": 7, "</s>": 1})
+    vocabulary, num_unknown = build_vocab(counts, size=10)
+    assert vocabulary.tokens == (*SPECIALS, "a")
+    assert num_unknown == 0
+
+
+def test_unknown_tokens_become_unk():
+    vocabulary, _ = build_vocab(COUNTS, size=100)
+    assert vocabulary.ids(["c", "nowhere", "</s>"]) == [3, UNK, EOS]
+
+
+tokens = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\t\n"), min_size=1
+)
+counters = st.dictionaries(
+    tokens.filter(lambda token: token not in SPECIALS),
+    st.integers(1, 100),
+    min_size=1,
+).map(Counter)
+
+
+@given(counters)
+def test_ids_and_tokens_are_inverse(counts):
+    vocabulary, _ = build_vocab(counts, size=len(counts) + 3)
+    words = list(counts)
+    assert vocabulary.tokens_of(vocabulary.ids(words)) == words
+    assert len(vocabulary) == len(counts) + 3
+
+
+@given(counts=counters)
+def test_a_vocabulary_reads_as_it_was_written(tmp_path_factory, counts):
+    path = tmp_path_factory.mktemp("vocab") / "source.vocab.tsv"
+    vocabulary, _ = build_vocab(counts, size=100)
+    write_vocab(path, vocabulary)
+    assert read_vocab(path) == vocabulary
+    assert sha256_file(path) == vocabulary.sha256
+
+
+def test_the_file_is_one_token_and_its_count_a_line(tmp_path):
+    write_vocab(tmp_path / "v", Vocabulary((*SPECIALS, "a"), (0, 1, 2, 3)))
+    text = (tmp_path / "v").read_text()
+    assert text == "<pad>\t0\n<unk>\t1\n</s>\t2\na\t3\n"
+
+
+HEAD = "<pad>\t0\n<unk>\t0\n</s>\t1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + "▁the\t-3.5\n", ":4: expected token<TAB>count, found '▁the\\\\t-3.5'"),
+        (HEAD + "a\n", ":4: expected token<TAB>count, found 'a'"),
+        (HEAD + "a\t\n", ":4: expected"),
+        ("a\t1\n", "starts with"),
+        ("", "starts with"),
+    ],
+)
+def test_another_file_is_no_vocabulary(tmp_path, text, message):
+    (tmp_path / "v").write_text(text, encoding="utf-8")
+    with pytest.raises(CorruptArtifactError, match=message):
+        read_vocab(tmp_path / "v")
+
+
+def test_a_sentencepiece_vocabulary_is_refused_with_a_hint(tmp_path):
+    (tmp_path / "v").write_text("<unk>\t0\n<s>\t0\n▁the\t-3.1\n", encoding="utf-8")
+    with pytest.raises(CorruptArtifactError) as caught:
+        read_vocab(tmp_path / "v")
+    assert "SentencePiece .vocab file holds scores" in caught.value.hint

@@ -1,0 +1,162 @@
+import tomllib
+
+import pytest
+
+from pipelines.config import init_text, load, recipe_names
+from pipelines.config.load import describe_settings, known_keys, parse_override
+from pipelines.errors import ConfigError, MissingArtifactError
+
+
+@pytest.fixture
+def project(tmp_path):
+    def write(text):
+        (tmp_path / "s2s.toml").write_text(text)
+        return tmp_path
+
+    return write
+
+
+def test_layers_override_in_order(project):
+    folder = project('recipe = "small"\n[train]\nseed = 2\nbatch_size = 7\n')
+    environ = {"S2S_TRAIN__BATCH_SIZE": "8", "S2S_MODEL__CELLS": "33", "OTHER": "x"}
+    found = load(folder, overrides=["model.cells=44"], environ=environ)
+    assert found.config.train.seed == 2
+    assert found.config.train.batch_size == 8
+    assert found.config.model.cells == 44
+    assert found.config.train.optimizer == "adam"  # the recipe's
+    assert found.config.train.patience == 0  # the default
+    assert found.origins["train.seed"] == "s2s.toml"
+    assert found.origins["train.batch_size"] == "environment"
+    assert found.origins["model.cells"] == "--set"
+    assert found.origins["train.optimizer"] == "recipe small"
+    assert "train.patience" not in found.origins
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("[train]\nlerning_rate = 1", "train.lerning_rate", "train.learning_rate"),
+        ("[trian]\nseed = 1", "trian.seed", "train.seed"),
+        ("learning_rate = 1", "learning_rate", "train.learning_rate"),
+        ("[quux]\n", "quux is not a setting", "config show"),
+    ],
+)
+def test_unknown_key_in_the_file_names_the_nearest(project, text, message, hint):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(project(text))
+    assert hint in caught.value.hint
+    assert "s2s.toml" in caught.value.message
+
+
+def test_unknown_key_in_set_and_environment_names_the_nearest(project):
+    with pytest.raises(ConfigError, match="--set: train.batchsize") as caught:
+        load(project(""), overrides=["train.batchsize=3"])
+    assert "train.batch_size" in caught.value.hint
+    with pytest.raises(ConfigError, match="S2S_TRAIN__SEEED") as caught:
+        load(project(""), environ={"S2S_TRAIN__SEEED": "3"})
+    assert "train.seed" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.learning_rate=-1", "train.learning_rate .--set.*greater than 0"),
+        ("train.batch_size=many", "train.batch_size.*'many'"),
+        ("train.optimizer=sdg", "train.optimizer.*'sgd', 'adam' or 'adamw'"),
+        ("translate.nbest=99", "nbest .99. exceeds beam"),
+        ("train.best_by=bleu", "needs valid_bleu"),
+        ("train.device=tpu", "train.device"),
+        ('data.train=["a"]', "train needs two files"),
+        ("preprocess.source_vocab_size=3", "greater than or equal to 4"),
+        ("train.learning_rate=nan", "train.learning_rate"),
+        ("train.learning_rate", "no '='"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_place(project, override, message):
+    with pytest.raises(ConfigError, match=message):
+        load(project('recipe = "small"'), overrides=[override])
+
+
+def test_missing_project_and_broken_files(tmp_path, project):
+    with pytest.raises(MissingArtifactError) as caught:
+        load(tmp_path)
+    assert "s2s init" in caught.value.hint
+    with pytest.raises(ConfigError, match="not TOML"):
+        load(project("[train\n"))
+    (tmp_path / "s2s.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(tmp_path)
+    with pytest.raises(ConfigError, match="no recipe 'big'") as caught:
+        load(project('recipe = "big"'))
+    assert "paper" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("train.seed=3", 3),
+        ("translate.allow_unk=true", True),
+        ("train.device=cpu", "cpu"),
+        ('train.device="cpu"', "cpu"),
+        ('data.train=["a", "b"]', ["a", "b"]),
+        ("train.learning-rate=0.5", 0.5),
+    ],
+)
+def test_override_values_are_toml_or_text(text, value):
+    assert parse_override(text)[1] == value
+
+
+def test_there_are_three_recipes():
+    assert recipe_names() == ["numbers", "paper", "small"]
+
+
+@pytest.mark.parametrize("name", ["numbers", "paper", "small"])
+def test_init_text_is_the_recipe_with_the_users_values(name, tmp_path):
+    text = init_text(name, {"data.train": ("a", "b"), "train.seed": 9})
+    (tmp_path / "s2s.toml").write_text(text)
+    config = load(tmp_path).config
+    assert config.recipe == name
+    assert config.data.train == ("a", "b")
+    assert config.train.seed == 9
+    assert tomllib.loads(text)["train"]["seed"] == 9
+    assert text.startswith("# ")
+
+
+def test_init_text_refuses_wrong_values():
+    with pytest.raises(ConfigError, match="batch_size"):
+        init_text("small", {"train.batch_size": 0})
+
+
+def test_paper_recipe_is_the_paper():
+    text = init_text("paper", {})
+    found = tomllib.loads(text)
+    assert found["preprocess"]["source_vocab_size"] == 160_000
+    assert found["preprocess"]["target_vocab_size"] == 80_000
+    assert found["preprocess"]["reverse_source"] is True
+    assert found["model"] == {
+        "layers": 4,
+        "cells": 1000,
+        "embedding_size": 1000,
+        "dropout": 0.0,
+        "tie_embeddings": False,
+        "bias": True,
+        "init_range": 0.08,
+    }
+    train = found["train"]
+    assert (train["optimizer"], train["learning_rate"]) == ("sgd", 0.7)
+    assert (train["batch_size"], train["clip_norm"]) == (128, 5.0)
+    assert (train["max_epochs"], train["halve_after_epochs"]) == (7.5, 5.0)
+    assert (train["loss_per"], found["translate"]["mode"]) == ("sentence", "paper")
+
+
+def test_every_setting_is_described(project):
+    settings = describe_settings(load(project("")))
+    assert [s.key for s in settings] == known_keys()
+    assert all(s.meaning.endswith(".") for s in settings)
+
+
+def test_execution_settings_stay_out_of_the_fingerprint(project):
+    config = load(project("")).config
+    assert "workers" not in config.preprocess.fingerprinted()
+    assert "device" not in config.train.fingerprinted()
+    assert "learning_rate" in config.train.fingerprinted()

@@ -1,0 +1,22 @@
+"""What all tests share: a quiet, reproducible environment."""
+
+import os
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """No settings from outside, no colours, one width of terminal."""
+    for name in [n for n in os.environ if n.startswith("S2S_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERMINAL_WIDTH", "100")
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Tiny tensors are slower on many threads."""
+    torch.set_num_threads(1)

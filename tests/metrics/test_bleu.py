@@ -1,0 +1,143 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from pipelines.metrics.bleu import (
+    bleu_detokenised,
+    bleu_tokenised,
+    chrf,
+    detokenised_bleu,
+    ter,
+)
+from pipelines.metrics.bootstrap import Resampling
+from tests.golden_data import golden_lines
+
+HYP = ["The cat sat on the mat .", "", "It is raining today", "a b c d e"]
+REF = ["The cat sits on the mat .", "A dog .", "it is raining today .", "a b c d e f"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "signature"),
+    [
+        (
+            bleu_tokenised,
+            22.58467752,
+            "nrefs:1|case:mixed|eff:no|tok:none|smooth:none|version:",
+        ),
+        (
+            bleu_detokenised,
+            22.42674895,
+            "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:",
+        ),
+        (chrf, 49.2216, "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:"),
+        pytest.param(
+            ter,
+            58.6773,
+            "nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_golden_values_are_met(metric, value, signature):
+    hyp, ref = (golden_lines(f"bleu-golden/{side}.en.gz") for side in ("hyp", "ref"))
+    assert hyp.count("") == 3
+    found = metric(hyp, ref)
+    assert found.value == pytest.approx(value, abs=1e-4)
+    assert found.signature.startswith(signature)
+    assert found.low is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "oracle"),
+    [
+        (bleu_tokenised, BLEU(tokenize="none", smooth_method="none", force=True)),
+        (bleu_detokenised, BLEU()),
+        (chrf, CHRF()),
+        (ter, TER()),
+    ],
+)
+def test_intervals_and_signatures_are_those_of_sacrebleu(metric, oracle, monkeypatch):
+    monkeypatch.setenv("SACREBLEU_SEED", "7")
+    hyp, ref = HYP * 9, REF * 9
+    expected = oracle.corpus_score(hyp, [ref], n_bootstrap=200)
+    found = metric(hyp, ref, resampling=Resampling(num_samples=200, seed=7))
+    assert found.value == pytest.approx(expected.score)
+    assert found.signature == str(oracle.get_signature())
+    assert "bs:200|seed:7" in found.signature
+    assert (found.high - found.low) / 2 == pytest.approx(expected._ci, rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", [bleu_tokenised, bleu_detokenised, chrf])
+def test_case_is_ignored_only_when_asked(metric):
+    lower = [line.lower() for line in REF]
+    assert metric(lower, REF).value < 100
+    found = metric(lower, REF, lowercase=True)
+    assert found.value == pytest.approx(100)
+    assert "case:lc" in found.signature
+
+
+def test_nothing_right_is_zero():
+    assert bleu_tokenised(["", ""], ["a b", "c"]).value == 0
+    assert bleu_tokenised(["x y"], ["a b"], resampling=Resampling(5, 1)).high == 0
+
+
+def test_tokenised_bleu_is_not_smoothed():
+    hyp, ref = ["a b c x e f"], ["a b c d e f"]
+    assert bleu_tokenised(hyp, ref).value == 0
+    assert bleu_detokenised(hyp, ref).value > 0
+
+
+def test_validation_gets_the_value_alone():
+    assert detokenised_bleu(HYP, REF) == bleu_detokenised(HYP, REF).value
+
+
+LONG = [str(number) for number in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("hyp", "ref"),
+    [
+        ("a b", ""),
+        ("", "a b"),
+        ("c d e a b", "a b c d e"),
+        (" ".join(LONG[30:] + LONG[:30]), " ".join(LONG)),
+        (" ".join(LONG[40:] + LONG[:9]), " ".join(LONG[:50])),
+    ],
+)
+def test_ter_counts_shifts_as_sacrebleu_does(hyp, ref):
+    assert ter([hyp], [ref]).value == TER().corpus_score([hyp], [[ref]]).score
+
+
+words = st.lists(st.sampled_from("abcdef"), max_size=12)
+
+
+@pytest.mark.slow
+@given(words, words, st.integers(1, 6))
+@settings(deadline=None, max_examples=40)
+def test_ter_is_that_of_sacrebleu(hyp, ref, repeat):
+    one, other = " ".join(hyp * repeat), " ".join(reversed(ref * repeat))
+    expected = TER().corpus_score([one], [[other]])
+    assert ter([one], [other]).value == expected.score
+
+
+def test_ter_is_that_of_sacrebleu_on_real_text():
+    hyp, ref = (
+        golden_lines(f"bleu-golden/{side}.en.gz")[:60] for side in ("hyp", "ref")
+    )
+    for one, other in zip(hyp, ref, strict=True):
+        expected = TER().corpus_score([one], [[other]])
+        assert ter([one], [other]).value == expected.score
+
+
+def test_sacrebleu_is_not_imported_before_it_is_needed():
+    code = (
+        "import sys, pipelines.metrics.bleu, pipelines.metrics.exact;"
+        "sys.exit('sacrebleu' in sys.modules or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

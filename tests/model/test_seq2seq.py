@@ -1,0 +1,138 @@
+import math
+
+import pytest
+import torch
+
+from pipelines.artifacts.vocab import EOS, PAD
+from pipelines.config import ModelConfig
+from pipelines.config.load import flatten, recipe_text
+from pipelines.data.batch import Batch, pad
+from pipelines.model.seq2seq import Seq2Seq, build_model, initialize
+
+TINY = ModelConfig(layers=2, cells=8, embedding_size=6)
+
+
+def make_batch(pairs):
+    tgt_out = pad([tgt for _, tgt in pairs])
+    tgt_in = torch.full_like(tgt_out, EOS)
+    tgt_in[1:] = tgt_out[:-1]
+    return Batch(
+        src_SB=pad([src for src, _ in pairs]),
+        src_lengths_B=torch.tensor([len(src) for src, _ in pairs]),
+        tgt_in_TB=tgt_in,
+        tgt_out_TB=tgt_out,
+        num_src_tokens=sum(len(src) for src, _ in pairs),
+        num_tgt_tokens=sum(len(tgt) for _, tgt in pairs),
+    )
+
+
+def make_model(config=TINY, sizes=(12, 10), seed=1):
+    model = Seq2Seq(config, *sizes)
+    initialize(model, init_range=0.5, seed=seed)
+    return model
+
+
+PAIRS = [([5, 6, 7, 2], [3, 4, 2]), ([8, 2], [5, 6, 7, 8, 2]), ([9, 9, 2], [2])]
+
+
+def test_paper_recipe_has_the_papers_384_million_parameters():
+    import tomllib
+
+    settings = flatten(tomllib.loads(recipe_text("paper")), "paper")
+    config = ModelConfig(
+        **{k[6:]: v for k, v in settings.items() if k.startswith("model.")}
+    )
+    with torch.device("meta"):
+        counted = Seq2Seq(config, 160_000, 80_000).count_parameters()
+    assert counted.recurrent == 64_000_000
+    assert counted.embedding == 240_000_000
+    assert counted.output == 80_000_000
+    assert counted.total - counted.bias == 384_000_000
+
+
+def test_decoder_starts_from_the_encoders_final_state_of_8000_numbers():
+    config = ModelConfig(layers=4, cells=1000, embedding_size=3)
+    model = Seq2Seq(config, 5, 5)
+    h, c = model.encode(torch.tensor([[4], [2]]), torch.tensor([2]))
+    assert h.numel() + c.numel() == 8000
+
+
+@pytest.mark.parametrize(
+    "config", [TINY, TINY.model_copy(update={"tie_embeddings": True})]
+)
+def test_loss_of_a_batch_is_the_sum_of_the_losses_of_its_pairs(config):
+    model = make_model(config)
+    together, _ = model(make_batch(PAIRS))
+    alone = sum(model(make_batch([pair]))[0] for pair in PAIRS)
+    torch.testing.assert_close(together, alone)
+
+
+def test_padding_never_changes_the_encoders_state():
+    model = make_model()
+    batch = make_batch(PAIRS)
+    h, c = model.encode(batch.src_SB, batch.src_lengths_B)
+    for b, (src, _) in enumerate(PAIRS):
+        alone = model.encode(pad([src]), torch.tensor([len(src)]))
+        torch.testing.assert_close((h[:, b : b + 1], c[:, b : b + 1]), alone)
+
+
+def test_steps_give_the_probabilities_that_the_loss_is_made_of():
+    model = make_model()
+    src, tgt = PAIRS[0]
+    state = model.encode(pad([src]), torch.tensor([len(src)]))
+    token, total = torch.tensor([EOS]), 0.0
+    for word in tgt:
+        logits, state = model.step(token, state)
+        total += logits.log_softmax(1)[0, word].item()
+        token = torch.tensor([word])
+    assert model(make_batch([PAIRS[0]]))[1].item() == pytest.approx(-total, rel=1e-5)
+
+
+def test_an_untrained_model_is_about_as_unsure_as_chance():
+    model = Seq2Seq(TINY, 12, 10)
+    initialize(model, init_range=0.08, seed=1)
+    _, nll = model(make_batch(PAIRS))
+    assert nll.item() / 9 == pytest.approx(math.log(10), rel=0.05)
+
+
+def test_initialize_is_uniform_seeded_and_covers_every_weight():
+    one, again, other = make_model(seed=1), make_model(seed=1), make_model(seed=2)
+    for (name, a), b, c in zip(
+        one.named_parameters(), again.parameters(), other.parameters(), strict=True
+    ):
+        assert torch.equal(a, b), name
+        assert not torch.equal(a, c), name
+        assert a.abs().max() <= 0.5, name
+        assert a.abs().max() > 0.25, name
+
+
+def test_tied_model_shares_embeddings_and_output():
+    model = make_model(TINY.model_copy(update={"tie_embeddings": True}))
+    assert model.decoder.output_weight_VO is model.decoder.embedding.weight
+    assert model.count_parameters().output == 8 * 6  # the projection alone
+
+
+def test_built_model_computes_the_same():
+    model = make_model()
+    info = {"model": TINY.model_dump(), "src_vocab_size": 12, "tgt_vocab_size": 10}
+    built = build_model(info, dict(model.named_parameters()))
+    batch = make_batch(PAIRS)
+    with torch.no_grad():
+        torch.testing.assert_close(built(batch), model(batch))
+
+
+def test_overfits_one_batch():
+    model = make_model(ModelConfig(layers=1, cells=24, embedding_size=12))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    batch = make_batch(PAIRS)
+    for _ in range(120):
+        loss, nll = model(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert nll.item() / batch.num_tgt_tokens < 0.05
+
+
+def test_padding_is_not_a_target():
+    batch = make_batch(PAIRS)
+    assert (batch.tgt_out_TB != PAD).sum() == batch.num_tgt_tokens

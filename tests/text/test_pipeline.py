@@ -1,0 +1,208 @@
+import json
+import pickle
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.artifacts.vocab import SPECIALS, Vocabulary
+from pipelines.errors import (
+    CorruptArtifactError,
+    MissingArtifactError,
+    VersionError,
+)
+from pipelines.text import TextPipeline, TextSettings
+from pipelines.text.tokenizers import train_pieces
+
+SETTINGS = TextSettings("en", "fr", "none", False, "nfc", True)
+WORDS = ("a", "b", "c", "d")
+VOCABULARY = Vocabulary((*SPECIALS, *WORDS), (0, 0, 9, 4, 3, 2, 1))
+
+
+def pipeline(**settings) -> TextPipeline:
+    models = {}
+    if settings.get("tokenizer") == "sentencepiece":
+        model = train_pieces(["a b c the cat"] * 9, kind="bpe", vocab_size=40)
+        models = {"source.spm": model, "target.spm": model}
+    return TextPipeline(replace(SETTINGS, **settings), VOCABULARY, VOCABULARY, models)
+
+
+def test_source_is_reversed_and_target_is_not():
+    assert pipeline().source_tokens("a b c") == ["c", "b", "a", "</s>"]
+    assert pipeline().target_tokens("a b c") == ["a", "b", "c", "</s>"]
+
+
+def test_source_stays_in_order_when_reversal_is_off():
+    kept = pipeline(reverse_source=False)
+    assert kept.source_tokens("a b c") == ["a", "b", "c", "</s>"]
+
+
+def test_ids_end_in_eos_and_unknown_tokens_become_unk():
+    assert pipeline().source_ids("a x d") == [6, 1, 3, 2]
+    assert pipeline().target_ids("a x d") == [3, 1, 6, 2]
+
+
+@pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
+@pytest.mark.parametrize("line", ["", "  ", "\t\x00", "\u2028", "\u00a0"])
+def test_a_blank_line_is_eos_alone(tokenizer, line):
+    text = pipeline(tokenizer=tokenizer)
+    assert text.source_tokens(line) == ["</s>"]
+    assert text.target_tokens(line) == ["</s>"]
+
+
+@pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
+@given(line=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_any_line_has_one_eos_and_tokens_without_blanks(tokenizer, line):
+    tokens = PIPELINES[tokenizer].source_tokens(line)
+    assert tokens.index("</s>") == len(tokens) - 1
+    assert all(t and not set(t) & set(" \t\n\r") for t in tokens)
+
+
+PIPELINES = {
+    name: pipeline(tokenizer=name)
+    for name in ("moses", "sentencepiece", "characters", "none")
+}
+
+
+@pytest.mark.parametrize("special", SPECIALS)
+def test_a_literal_special_symbol_never_ends_a_sentence(special):
+    found = pipeline().tokenize_source(f"a {special} b")
+    assert found.tokens == ["b", "<unk>", "a", "</s>"]
+    assert found.num_specials == 1
+
+
+def test_control_characters_are_counted():
+    assert pipeline().tokenize_target("a\x00b\u0085c").num_controls == 2
+
+
+def test_lowercase_applies_to_both_sides():
+    lower = pipeline(lowercase=True)
+    assert lower.source_tokens("A É") == ["é", "a", "</s>"]
+    assert lower.target_tokens("A É") == ["a", "é", "</s>"]
+
+
+@given(st.lists(st.sampled_from(WORDS), min_size=1))
+def test_ids_decode_to_the_text_they_encode(words):
+    line = " ".join(words)
+    assert pipeline().target_text_from_ids(pipeline().target_ids(line)) == line
+
+
+def test_target_text_is_detokenized_with_or_without_eos():
+    moses = pipeline(tokenizer="moses")
+    tokens = ["l'", "homme", "rit", "."]
+    assert moses.target_text(tokens) == "l'homme rit."
+    assert moses.target_text([*tokens, "</s>"]) == "l'homme rit."
+    assert moses.target_text([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "expected"),
+    [
+        ({"tokenizer": "none"}, "L'homme\t rit.", "L'homme rit."),
+        ({"tokenizer": "moses"}, "L'homme rit.", "L' homme rit ."),
+        (
+            {"tokenizer": "moses", "lowercase": True},
+            "L'homme rit.",
+            "l' homme rit .",
+        ),
+        ({"tokenizer": "characters"}, "L'homme rit.", "L' homme rit ."),
+        ({"tokenizer": "sentencepiece"}, "L'homme rit.", "L' homme rit ."),
+        ({"tokenizer": "moses"}, "un <unk>, oui", "un <unk> , oui"),
+        ({"tokenizer": "moses"}, "  ", ""),
+    ],
+)
+def test_word_tokens_are_words_whatever_the_model_reads(settings, line, expected):
+    assert pipeline(**settings).word_tokens(line) == expected
+
+
+@pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
+def test_a_line_of_100_000_words_is_read_in_seconds(tokenizer):
+    line = "the cat, " * 50_000
+    start = time.process_time()
+    tokens = PIPELINES[tokenizer].source_tokens(line)
+    PIPELINES[tokenizer].target_text(tokens)
+    assert len(tokens) > 100_000
+    assert time.process_time() - start < 15.0
+
+
+@pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
+def test_a_saved_pipeline_reads_as_the_first_did(tmp_path, tokenizer):
+    saved = PIPELINES[tokenizer]
+    saved.save(tmp_path / "text")
+    found = TextPipeline.load(tmp_path / "text")
+    assert found.settings == saved.settings
+    assert found.source_vocab == saved.source_vocab
+    assert found.target_vocab == saved.target_vocab
+    assert found.source_tokens("The cat, a b") == saved.source_tokens("The cat, a b")
+    assert (found.source_lang, found.target_lang) == ("en", "fr")
+    assert (found.tokenizer, found.lowercase) == (tokenizer, False)
+
+
+def test_a_pipeline_travels_to_another_process():
+    moses = pipeline(tokenizer="moses")
+    moses.prepare()
+    assert pickle.loads(pickle.dumps(moses)).source_ids("a b") == [4, 3, 2]
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        pipeline().save(tmp_path / name)
+    one, two = (tmp_path / n / "pipeline.json" for n in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["source.vocab.tsv", "target.vocab.tsv", "source.spm", "target.spm"]
+)
+def test_load_names_a_damaged_file(tmp_path, name):
+    pipeline(tokenizer="sentencepiece").save(tmp_path)
+    data = bytearray((tmp_path / name).read_bytes())
+    data[-2] ^= 1
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(CorruptArtifactError, match=name):
+        TextPipeline.load(tmp_path)
+
+
+def test_load_names_a_missing_file(tmp_path):
+    with pytest.raises(MissingArtifactError, match=r"pipeline\.json"):
+        TextPipeline.load(tmp_path)
+    pipeline().save(tmp_path)
+    (tmp_path / "target.vocab.tsv").unlink()
+    with pytest.raises(MissingArtifactError, match=r"target\.vocab\.tsv"):
+        TextPipeline.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}'])
+def test_load_refuses_a_pipeline_file_that_is_none(tmp_path, text):
+    (tmp_path / "pipeline.json").write_text(text)
+    with pytest.raises(CorruptArtifactError, match=r"pipeline\.json is damaged"):
+        TextPipeline.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("version", 99, VersionError),
+        ("settings", {}, CorruptArtifactError),
+        ("files", {}, CorruptArtifactError),
+    ],
+)
+def test_load_refuses_a_changed_pipeline_file(tmp_path, key, value, error):
+    pipeline().save(tmp_path)
+    path = tmp_path / "pipeline.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(error):
+        TextPipeline.load(tmp_path)
+
+
+def test_importing_the_text_rules_imports_nothing_heavy():
+    code = (
+        "import sys, pipelines.preprocess, pipelines.binarize, pipelines.text\n"
+        "heavy = {'torch', 'sacremoses', 'sentencepiece', 'num2words'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

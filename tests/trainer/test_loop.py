@@ -1,0 +1,219 @@
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from pipelines.artifacts.checkpoint import best_checkpoint, checkpoints, read_model
+from pipelines.artifacts.shards import write_shard
+from pipelines.config import ModelConfig, TrainConfig
+from pipelines.data.dataset import ParallelDataset
+from pipelines.errors import CorruptArtifactError, DivergenceError, Interrupted
+from pipelines.model.seq2seq import Seq2Seq, initialize
+from pipelines.progress import SILENT
+from pipelines.trainer.loop import Trainer
+from pipelines.trainer.store import CheckpointStore
+
+MODEL = ModelConfig(layers=1, cells=8, embedding_size=6, dropout=0.3)
+TRAIN = TrainConfig(
+    optimizer="adam",
+    learning_rate=0.01,
+    schedule="constant",
+    ema_decay=0.9,
+    batch_size=4,
+    max_epochs=4,
+    validate_every_epochs=1.0,
+)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Sequences and their mirror images: something to learn."""
+    generator = torch.Generator().manual_seed(1)
+    folder = tmp_path / "binarize"
+    folder.mkdir()
+    for split, count in (("train", 40), ("valid", 10)):
+        src = [
+            torch.randint(3, 9, (3 + n % 4,), generator=generator).tolist()
+            for n in range(count)
+        ]
+        tgt = [[*reversed(ids), 2] for ids in src]
+        src = [[*ids, 2] for ids in src]
+        write_shard(folder / f"{split}.00000.safetensors", src, tgt, metadata={})
+    return {s: ParallelDataset.open(folder, s) for s in ("train", "valid")}
+
+
+@pytest.fixture
+def make(tmp_path, pairs):
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "pipeline.json").write_text("{}")
+
+    def make(name, config=TRAIN, **options):
+        model = Seq2Seq(MODEL, 9, 9)
+        initialize(model, init_range=0.1, seed=config.seed)
+        store = CheckpointStore(
+            tmp_path / name,
+            config,
+            text=text,
+            run="run",
+            model_info={
+                "model": MODEL.model_dump(),
+                "src_vocab_size": 9,
+                "tgt_vocab_size": 9,
+            },
+        )
+        (tmp_path / name / "checkpoints").mkdir(parents=True, exist_ok=True)
+        return Trainer(
+            model, config, **pairs, store=store, progress=SILENT, **options
+        )
+
+    return make
+
+
+def weights(trainer):
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+@pytest.mark.parametrize("config", [TRAIN, TRAIN.model_copy(update={"ema_decay": 0.0})])
+def test_a_stopped_and_resumed_run_ends_with_the_same_bits(make, config):
+    whole = make("whole", config)
+    whole.fit()
+    half = config.model_copy(update={"max_steps": 7})
+    make("parts", half).fit()
+    rest = make("parts", config)
+    position = rest.fit()
+    assert position.step == whole.position.step == whole.total_steps
+    assert torch.equal(weights(rest), weights(whole))
+    saved = [
+        read_model(best_checkpoint(t._store.folder)).tensors for t in (whole, rest)
+    ]
+    assert all(torch.equal(saved[0][name], saved[1][name]) for name in saved[0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_training_lowers_the_validation_perplexity(make, optimizer):
+    config = TRAIN.model_copy(
+        update={"optimizer": optimizer, "learning_rate": 0.05, "ema_decay": 0.0}
+    )
+    trainer = make("run", config)
+    trainer.fit()
+    lines = (trainer._store.folder / "metrics.jsonl").read_text().splitlines()
+    found = [json.loads(x)["perplexity"] for x in lines if '"valid"' in x]
+    assert len(found) == 4
+    assert found[-1] < found[0] < 9.5
+
+
+def test_a_finished_run_does_nothing_more(make):
+    make("run").fit()
+    again = make("run")
+    before = sorted(p.name for p in checkpoints(again._store.checkpoints))
+    again.fit()
+    assert again.position.step == again.total_steps
+    assert sorted(p.name for p in checkpoints(again._store.checkpoints)) == before
+
+
+def test_last_and_best_checkpoints_are_kept(make):
+    config = TRAIN.model_copy(
+        update={"max_epochs": 6.0, "keep_last": 2, "keep_best": 1}
+    )
+    trainer = make("run", config)
+    position = trainer.fit()
+    names = {int(p.name[5:]) for p in checkpoints(trainer._store.checkpoints)}
+    steps = trainer.steps_per_epoch
+    assert names == {6 * steps, 5 * steps, position.best_step}
+
+
+def test_a_signal_saves_and_stops_and_training_goes_on(make):
+    trainer = make("run")
+    task_calls = 0
+
+    class Stopper:
+        def advance(self, amount=1, **figures):
+            nonlocal task_calls
+            task_calls += 1
+            if task_calls == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    from contextlib import contextmanager
+
+    class Progress:
+        @contextmanager
+        def task(self, description, *, total=None, unit="lines"):
+            yield Stopper()
+
+    trainer._progress = Progress()
+    with pytest.raises(Interrupted) as caught:
+        trainer.fit()
+    assert caught.value.exit_status == 143
+    stopped = trainer.position.step
+    assert 0 < stopped < trainer.total_steps
+    whole, rest = make("whole"), make("run")
+    whole.fit()
+    rest.fit()
+    assert torch.equal(weights(rest), weights(whole))
+
+
+def test_early_stopping_ends_after_patience_validations_without_gain(make):
+    config = TRAIN.model_copy(
+        update={"learning_rate": 1e-12, "patience": 2, "ema_decay": 0.0}
+    )
+    trainer = make("run", config)
+    position = trainer.fit()
+    assert position.validations_without_gain == 2
+    assert position.step == 3 * trainer.steps_per_epoch < trainer.total_steps
+
+
+def test_best_by_bleu_keeps_the_highest(make):
+    scores = iter([3.0, 9.0, 5.0, 1.0])
+    config = TRAIN.model_copy(update={"valid_bleu": True, "best_by": "bleu"})
+    trainer = make("run", config, bleu=lambda model: next(scores))
+    position = trainer.fit()
+    assert position.best is not None
+    assert position.best.bleu == 9.0
+    assert position.best_step == 2 * trainer.steps_per_epoch
+
+
+def test_a_loss_that_is_not_finite_stops_without_a_checkpoint(make):
+    config = TRAIN.model_copy(
+        update={"optimizer": "sgd", "learning_rate": 1e38, "clip_norm": 0.0}
+    )
+    trainer = make("run", config)
+    with pytest.raises(DivergenceError):
+        trainer.fit()
+    for path in checkpoints(trainer._store.checkpoints):
+        assert read_model(path).tensors["encoder.embedding.weight"].isfinite().all()
+
+
+def test_a_damaged_checkpoint_is_passed_over(make, caplog):
+    trainer = make("run")
+    trainer.fit()
+    newest = checkpoints(trainer._store.checkpoints)[-1]
+    weights_file = newest / "model.safetensors"
+    data = bytearray(weights_file.read_bytes())
+    data[-1] ^= 1
+    weights_file.write_bytes(data)
+    with pytest.raises(CorruptArtifactError, match=r"model\.safetensors"):
+        read_model(newest)
+    again = make("run")
+    again.fit()
+    assert "model.safetensors is damaged" in caplog.text
+    assert torch.equal(weights(again), weights(trainer))
+
+
+def test_metrics_hold_no_step_twice_after_a_resume(make):
+    make("run", TRAIN.model_copy(update={"max_steps": 13})).fit()
+    trainer = make("run")
+    trainer.fit()
+    lines = (trainer._store.folder / "metrics.jsonl").read_text().splitlines()
+    keys = [(json.loads(x)["step"], json.loads(x)["kind"]) for x in lines]
+    assert len(keys) == len(set(keys))
+
+
+def test_checkpoints_between_validations_when_asked(make):
+    config = TRAIN.model_copy(update={"checkpoint_every_steps": 3, "max_steps": 4})
+    trainer = make("run", config)
+    trainer.fit()
+    names = [p.name for p in checkpoints(trainer._store.checkpoints)]
+    assert names == ["step-00000003", "step-00000004"]
