@@ -84,7 +84,7 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
         manifest = read_manifest(folder)
     except MissingArtifactError:
         if (folder / "run.json").exists():
-            return Standing(stage, State.INTERRUPTED, "training can go on")
+            return Standing(stage, State.INTERRUPTED, "training has not ended")
         return Standing(stage, State.MISSING)
     except ArtifactError as error:
         return Standing(stage, State.DAMAGED, error.message)

@@ -27,7 +27,8 @@ from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
-from pipelines.trainer.loop import Position, Trainer
+from pipelines.trainer.loop import Trainer
+from pipelines.trainer.position import Position
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu
 

@@ -4,6 +4,11 @@ import os
 
 import pytest
 import torch
+from hypothesis import settings
+
+# Machines differ: an example may take as long as it needs.
+settings.register_profile("s2s", deadline=None)
+settings.load_profile("s2s")
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from pipelines import plan
-from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.layout import STAGES, Layout
 from pipelines.artifacts.manifest import write_manifest
 from pipelines.config import load
 from pipelines.errors import CorpusError
@@ -40,7 +40,9 @@ def complete(layout, *stages):
 
 
 def states(layout, *overrides):
-    return {s.stage: s.state for s in plan.standings(config(layout, *overrides), layout)}
+    return {
+        s.stage: s.state for s in plan.standings(config(layout, *overrides), layout)
+    }
 
 
 def test_a_new_project_misses_everything(layout):
@@ -48,7 +50,7 @@ def test_a_new_project_misses_everything(layout):
 
 
 def test_a_finished_project_is_fresh_and_reads_its_text_once(layout, monkeypatch):
-    complete(layout, *plan.STAGES)
+    complete(layout, *STAGES)
     monkeypatch.setattr(plan, "hash_file", None)  # remembered: nothing is read again
     assert set(states(layout).values()) == {State.FRESH}
 
@@ -56,8 +58,8 @@ def test_a_finished_project_is_fresh_and_reads_its_text_once(layout, monkeypatch
 @pytest.mark.parametrize(
     ("override", "stale"),
     [
-        ("preprocess.lowercase=true", plan.STAGES),
-        ("data.source_lang=de", plan.STAGES),
+        ("preprocess.lowercase=true", STAGES),
+        ("data.source_lang=de", STAGES),
         ("train.learning_rate=0.5", ("train", "translate", "score")),
         ("model.cells=3", ("train", "translate", "score")),
         ("translate.beam=3", ("translate", "score")),
@@ -68,33 +70,33 @@ def test_a_finished_project_is_fresh_and_reads_its_text_once(layout, monkeypatch
     ],
 )
 def test_a_setting_makes_its_stage_and_all_after_it_stale(layout, override, stale):
-    complete(layout, *plan.STAGES)
+    complete(layout, *STAGES)
     found = states(layout, override)
-    assert [s for s in plan.STAGES if found[s] is State.STALE] == list(stale)
+    assert [s for s in STAGES if found[s] is State.STALE] == list(stale)
 
 
 def test_the_reason_names_setting_and_values(layout):
-    complete(layout, *plan.STAGES)
+    complete(layout, *STAGES)
     found = plan.standings(config(layout, "train.learning_rate=0.5"), layout)
     assert found[2].reason == "train.learning_rate: 0.002 -> 0.5"
     assert found[3].reason == "train changed"
 
 
 def test_changed_text_makes_everything_stale(layout):
-    complete(layout, *plan.STAGES)
+    complete(layout, *STAGES)
     (layout.root / "train.en").write_text("other text\n")
     assert states(layout)["preprocess"] is State.STALE
     assert "train.src changed" in plan.standings(config(layout), layout)[0].reason
 
 
 def test_touching_a_file_changes_nothing(layout):
-    complete(layout, *plan.STAGES)
+    complete(layout, *STAGES)
     os.utime(layout.root / "train.en", (1, 1))
     assert set(states(layout).values()) == {State.FRESH}
 
 
 def test_text_that_is_gone_is_taken_as_unchanged(layout):
-    complete(layout, *plan.STAGES)
+    complete(layout, *STAGES)
     (layout.root / "train.en").unlink()
     assert set(states(layout).values()) == {State.FRESH}
 
@@ -106,7 +108,7 @@ def test_text_that_was_never_there_is_an_error(layout):
 
 
 def test_a_damaged_manifest_is_told(layout):
-    complete(layout, *plan.STAGES)
+    complete(layout, *STAGES)
     path = layout.binarize / "manifest.json"
     path.write_text(path.read_text().replace("binarize", "binarise"))
     assert states(layout)["binarize"] is State.DAMAGED
@@ -120,7 +122,7 @@ def test_interrupted_training_is_told(layout):
 
 
 def test_without_a_test_split_the_plan_ends_with_training(layout):
-    assert plan.planned_stages(config(layout, "data.test=[]")) == plan.STAGES[:3]
+    assert plan.planned_stages(config(layout, "data.test=[]")) == STAGES[:3]
 
 
 def test_fingerprints_do_not_depend_on_the_folder(layout, tmp_path_factory):
@@ -128,6 +130,6 @@ def test_fingerprints_do_not_depend_on_the_folder(layout, tmp_path_factory):
     for path in layout.root.iterdir():
         if path.is_file():
             (other.root / path.name).write_bytes(path.read_bytes())
-    for stage in plan.STAGES:
+    for stage in STAGES:
         one = plan.identity(stage, config(layout), layout)
         assert one == plan.identity(stage, config(other), other)

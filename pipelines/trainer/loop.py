@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +27,7 @@ from pipelines.trainer.optimizer import (
     clip_gradient,
     require_finite,
 )
+from pipelines.trainer.position import Position
 from pipelines.trainer.schedule import learning_rate
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu, Validation, validate
@@ -35,36 +35,6 @@ from pipelines.trainer.validation import Bleu, Validation, validate
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_STEPS = 25
-
-
-@dataclass(slots=True)
-class Position:
-    """Where training stands: all that is neither a weight nor the optimizer's."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    """Batches of this epoch that are done."""
-    validations_without_gain: int = 0
-    elapsed_s: float = 0.0
-    """Time spent in updates, over all runs."""
-    num_words: int = 0
-    """Source and target words seen, EOS not counted."""
-    best: Validation | None = None
-    best_step: int = 0
-    scores: dict[int, float] = field(default_factory=dict)
-    """Step of each kept checkpoint -> what it is ranked by, lower is better."""
-
-    def to_info(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_info(cls, info: dict[str, Any]) -> "Position":
-        """The way back."""
-        best = info.pop("best")
-        scores = {int(step): value for step, value in info.pop("scores").items()}
-        return cls(**info, best=Validation(**best) if best else None, scores=scores)
 
 
 @dataclass(slots=True)

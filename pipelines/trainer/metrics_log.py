@@ -76,4 +76,4 @@ def _open_events(folder: Path) -> Any:
             "train.tensorboard is set and TensorBoard is not installed",
             hint="pip install 's2s[tensorboard]'",
         ) from error
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call] # torch's
+    return SummaryWriter(str(folder))

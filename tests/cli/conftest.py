@@ -63,7 +63,9 @@ def write_corpus(folder, counts=(("train", 400), ("valid", 40), ("test", 40))):
     generator = random.Random(1)
     folder.mkdir(exist_ok=True)
     for split, count in counts:
-        rows = [generator.choices("abcdef", k=generator.randint(1, 4)) for _ in range(count)]
+        rows = [
+            generator.choices("abcdef", k=generator.randint(1, 4)) for _ in range(count)
+        ]
         for side, change in (("xx", str), ("yy", str.upper)):
             text = "".join(change(" ".join(row)) + "\n" for row in rows)
             (folder / f"{split}.{side}").write_text(text)
@@ -87,7 +89,10 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("finished")
     data = write_corpus(root / "data")
     before = sys.argv
-    for arguments in (init_arguments(data, root / "project"), ["run", "-q", "-d", root / "project"]):
+    for arguments in (
+        init_arguments(data, root / "project"),
+        ["run", "-q", "-d", root / "project"],
+    ):
         sys.argv = ["s2s", *map(str, arguments)]
         with pytest.raises(SystemExit) as caught:
             main()

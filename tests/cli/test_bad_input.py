@@ -31,7 +31,9 @@ def append(path, data):
         ("valid.yy", lambda old: b"A\nB\n\xffC\nD\nE\n", ["valid.yy:3: not UTF-8"]),
     ],
 )
-def test_text_that_cannot_be_used_is_one_clear_error(s2s, fresh, name, content, messages):
+def test_text_that_cannot_be_used_is_one_clear_error(
+    s2s, fresh, name, content, messages
+):
     demo, data = fresh
     path = data / name
     changed = content(path.read_bytes())
@@ -64,7 +66,20 @@ def test_a_source_of_100000_words_is_cut_and_told(s2s, project):
 
 
 def test_one_line_in_one_line_out_for_any_bytes(s2s, project):
-    odd = ["a", "", " ", "\u2028", "a\u2028b", "\x85", "a\x0cb", "\x00", "\ufeff", "\u00a0", "漢字", "</s> a"]
+    odd = [
+        "a",
+        "",
+        " ",
+        "\u2028",
+        "a\u2028b",
+        "\x85",
+        "a\x0cb",
+        "\x00",
+        "\ufeff",
+        "\u00a0",
+        "漢字",
+        "</s> a",
+    ]
     lines = [*(text.encode() for text in odd), b"\xff\xfe a", b"b\r"]
     found = s2s("translate", "-d", project, stdin=b"\n".join(lines) + b"\n")
     assert found.status == 0
@@ -92,7 +107,9 @@ def test_no_input_gives_no_output(s2s, project):
         (["frobnicate"], 2, ["frobnicate"]),
     ],
 )
-def test_mistakes_on_the_command_line(s2s, tmp_path, monkeypatch, arguments, status, messages):
+def test_mistakes_on_the_command_line(
+    s2s, tmp_path, monkeypatch, arguments, status, messages
+):
     monkeypatch.chdir(tmp_path)
     found = s2s(*arguments)
     assert found.status == status
@@ -102,11 +119,17 @@ def test_mistakes_on_the_command_line(s2s, tmp_path, monkeypatch, arguments, sta
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--set", "train.lerning_rate=1"], "did you mean train.learning_rate?"),
+        (
+            ["train", "--set", "train.lerning_rate=1"],
+            "did you mean train.learning_rate?",
+        ),
         (["train", "--device", "cuda:99"], "device cuda:99 asked for"),
         (["translate", "--beam", "2", "--nbest", "3"], "nbest (3) exceeds beam (2)"),
         (["translate", "--split", "train"], "only test"),
-        (["preprocess", "--set", "preprocess.source_vocab_size=2"], "source_vocab_size"),
+        (
+            ["preprocess", "--set", "preprocess.source_vocab_size=2"],
+            "source_vocab_size",
+        ),
     ],
 )
 def test_wrong_settings_are_refused_before_any_work(s2s, fresh, arguments, message):
@@ -181,7 +204,9 @@ def test_a_terminated_training_saves_exits_143_and_goes_on(fresh):
     assert "Traceback" not in err
     assert not (demo / "train" / "manifest.json").exists()
     again = [*command, "--set", "train.max_steps=1"]
-    done = subprocess.run(again, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        again, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0
     assert "going on from step" in done.stderr
 
@@ -198,8 +223,15 @@ def test_a_killed_preprocess_leaves_nothing_that_counts(s2s, fresh):
 
 @pytest.mark.slow
 def test_a_closed_pipe_is_quiet(project):
-    command = f"yes 'a b' | head -n 20000 | {sys.executable} -m s2scli translate -d {project} | head -n 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    translate = f"{sys.executable} -m s2scli translate -d {project}"
+    command = f"yes 'a b' | head -n 20000 | {translate} | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.stdout == "A B\n"
     assert "Traceback" not in done.stderr
     assert "error" not in done.stderr

@@ -48,7 +48,9 @@ def test_a_second_run_does_nothing(s2s, project):
 def test_changing_the_learning_rate_reruns_training_and_what_follows(s2s, project):
     text = (project / "s2s.toml").read_text()
     assert "learning_rate = 0.01" in text
-    (project / "s2s.toml").write_text(text.replace("learning_rate = 0.01", "learning_rate = 0.02"))
+    (project / "s2s.toml").write_text(
+        text.replace("learning_rate = 0.01", "learning_rate = 0.02")
+    )
     found = states(s2s("status", "-d", project, "--json"))
     assert found == {
         "preprocess": "fresh",
@@ -106,11 +108,18 @@ def test_nbest_list_is_moses_and_sorted(s2s, project):
 
 
 def test_batch_size_and_order_never_change_a_translation(s2s, project):
-    text = (project.parent / "project" / "translate" / "test" / "output.txt").read_text()
+    text = (
+        project.parent / "project" / "translate" / "test" / "output.txt"
+    ).read_text()
     source = "".join(f"{line.lower()}\n" for line in text.split("\n")[:-1]).encode()
     outputs = {
         s2s(
-            "translate", "-d", project, "--set", f"translate.batch_size={n}", stdin=source
+            "translate",
+            "-d",
+            project,
+            "--set",
+            f"translate.batch_size={n}",
+            stdin=source,
         ).out
         for n in (1, 7, 64)
     }
@@ -134,7 +143,9 @@ def test_verify_finds_a_flipped_byte_in_any_artifact(s2s, project):
         path = project / name
         data = path.read_bytes()
         position = len(data) // 2
-        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        path.write_bytes(
+            data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+        )
         found = s2s("verify", "-d", project)
         assert found.status == 3, name
         assert name in found.out
@@ -163,7 +174,9 @@ def test_extending_a_run_goes_on_where_it_ended(s2s, tmp_path):
 
 def test_score_any_file_without_a_project(s2s, tmp_path):
     (tmp_path / "ref").write_text("a b c d\ne f g h\n")
-    same = s2s("score", "-d", tmp_path, "--ref", tmp_path / "ref", stdin=b"a b c d\ne f g h\n")
+    same = s2s(
+        "score", "-d", tmp_path, "--ref", tmp_path / "ref", stdin=b"a b c d\ne f g h\n"
+    )
     assert same.status == 0
     assert "100.00" in same.out
     assert "tok:13a" in same.out

@@ -49,7 +49,7 @@ def test_unknown_key_in_the_file_names_the_nearest(project, text, message, hint)
 
 
 def test_unknown_key_in_set_and_environment_names_the_nearest(project):
-    with pytest.raises(ConfigError, match="--set: train.batchsize") as caught:
+    with pytest.raises(ConfigError, match=r"--set: train\.batchsize") as caught:
         load(project(""), overrides=["train.batchsize=3"])
     assert "train.batch_size" in caught.value.hint
     with pytest.raises(ConfigError, match="S2S_TRAIN__SEEED") as caught:
@@ -78,9 +78,9 @@ def test_wrong_values_are_refused_with_their_place(project, override, message):
 
 
 def test_missing_project_and_broken_files(tmp_path, project):
-    with pytest.raises(MissingArtifactError) as caught:
+    with pytest.raises(MissingArtifactError) as missing:
         load(tmp_path)
-    assert "s2s init" in caught.value.hint
+    assert "s2s init" in missing.value.hint
     with pytest.raises(ConfigError, match="not TOML"):
         load(project("[train\n"))
     (tmp_path / "s2s.toml").write_bytes(b"\xff")

@@ -53,5 +53,9 @@ def test_collate_shifts_the_target_and_starts_it_with_eos(folder):
     assert batch.src_lengths_B.tolist() == [2, 3, 2]
     assert batch.tgt_out_TB[:, 2].tolist() == [4, 4, 4, 2]
     assert batch.tgt_in_TB[:, 2].tolist() == [2, 4, 4, 4]
-    assert (batch.num_sentences, batch.num_src_tokens, batch.num_tgt_tokens) == (3, 7, 7)
+    assert (batch.num_sentences, batch.num_src_tokens, batch.num_tgt_tokens) == (
+        3,
+        7,
+        7,
+    )
     assert batch.src_SB.dtype is torch.int64

@@ -14,7 +14,10 @@ def lstm_by_hand(stack, input_TBE):
     """Hochreiter and Schmidhuber's cell, written out in NumPy float64."""
     sequence = input_TBE.astype(np.float64)
     for layer in stack.layers:
-        w = {n: p.detach().numpy().astype(np.float64) for n, p in layer.named_parameters()}
+        w = {
+            n: p.detach().numpy().astype(np.float64)
+            for n, p in layer.named_parameters()
+        }
         num_steps, batch, _ = sequence.shape
         h = np.zeros((batch, layer.hidden_size))
         c = np.zeros_like(h)

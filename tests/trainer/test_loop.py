@@ -65,9 +65,7 @@ def make(tmp_path, pairs):
             },
         )
         (tmp_path / name / "checkpoints").mkdir(parents=True, exist_ok=True)
-        return Trainer(
-            model, config, **pairs, store=store, progress=SILENT, **options
-        )
+        return Trainer(model, config, **pairs, store=store, progress=SILENT, **options)
 
     return make
 

@@ -47,9 +47,7 @@ def test_adam_moves_by_the_learning_rate_at_first(kind):
     assert p.tolist() == pytest.approx([-0.5, 0.5])
 
 
-@pytest.mark.parametrize(
-    ("loss", "norm"), [(float("nan"), 1.0), (1.0, float("inf"))]
-)
+@pytest.mark.parametrize(("loss", "norm"), [(float("nan"), 1.0), (1.0, float("inf"))])
 def test_a_number_that_is_not_finite_stops_training(loss, norm):
     with pytest.raises(DivergenceError, match="step 7") as caught:
         require_finite(loss, norm, step=7)
