@@ -24,8 +24,8 @@ def test_scan_is_solved(s2s, tmp_path):
     demo = tmp_path / "scan"
     arguments = ["init", "--recipe", "small", "-s", "en", "-t", "en"]
     for split in ("train", "valid", "test"):
-        sides = (golden_path(f"scan-simple/{split}.{side}.gz") for side in ("cmd", "act"))
-        arguments += [f"--{split}", *sides]
+        names = (f"scan-simple/{split}.{side}.gz" for side in ("cmd", "act"))
+        arguments += [f"--{split}", *map(golden_path, names)]
     settings = (
         "preprocess.tokenizer=none",
         "preprocess.min_count=1",

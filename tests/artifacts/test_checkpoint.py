@@ -1,0 +1,126 @@
+import json
+
+import pytest
+import torch
+
+from pipelines.artifacts import checkpoint
+from pipelines.artifacts.checkpoint import (
+    BEST,
+    Part,
+    best_checkpoint,
+    checkpoints,
+    latest_sound,
+    point_to,
+    prune,
+    read_model,
+    read_trainer,
+    write_checkpoint,
+)
+from pipelines.errors import CorruptArtifactError, MissingArtifactError
+
+
+@pytest.fixture
+def train(tmp_path):
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "pipeline.json").write_text("{}")
+    folder = tmp_path / "train" / "checkpoints"
+    for step in (10, 20, 30):
+        write_checkpoint(
+            folder,
+            step,
+            model=Part({"w": torch.full((2, 3), float(step))}, {"step": step}),
+            trainer=Part({"optimizer.0.m": torch.ones(2)}, {"epoch": 1}),
+            text=text,
+            run="run",
+        )
+    return tmp_path / "train"
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_what_is_written_is_read(train):
+    path = train / "checkpoints" / "step-00000020"
+    model = read_model(path)
+    assert model.info == {"step": 20}
+    assert torch.equal(model.tensors["w"], torch.full((2, 3), 20.0))
+    assert read_trainer(path).info == {"epoch": 1}
+    assert (path / "text" / "pipeline.json").read_text() == "{}"
+
+
+def test_nothing_is_pickled(train):
+    suffixes = {p.suffix for p in train.rglob("*") if p.is_file()}
+    assert suffixes == {".json", ".safetensors"}
+
+
+def test_the_newest_sound_checkpoint_is_taken(train, caplog):
+    folder = train / "checkpoints"
+    assert latest_sound(folder) == folder / "step-00000030"
+    flip(folder / "step-00000030" / "trainer.safetensors")
+    (folder / "step-00000020" / "model.json").unlink()
+    assert latest_sound(folder) == folder / "step-00000010"
+    assert "trainer.safetensors is damaged" in caplog.text
+    assert "model.json is missing" in caplog.text
+
+
+def test_best_is_what_the_pointer_names(train):
+    point_to(train / "checkpoints" / "step-00000010", BEST)
+    assert best_checkpoint(train).name == "step-00000010"
+
+
+def test_a_damaged_best_is_replaced_by_the_newest_sound_one(train, caplog):
+    point_to(train / "checkpoints" / "step-00000010", BEST)
+    flip(train / "checkpoints" / "step-00000010" / "model.safetensors")
+    assert best_checkpoint(train).name == "step-00000030"
+    assert "the best checkpoint is damaged" in caplog.text
+
+
+def test_before_training_there_is_no_best(tmp_path):
+    with pytest.raises(MissingArtifactError, match=r"best\.json") as caught:
+        best_checkpoint(tmp_path)
+    assert caught.value.hint == "s2s train"
+
+
+def test_without_any_sound_checkpoint_the_error_says_so(train):
+    (train / BEST).write_text(json.dumps({"checkpoint": "step-00000099"}))
+    for path in checkpoints(train / "checkpoints"):
+        flip(path / "model.safetensors")
+    with pytest.raises(CorruptArtifactError, match="no sound checkpoint"):
+        best_checkpoint(train)
+
+
+def test_prune_keeps_those_named(train):
+    prune(train / "checkpoints", ["step-00000020"])
+    assert [p.name for p in checkpoints(train / "checkpoints")] == ["step-00000020"]
+
+
+@pytest.mark.parametrize("failing", ["save", "write_manifest"])
+def test_a_write_that_fails_leaves_the_earlier_checkpoints_alone(
+    train, monkeypatch, failing
+):
+    def fail(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, failing, fail)
+    part = Part({"w": torch.ones(1)}, {})
+    with pytest.raises(OSError, match="No space left"):
+        write_checkpoint(
+            train / "checkpoints",
+            40,
+            model=part,
+            trainer=part,
+            text=train.parent / "text",
+            run="run",
+        )
+    names = sorted(p.name for p in (train / "checkpoints").iterdir())
+    assert names == ["step-00000010", "step-00000020", "step-00000030"]
+
+
+def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
+    with pytest.raises(MissingArtifactError, match="not a checkpoint") as caught:
+        read_model(tmp_path)
+    assert "step-" in caught.value.hint

@@ -1,0 +1,57 @@
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.config import TranslateConfig
+from pipelines.errors import S2SError
+from pipelines.search.translator import Candidate, Translation
+from pipelines.translate import entries, translate_stream
+
+
+@dataclass
+class Echo:
+    """Translates a line into itself."""
+
+    config: TranslateConfig = TranslateConfig(max_source_length=5)
+
+    def translate(self, lines):
+        return [
+            Translation(
+                (Candidate(line, (line,), -1.0, -1.0),), truncated=len(line) > 5
+            )
+            for line in lines
+        ]
+
+
+@given(st.lists(st.lists(st.binary(max_size=8), max_size=5), max_size=5))
+def test_one_line_in_one_line_out_for_any_bytes(windows):
+    found = list(translate_stream(windows, Echo()))
+    raw = [line for window in windows for line in window]
+    assert [t.text for t in found] == [line.decode(errors="replace") for line in raw]
+
+
+def test_bad_bytes_and_cut_lines_are_told_with_their_numbers(caplog):
+    windows = [[b"ok", b"\xff"], [b"toolong", b"\xfe", b"x", b"\xfd", b"\xfc"]]
+    assert len(list(translate_stream(windows, Echo()))) == 7
+    assert "4 lines not UTF-8" in caplog.text
+    assert "line 2, 4, 6, ..." in caplog.text
+    assert "1 lines longer than 5 tokens" in caplog.text
+
+
+def test_a_lost_line_is_an_error_not_a_shorter_output():
+    class Loser(Echo):
+        def translate(self, lines):
+            return super().translate(lines)[:-1]
+
+    with pytest.raises(S2SError, match="2 lines in, 1 lines out"):
+        list(translate_stream([[b"a", b"b"]], Loser()))
+
+
+def test_entries_carry_the_log_probability_and_the_score():
+    candidate = Candidate("A b", ("A", "b"), -1.5, -0.5)
+    (entry,) = entries(3, Translation((candidate,)))
+    assert (entry.sentence, entry.tokens) == (3, ("A", "b"))
+    assert entry.features == {"LSTM": (-1.5,)}
+    assert entry.score == -0.5
