@@ -1,5 +1,6 @@
 """What all tests share: a quiet, reproducible environment."""
 
+import logging
 import os
 
 import pytest
@@ -19,6 +20,16 @@ def clean_environment(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERMINAL_WIDTH", "100")
     monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging():
+    """A test that ran a command leaves no handler behind."""
+    yield
+    logger = logging.getLogger("pipelines")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True, scope="session")

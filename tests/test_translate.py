@@ -1,5 +1,3 @@
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,18 +8,15 @@ from pipelines.search.translator import Candidate, Translation
 from pipelines.translate import entries, translate_stream
 
 
-@dataclass
 class Echo:
     """Translates a line into itself."""
 
-    config: TranslateConfig = TranslateConfig(max_source_length=5)
+    config = TranslateConfig(max_source_length=5)
 
     def translate(self, lines):
         return [
-            Translation(
-                (Candidate(line, (line,), -1.0, -1.0),), truncated=len(line) > 5
-            )
-            for line in lines
+            Translation((Candidate(x, (x,), -1.0, -1.0),), truncated=len(x) > 5)
+            for x in lines
         ]
 
 
