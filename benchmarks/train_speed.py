@@ -3,9 +3,9 @@
     python benchmarks/train_speed.py                 # small sizes, for a CPU
     python benchmarks/train_speed.py --device cuda --sizes small,paper --precision bf16
 
-Synthetic batches, so that nothing but the model is measured. Words are source and target
-words together, as in the paper (which reports 1,700 a second on one GPU of 2014 and 6,300
-on eight). The table gives medians of several steps.
+Synthetic batches, so that nothing but the model is measured. Words are source and
+target words together, as in the paper (which reports 1,700 a second on one GPU of 2014
+and 6,300 on eight). The table gives medians of several steps.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from pipelines.model.seq2seq import Seq2Seq, initialize
 
 @dataclass(frozen=True)
 class Size:
+    """Sizes of a model."""
+
     layers: int
     cells: int
     embedding_size: int

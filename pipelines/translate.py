@@ -10,6 +10,7 @@ One line in, one line out, in order, counted and checked; blank in, blank out.
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from pipelines import plan
 from pipelines.artifacts.checkpoint import best_checkpoint, read_model
@@ -18,7 +19,7 @@ from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.nbest import NbestEntry, write_nbest
-from pipelines.config import Config
+from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
 from pipelines.model.device import choose_device
@@ -30,6 +31,15 @@ from pipelines.trainer.validation import validate
 log = logging.getLogger(__name__)
 
 _NAMED_LINES = 3
+
+
+class LineTranslator(Protocol):
+    """What `translate_stream` needs of a translator."""
+
+    config: TranslateConfig
+
+    def translate(self, lines: Sequence[str]) -> list[Translation]:
+        """Translate lines, in order."""
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
@@ -80,7 +90,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
 
 def translate_stream(
     windows: Iterable[Sequence[bytes]],
-    translator: Translator,
+    translator: LineTranslator,
     *,
     progress: Progress = SILENT,
     total: int | None = None,

@@ -35,6 +35,11 @@ class Batch:
         """Pairs in the batch."""
         return self.src_SB.shape[1]
 
+    @property
+    def num_words(self) -> int:
+        """Source and target words together, EOS not counted: the paper's unit."""
+        return self.num_src_tokens + self.num_tgt_tokens - 2 * self.num_sentences
+
     def to(self, device: torch.device) -> "Batch":
         """Copy to a device, without waiting for the copy."""
         if device.type == "cpu":

@@ -7,10 +7,10 @@ that a run that was interrupted and resumed ends with the same bits.
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from pipelines.config import TrainConfig
 from pipelines.data.batch import Batch, collate
@@ -25,29 +25,16 @@ from pipelines.trainer.optimizer import (
     WeightAverage,
     build_optimizer,
     clip_gradient,
-    require_finite,
 )
 from pipelines.trainer.position import Position
 from pipelines.trainer.schedule import learning_rate
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu, Validation, validate
+from pipelines.trainer.window import Window
 
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_STEPS = 25
-
-
-@dataclass(slots=True)
-class _Window:
-    """Sums since the last report, on the device: nothing waits for them."""
-
-    nll: Tensor
-    norm: Tensor
-    clipped: Tensor
-    steps: int = 0
-    tgt_tokens: int = 0
-    words: int = 0
-    started: float = field(default_factory=time.perf_counter)
 
 
 class Trainer:
@@ -141,7 +128,7 @@ class Trainer:
 
     def _update(self, batch: Batch) -> None:
         started = time.perf_counter()
-        position, config, window = self.position, self.config, self._window
+        position, config = self.position, self.config
         rate = learning_rate(
             position.step,
             config,
@@ -150,8 +137,8 @@ class Trainer:
         )
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        if self.model.config.dropout:  # chance is a function of (seed, step)
-            torch.manual_seed((config.seed << 40) + position.step)
+        if self.model.config.dropout:
+            torch.manual_seed(_dropout_seed(config.seed, position.step))
         with torch.autocast(
             self._device.type,
             dtype=torch.bfloat16,
@@ -168,14 +155,8 @@ class Trainer:
         position.batch += 1
         if self._average is not None:
             self._average.update(position.step)
-        window.nll += nll
-        window.norm += norm
-        window.clipped += norm > config.clip_norm if config.clip_norm else 0
-        window.steps += 1
-        window.tgt_tokens += batch.num_tgt_tokens
-        words = batch.num_src_tokens + batch.num_tgt_tokens - 2 * batch.num_sentences
-        window.words += words
-        position.num_words += words
+        self._window.add(batch, nll, norm)
+        position.num_words += batch.num_words
         position.elapsed_s += time.perf_counter() - started
 
     def _keep_appointments(
@@ -214,32 +195,26 @@ class Trainer:
         return position.step >= self.total_steps or bool(late or stuck)
 
     def _report(self, figures: MetricsLog, task: Task) -> None:
-        window, position = self._window, self.position
-        if not window.steps:
+        position = self.position
+        if not self._window.num_steps:
             return
-        loss = window.nll.item() / window.tgt_tokens
-        norm = window.norm.item() / window.steps
-        require_finite(loss, norm, step=position.step)
-        speed = window.words / (time.perf_counter() - window.started)
-        rate = self._optimizer.param_groups[0]["lr"]
+        found = self._window.figures(step=position.step)
+        epoch = position.step / self.steps_per_epoch
         figures.write(
             position.step,
             "train",
             {
-                "epoch": round(position.step / self.steps_per_epoch, 4),
-                "loss_nats_per_token": loss,
-                "gradient_norm": norm,
-                "clipped_share": window.clipped.item() / window.steps,
-                "learning_rate": rate,
-                "words_per_s": speed,
+                "epoch": round(epoch, 4),
+                **found,
+                "learning_rate": self._optimizer.param_groups[0]["lr"],
                 "elapsed_s": position.elapsed_s,
             },
         )
         task.advance(
             0,
-            epoch=f"{position.step / self.steps_per_epoch:.2f}",
-            loss=f"{loss:.3f}",
-            speed=f"{speed:,.0f} words/s",
+            epoch=f"{epoch:.2f}",
+            loss=f"{found['loss_nats_per_token']:.3f}",
+            speed=f"{found['words_per_s']:,.0f} words/s",
         )
         self._window = self._new_window()
 
@@ -308,6 +283,11 @@ class Trainer:
             epoch=epoch,
         )
 
-    def _new_window(self) -> _Window:
-        nll, norm, clipped = torch.zeros(3, device=self._device).unbind()
-        return _Window(nll, norm, clipped)
+    def _new_window(self) -> Window:
+        return Window(self._device, clip_norm=self.config.clip_norm)
+
+
+def _dropout_seed(seed: int, step: int) -> int:
+    """Chance is a function of the seed and the step, so that training can resume."""
+    state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
+    return int(state[0])

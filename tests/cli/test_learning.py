@@ -25,7 +25,7 @@ def test_scan_is_solved(s2s, tmp_path):
     arguments = ["init", "--recipe", "small", "-s", "en", "-t", "en"]
     for split in ("train", "valid", "test"):
         names = (f"scan-simple/{split}.{side}.gz" for side in ("cmd", "act"))
-        arguments += [f"--{split}", *map(golden_path, names)]
+        arguments += [f"--{split}", *(str(golden_path(name)) for name in names)]
     settings = (
         "preprocess.tokenizer=none",
         "preprocess.min_count=1",
