@@ -112,6 +112,8 @@ class ModelConfig(Section):
     """Cells of each layer."""
     embedding_size: Positive = 1000
     """Size of the word embeddings, source and target."""
+    peepholes: bool = False
+    """Peephole connections (Graves 2013); slower than the layer without."""
     dropout: Rate = 0.0
     """Dropout on the embeddings, between layers and before the output; not in time."""
     tie_embeddings: bool = False

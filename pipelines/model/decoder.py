@@ -22,12 +22,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, config.embedding_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.lstm = LSTMStack(
-            config.embedding_size,
-            config.cells,
-            layers=config.layers,
-            dropout=config.dropout,
-        )
+        self.lstm = LSTMStack(config)
         self.projection: nn.Linear | None = None
         self.output: nn.Linear | None = None
         if config.tie_embeddings:

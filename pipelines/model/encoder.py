@@ -17,12 +17,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, config.embedding_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.lstm = LSTMStack(
-            config.embedding_size,
-            config.cells,
-            layers=config.layers,
-            dropout=config.dropout,
-        )
+        self.lstm = LSTMStack(config)
 
     def forward(self, src_SB: Tensor, lengths_B: Tensor) -> State:
         """Read sentences.

@@ -7,25 +7,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from pipelines.config import ModelConfig
+from pipelines.model.peephole import PeepholeLSTM
+
 State = tuple[Tensor, Tensor]
 """(h_LBH, c_LBH): hidden and cell state of every layer."""
 
 
 class LSTMStack(nn.Module):
-    """Layers of `torch.nn.LSTM`, one module a layer, with dropout above each.
+    """Layers of `torch.nn.LSTM` or `PeepholeLSTM`, with dropout above each.
 
     Dropout acts between layers only, never along time (Zaremba et al. 2014); the
     recurrence runs in oneDNN on a CPU and in cuDNN on a GPU. Packed sequences take a
     slower path on a CPU: pass padded input only where lengths really differ.
     """
 
-    def __init__(
-        self, input_size: int, cells: int, *, layers: int, dropout: float
-    ) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        sizes = [input_size] + [cells] * (layers - 1)
-        self.layers = nn.ModuleList(nn.LSTM(size, cells) for size in sizes)
-        self.dropout = nn.Dropout(dropout)
+        sizes = [config.embedding_size] + [config.cells] * (config.layers - 1)
+        layer = PeepholeLSTM if config.peepholes else nn.LSTM
+        self.layers = nn.ModuleList(layer(size, config.cells) for size in sizes)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(
         self, input_TBE: Tensor | PackedSequence, state: State | None = None

@@ -25,12 +25,14 @@ class ParameterCount:
     embedding: int
     recurrent: int
     output: int
+    peephole: int
     bias: int
 
     @property
     def total(self) -> int:
         """All of them, biases included."""
-        return self.embedding + self.recurrent + self.output + self.bias
+        parts = (self.embedding, self.recurrent, self.output)
+        return sum(parts) + self.peephole + self.bias
 
 
 class Seq2Seq(nn.Module):
@@ -105,6 +107,7 @@ class Seq2Seq(nn.Module):
             embedding=total("embedding."),
             recurrent=total("weight_ih", "weight_hh"),
             output=total("output.weight", "projection."),
+            peephole=total("peephole"),
             bias=total("bias"),
         )
 

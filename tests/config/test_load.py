@@ -137,6 +137,7 @@ def test_paper_recipe_is_the_paper():
         "layers": 4,
         "cells": 1000,
         "embedding_size": 1000,
+        "peepholes": True,
         "dropout": 0.0,
         "tie_embeddings": False,
         "bias": True,

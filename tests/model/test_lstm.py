@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from pipelines.config import ModelConfig
 from pipelines.model.lstm import LSTMStack, select_state
 
 
@@ -11,36 +12,46 @@ def sigmoid(x):
 
 
 def lstm_by_hand(stack, input_TBE):
-    """Hochreiter and Schmidhuber's cell, written out in NumPy float64."""
+    """Graves' cell, written out in NumPy float64; without peepholes they are zero."""
     sequence = input_TBE.astype(np.float64)
     for layer in stack.layers:
         w = {
-            n: p.detach().numpy().astype(np.float64)
-            for n, p in layer.named_parameters()
+            name: parameter.detach().numpy().astype(np.float64)
+            for name, parameter in layer.named_parameters()
         }
-        num_steps, batch, _ = sequence.shape
-        h = np.zeros((batch, layer.hidden_size))
+        bias = sum(value for name, value in w.items() if name.startswith("bias"))
+        num_cells = w["weight_hh_l0"].shape[1]
+        peep_i, peep_f, peep_o = w.get("peephole_l0", np.zeros((3, num_cells)))
+        h = np.zeros((sequence.shape[1], num_cells))
         c = np.zeros_like(h)
         outputs = []
-        for t in range(num_steps):
-            gates = (
-                sequence[t] @ w["weight_ih_l0"].T
-                + w["bias_ih_l0"]
-                + h @ w["weight_hh_l0"].T
-                + w["bias_hh_l0"]
-            )
+        for x in sequence:
+            gates = x @ w["weight_ih_l0"].T + h @ w["weight_hh_l0"].T + bias
             i, f, g, o = np.split(gates, 4, axis=1)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h = sigmoid(o) * np.tanh(c)
+            i, f = sigmoid(i + peep_i * c), sigmoid(f + peep_f * c)
+            c = f * c + i * np.tanh(g)
+            h = sigmoid(o + peep_o * c) * np.tanh(c)
             outputs.append(h)
         sequence = np.stack(outputs)
     return sequence, h, c
 
 
+def make_stack(input_size, cells, *, layers, peepholes=False):
+    return LSTMStack(
+        ModelConfig(
+            embedding_size=input_size, cells=cells, layers=layers, peepholes=peepholes
+        )
+    )
+
+
+both = pytest.mark.parametrize("peepholes", [False, True])
+
+
+@both
 @pytest.mark.parametrize("layers", [1, 3])
-def test_stack_computes_the_cell_written_out_by_hand(layers):
+def test_stack_computes_the_cell_written_out_by_hand(layers, peepholes):
     torch.manual_seed(1)
-    stack = LSTMStack(5, 7, layers=layers, dropout=0.0)
+    stack = make_stack(5, 7, layers=layers, peepholes=peepholes)
     input_TBE = torch.randn(6, 3, 5)
     output, (h_LBH, c_LBH) = stack(input_TBE)
     expected, h, c = lstm_by_hand(stack, input_TBE.numpy())
@@ -49,9 +60,24 @@ def test_stack_computes_the_cell_written_out_by_hand(layers):
     np.testing.assert_allclose(c_LBH[-1].detach().numpy(), c, atol=1e-6)
 
 
-def test_two_halves_with_the_state_between_equal_the_whole():
+def test_peepholes_of_zero_are_torchs_own_layer():
+    torch.manual_seed(1)
+    plain = make_stack(4, 6, layers=1)
+    peep = make_stack(4, 6, layers=1, peepholes=True)
+    own, torchs = peep.layers[0], plain.layers[0]
+    with torch.no_grad():
+        own.weight_ih_l0.copy_(torchs.weight_ih_l0)
+        own.weight_hh_l0.copy_(torchs.weight_hh_l0)
+        own.bias_l0.copy_(torchs.bias_ih_l0 + torchs.bias_hh_l0)
+        own.peephole_l0.zero_()
+    input_TBE = torch.randn(5, 3, 4)
+    torch.testing.assert_close(peep(input_TBE), plain(input_TBE))
+
+
+@both
+def test_two_halves_with_the_state_between_equal_the_whole(peepholes):
     torch.manual_seed(2)
-    stack = LSTMStack(4, 6, layers=2, dropout=0.0)
+    stack = make_stack(4, 6, layers=2, peepholes=peepholes)
     input_TBE = torch.randn(8, 2, 4)
     whole, last = stack(input_TBE)
     first, state = stack(input_TBE[:3])
@@ -60,9 +86,10 @@ def test_two_halves_with_the_state_between_equal_the_whole():
     torch.testing.assert_close(end, last)
 
 
-def test_packed_input_gives_the_state_of_each_sentences_own_end():
+@both
+def test_packed_input_gives_the_state_of_each_sentences_own_end(peepholes):
     torch.manual_seed(3)
-    stack = LSTMStack(4, 6, layers=2, dropout=0.0)
+    stack = make_stack(4, 6, layers=2, peepholes=peepholes)
     input_TBE = torch.randn(5, 3, 4)
     lengths = torch.tensor([2, 5, 3])
     packed = pack_padded_sequence(input_TBE, lengths, enforce_sorted=False)

@@ -47,7 +47,8 @@ def test_paper_recipe_has_the_papers_384_million_parameters():
     assert counted.recurrent == 64_000_000
     assert counted.embedding == 240_000_000
     assert counted.output == 80_000_000
-    assert counted.total - counted.bias == 384_000_000
+    assert counted.peephole == 24_000
+    assert counted.total - counted.peephole - counted.bias == 384_000_000
 
 
 def test_decoder_starts_from_the_encoders_final_state_of_8000_numbers():
