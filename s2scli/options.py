@@ -1,8 +1,10 @@
 """Options that several commands share, and the project they name."""
 
+import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,18 +15,6 @@ from pipelines.config import Config, load
 from pipelines.config.load import FILE_NAME, Loaded, build, parse_override
 from s2scli.console import LogFormat, configure
 
-Dir = Annotated[
-    Path,
-    typer.Option("-d", "--dir", help="The project's folder.", show_default="."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Override a setting for this command; repeatable.",
-    ),
-]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Tell more.")]
 Format = Annotated[
@@ -55,35 +45,77 @@ class Project:
         return self.loaded.config
 
 
-def open_project(
-    folder: Path, overrides: Iterable[str] | None, **flags: Any
-) -> Project:
-    """Load the settings of a project.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the common options of a command say."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+
+    def project(self, **flags: Any) -> Project:
+        """Load the project.
+
+        Args:
+            **flags: `section__key=value` of typed flags; None is left out.
+        """
+        texts = [*self.overrides, *_typed(flags)]
+        loaded = load(self.folder, overrides=texts, environ=os.environ)
+        return Project(loaded, Layout(self.folder))
+
+    def settings(self, **flags: Any) -> Config:
+        """Settings for a command that needs no project; those of one that is there."""
+        if (self.folder / FILE_NAME).exists():
+            return self.project(**flags).config
+        texts = [*self.overrides, *_typed(flags)]
+        return build(dict(parse_override(text) for text in texts), {})
+
+
+def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command -d, --set, -q, -v and --log-format.
 
     Args:
-        folder: It holds `s2s.toml`.
-        overrides: The values of `--set`.
-        **flags: `section__key=value` of typed flags; None is left out.
+        function: Takes a `Request` first, then its own options.
     """
-    texts = [*(overrides or ()), *_typed(flags)]
-    loaded = load(folder, overrides=texts, environ=os.environ)
-    return Project(loaded, Layout(folder))
+
+    @wraps(function)
+    def command(
+        *,
+        folder: Path,
+        overrides: list[str] | None,
+        quiet: bool,
+        verbose: bool,
+        log_format: LogFormat,
+        **own: Any,
+    ) -> None:
+        configure(quiet=quiet, verbose=verbose, log_format=log_format)
+        function(Request(folder, tuple(overrides or ())), **own)
+
+    own = list(inspect.signature(function).parameters.values())[1:]
+    common = list(inspect.signature(_common).parameters.values())
+    # Typer reads what a command takes from its signature.
+    command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined] # a function's attribute
+    command.__annotations__ = {p.name: p.annotation for p in (*own, *common)}
+    return command
 
 
-def section_settings(
-    folder: Path, overrides: Iterable[str] | None, flags: Mapping[str, Any]
-) -> Config:
-    """Settings for a command that needs no project; a project's own where there is one.
-
-    Args:
-        folder: May or may not hold `s2s.toml`.
-        overrides: The values of `--set`.
-        flags: As for `open_project`.
-    """
-    if (folder / FILE_NAME).exists():
-        return open_project(folder, overrides, **flags).config
-    texts = [*(overrides or ()), *_typed(flags)]
-    return build(dict(parse_override(text) for text in texts), {})
+def _common(
+    folder: Annotated[
+        Path,
+        typer.Option("-d", "--dir", help="The project's folder.", show_default="."),
+    ] = Path(),
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Override a setting for this command; repeatable.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_format: Format = LogFormat.TEXT,
+) -> None:
+    """The options that `with_common_options` adds."""
 
 
 def _typed(flags: Mapping[str, Any]) -> list[str]:
@@ -96,8 +128,3 @@ def _typed(flags: Mapping[str, Any]) -> list[str]:
 
 def _toml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def start_logging(quiet: bool, verbose: bool, log_format: LogFormat) -> None:
-    """Apply -q, -v and --log-format."""
-    configure(quiet=quiet, verbose=verbose, log_format=log_format)

@@ -1,32 +1,11 @@
 """`s2s binarize`."""
 
-from pathlib import Path
-
 from s2scli.commands.stage import bring_up_to_date
-from s2scli.console import LogFormat
-from s2scli.options import (
-    Dir,
-    Force,
-    Format,
-    Quiet,
-    Set,
-    Verbose,
-    Workers,
-    open_project,
-    start_logging,
-)
+from s2scli.options import Force, Request, Workers, with_common_options
 
 
-def command(
-    folder: Dir = Path(),
-    overrides: Set = None,
-    workers: Workers = None,
-    force: Force = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log_format: Format = LogFormat.TEXT,
-) -> None:
+@with_common_options
+def command(request: Request, workers: Workers = None, force: Force = False) -> None:
     """Turn tokens into memory-mapped shards of ids."""
-    start_logging(quiet, verbose, log_format)
-    project = open_project(folder, overrides, binarize__workers=workers)
+    project = request.project(binarize__workers=workers)
     bring_up_to_date(project, "binarize", force=force)

@@ -1,21 +1,11 @@
 """`s2s config`."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from s2scli.console import LogFormat, print_json, print_lines
-from s2scli.options import (
-    Dir,
-    Format,
-    Json,
-    Quiet,
-    Set,
-    Verbose,
-    open_project,
-    start_logging,
-)
+from s2scli.console import print_json, print_lines
+from s2scli.options import Json, Request, with_common_options
 
 app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
@@ -26,23 +16,19 @@ def _group() -> None:
 
 
 @app.command("show")
+@with_common_options
 def show(
+    request: Request,
     key: Annotated[
         str | None,
         typer.Argument(help="One setting, or a section.", metavar="[SECTION.KEY]"),
     ] = None,
-    folder: Dir = Path(),
-    overrides: Set = None,
     as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log_format: Format = LogFormat.TEXT,
 ) -> None:
     """Show every setting: its value, where it came from and what it means."""
     from pipelines.config.load import describe_settings, require_known
 
-    start_logging(quiet, verbose, log_format)
-    project = open_project(folder, overrides)
+    project = request.project()
     if key is not None:
         require_known(key, "config show", sections="." not in key)
     settings = [

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from s2scli.console import LogFormat, print_lines
-from s2scli.options import Format, Quiet, Verbose, start_logging
+from s2scli.console import LogFormat, configure, print_lines
+from s2scli.options import Format, Quiet, Verbose
 
 Two = tuple[Path, Path]
 _FILES = "SOURCE TARGET"
@@ -57,7 +57,7 @@ def command(
     from pipelines.config.load import parse_override
     from pipelines.init import NUMBERS, run
 
-    start_logging(quiet, verbose, log_format)
+    configure(quiet=quiet, verbose=verbose, log_format=log_format)
     values: dict[str, Any] = {
         "data.source_lang": source_lang,
         "data.target_lang": target_lang,

@@ -7,28 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2scli.commands.stage import bring_up_to_date
-from s2scli.console import LogFormat, print_json, print_lines, print_table
-from s2scli.options import (
-    Dir,
-    Force,
-    Format,
-    Json,
-    Quiet,
-    Set,
-    Verbose,
-    open_project,
-    section_settings,
-    start_logging,
-)
+from s2scli.console import print_json, print_lines, print_table
+from s2scli.options import Force, Json, Request, with_common_options
 
 if TYPE_CHECKING:
     from pipelines.artifacts.report import Report
     from pipelines.config import ScoreConfig
 
 
+@with_common_options
 def command(
-    folder: Dir = Path(),
-    overrides: Set = None,
+    request: Request,
     reference: Annotated[
         Path | None,
         typer.Option(
@@ -45,20 +34,16 @@ def command(
     ] = None,
     as_json: Json = False,
     force: Force = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log_format: Format = LogFormat.TEXT,
 ) -> None:
     """Score the translation of the test split, or with --ref any translation."""
-    start_logging(quiet, verbose, log_format)
     flags = {"score__lowercase": lowercase}
     if reference is not None:
-        settings = section_settings(folder, overrides, flags).score
+        settings = request.settings(**flags).score
         report = _score_file(reference, input_file, settings)
     else:
         if input_file is not None:
             raise typer.BadParameter("-i needs --ref")
-        project = open_project(folder, overrides, **flags)
+        project = request.project(**flags)
         bring_up_to_date(project, "score", force=force)
         from pipelines.artifacts.report import REPORT, read_report
 

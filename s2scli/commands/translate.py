@@ -10,29 +10,17 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from s2scli.commands.stage import bring_up_to_date
-from s2scli.console import LogFormat, progress
-from s2scli.options import (
-    Device,
-    Dir,
-    Force,
-    Format,
-    Project,
-    Quiet,
-    Set,
-    Verbose,
-    open_project,
-    section_settings,
-    start_logging,
-)
+from s2scli.console import progress
+from s2scli.options import Device, Force, Project, Request, with_common_options
 
 if TYPE_CHECKING:
     from pipelines.config import TranslateConfig
     from pipelines.search.translator import Translation
 
 
+@with_common_options
 def command(
-    folder: Dir = Path(),
-    overrides: Set = None,
+    request: Request,
     input_file: Annotated[
         Path | None,
         typer.Option("-i", "--input", help="Instead of standard input."),
@@ -63,15 +51,11 @@ def command(
     ] = None,
     device: Device = None,
     force: Force = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log_format: Format = LogFormat.TEXT,
 ) -> None:
     """Translate standard input line by line, or the test split.
 
     One line in, one line out, in order; a blank line stays blank.
     """
-    start_logging(quiet, verbose, log_format)
     flags = {
         "translate__beam": beam,
         "translate__nbest": nbest,
@@ -83,16 +67,16 @@ def command(
             bool(input_file or output_file or model),
             "--split test reads and writes the project; leave out -i, -o and -m",
         )
-        project = open_project(folder, overrides, **flags)
+        project = request.project(**flags)
         bring_up_to_date(project, "translate", force=force)
         return
     if model:
         checkpoints = model
-        settings = section_settings(folder, overrides, flags).translate
+        settings = request.settings(**flags).translate
     else:
         from pipelines.artifacts.checkpoint import best_checkpoint
 
-        project = open_project(folder, overrides, **flags)
+        project = request.project(**flags)
         _train_first(project)
         checkpoints = [best_checkpoint(project.layout.train)]
         settings = project.config.translate

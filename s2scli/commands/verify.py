@@ -1,35 +1,16 @@
 """`s2s verify`."""
 
-from pathlib import Path
-
-from s2scli.console import LogFormat, print_json, print_lines
-from s2scli.options import (
-    Dir,
-    Format,
-    Json,
-    Quiet,
-    Set,
-    Verbose,
-    open_project,
-    start_logging,
-)
+from s2scli.console import print_json, print_lines
+from s2scli.options import Json, Request, with_common_options
 
 
-def command(
-    folder: Dir = Path(),
-    overrides: Set = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log_format: Format = LogFormat.TEXT,
-) -> None:
+@with_common_options
+def command(request: Request, as_json: Json = False) -> None:
     """Check every artifact against its recorded hash; exit status 3 names damage."""
     from pipelines.artifacts.verify import verify
     from pipelines.errors import CorruptArtifactError
 
-    start_logging(quiet, verbose, log_format)
-    project = open_project(folder, overrides)
-    found = verify(project.layout)
+    found = verify(request.project().layout)
     if as_json:
         print_json({"files": found.num_files, "problems": found.problems})
     else:
