@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types imports test test-fast test-all cov check ci demo build clean
+.PHONY: help install format lint types imports test test-fast test-all golden cov check ci demo build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test: install ## Run the tests (minutes)
 
 test-all: install ## Run all tests, the ones that learn for long too
 	$(BIN)/pytest
+
+golden: install ## Write the golden files anew: read the diff
+	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/cli/test_golden.py
 
 cov: install ## Run the tests and report the lines they do not reach
 	$(BIN)/coverage erase

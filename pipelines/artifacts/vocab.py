@@ -84,7 +84,7 @@ def build_vocab(
     num_unknown = total - sum(count for _, count in kept)
     specials = [
         (PAD_TOKEN, 0),
-        (UNK_TOKEN, num_unknown),
+        (UNK_TOKEN, num_unknown + counts.get(UNK_TOKEN, 0)),
         (EOS_TOKEN, counts.get(EOS_TOKEN, 0)),
     ]
     tokens, numbers = zip(*specials, *kept, strict=True)

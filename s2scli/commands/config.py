@@ -47,5 +47,5 @@ def show(
         if head != section:
             section = head
             lines += ["", f"[{head}]"]
-        lines.append(f"{name} = {s.toml}".ljust(44) + f"# {s.meaning} ({s.origin})")
+        lines.append(f"{name} = {s.toml}".ljust(43) + f" # {s.meaning} ({s.origin})")
     print_lines(lines)

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
 
+from pipelines.progress import SILENT
 from s2scli.commands.stage import bring_up_to_date
 from s2scli.console import progress
 from s2scli.options import Device, Force, Project, Request, with_common_options
@@ -90,26 +91,16 @@ def _translate(
     output_file: Path | None,
     nbest: int | None,
 ) -> None:
-    from pipelines.artifacts.corpus import open_text
     from pipelines.artifacts.stream import line_windows
     from pipelines.search.translator import Translator
     from pipelines.translate import translate_stream
 
     translator = Translator.load(checkpoints, settings)
-    with _output(output_file) as output:
-        if input_file is None:
-            windows = line_windows(sys.stdin.buffer, translator.window)
-            _write(translate_stream(windows, translator), output, nbest)
-            return
-        with open_text(input_file) as file:
-            windows = line_windows(file, translator.window)
-            shown = progress() if output_file else None
-            stream = (
-                translate_stream(windows, translator, progress=shown)
-                if shown
-                else translate_stream(windows, translator)
-            )
-            _write(stream, output, nbest)
+    with _output(output_file) as output, _input(input_file) as file:
+        # A bar would run through translations that go to the same terminal.
+        shown = SILENT if output.isatty() else progress()
+        windows = line_windows(file, translator.window)
+        _write(translate_stream(windows, translator, progress=shown), output, nbest)
 
 
 def _write(stream: "Iterable[Translation]", output: TextIO, nbest: int | None) -> None:
@@ -122,6 +113,18 @@ def _write(stream: "Iterable[Translation]", output: TextIO, nbest: int | None) -
         else:
             write_nbest(output, entries(number, translation))
         output.flush()
+
+
+@contextmanager
+def _input(path: Path | None) -> Iterator[BinaryIO]:
+    """Standard input, or a plain or compressed file."""
+    from pipelines.artifacts.corpus import open_text
+
+    if path is None:
+        yield sys.stdin.buffer
+    else:
+        with open_text(path) as file:
+            yield file
 
 
 @contextmanager

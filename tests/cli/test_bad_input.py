@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -166,23 +167,31 @@ def test_a_read_only_folder_is_one_clear_error(s2s, fresh):
     assert "Permission denied" in found.err
 
 
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EROFS, "work in another folder"),
+        (errno.EACCES, "check the permissions"),
+    ],
+)
 @pytest.mark.parametrize("stage", ["preprocess", "binarize"])
-def test_a_full_disk_leaves_nothing_half_written(s2s, fresh, monkeypatch, stage):
-    import errno
-
+def test_storage_that_fails_leaves_nothing_half_written(
+    s2s, fresh, monkeypatch, stage, number, hint
+):
     demo, _ = fresh
     if stage == "binarize":
         assert s2s("preprocess", "-d", demo).status == 0
     before = sorted(p.name for p in demo.iterdir())
 
-    def full(*_args, **_kwargs):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "some/file")
+    def fail(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number), "some/file")
 
-    monkeypatch.setattr(f"pipelines.{stage}.write_manifest", full)
+    monkeypatch.setattr(f"pipelines.{stage}.write_manifest", fail)
     found = s2s(stage, "-d", demo)
     assert found.status == 1
-    assert "No space left on device" in found.err
-    assert "free some space" in found.err
+    assert f"some/file: {os.strerror(number)}" in found.err
+    assert hint in found.err
     assert sorted({*before, ".s2s"}) == sorted(p.name for p in demo.iterdir())
 
 
