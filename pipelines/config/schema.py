@@ -211,7 +211,9 @@ class TranslateConfig(Section):
     allow_unk: bool = False
     """Let the decoder write <unk>."""
     max_length_ratio: Annotated[float, Field(gt=0.0)] = 2.0
-    """Longest output: this many times the source's tokens, and 10 more."""
+    """Longest output: this many times the source's tokens, and max_length_extra."""
+    max_length_extra: NonNegative = 50
+    """Tokens that the longest output may have beyond max_length_ratio."""
     max_source_length: Positive = 1000
     """Longer source sentences are cut to so many tokens, with a warning."""
     batch_size: Positive = Field(default=64, json_schema_extra=EXECUTION)

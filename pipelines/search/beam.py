@@ -99,8 +99,11 @@ def beam_search(
 
     Mode `standard`: of the candidates of a sentence (each live hypothesis with each
     word) the best `beam` that are not EOS live on; an EOS among the best `beam`
-    candidates is a finished hypothesis. The search of a sentence ends with `beam`
-    finished ones. Score: log-probability / length**length_penalty, EOS counted.
+    candidates is a finished hypothesis. The search of a sentence ends when it has
+    `beam` finished ones and the nbest-th of them scores at least as well as the best
+    live one would if the next word ended it for sure. (Counting alone would not do: a
+    model that is sure of a long output puts EOS second at every step before.) Score:
+    log-probability / length**length_penalty, EOS counted.
 
     Mode `paper`: the best of all candidates are kept; one that takes EOS leaves the
     beam for good and narrows it by its place. Score: the log-probability.
@@ -288,11 +291,15 @@ class _Beams:
             )
 
     def _is_done(self, active_S: Tensor, total_SM: Tensor, lives_SM: Tensor) -> Tensor:
-        """Sentences whose n-best cannot change any more: see `beam_search`."""
+        """Sentences whose search is over: see `beam_search`."""
         best_live_S = total_SM.where(lives_SM, -torch.inf).amax(1)
-        bound_S = best_live_S / self.longest_B[active_S]
+        to_beat_S = self.to_beat_B[active_S]
+        done_S = to_beat_S >= best_live_S / self.longest_B[active_S]
         enough_S = self.num_finished_B[active_S] >= self.settings.beam
-        return enough_S | (self.to_beat_B[active_S] >= bound_S)
+        if self.settings.beam > 1:
+            ended_next = self.ids_NT.shape[1] + 2  # with this word and EOS
+            enough_S &= to_beat_S >= best_live_S / ended_next**self.settings.exponent
+        return done_S | enough_S
 
 
 def _is_identity(rows_N: Tensor, num_rows: int) -> bool:

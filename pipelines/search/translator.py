@@ -24,7 +24,6 @@ from pipelines.text.pipeline import TextPipeline
 
 log = logging.getLogger(__name__)
 
-_EXTRA_LENGTH = 10
 _WINDOW_BATCHES = 16
 
 
@@ -180,12 +179,12 @@ class Translator:
         state = self._ensemble.encode(
             pad(sources).to(self._device), torch.tensor(lengths)
         )
-        ratio = self.config.max_length_ratio
+        ratio, extra = self.config.max_length_ratio, self.config.max_length_extra
         return beam_search(
             self._ensemble,
             state,
             num_sentences=len(sources),
-            max_lengths=[int(ratio * n) + _EXTRA_LENGTH for n in lengths],
+            max_lengths=[int(ratio * n) + extra for n in lengths],
             settings=self._settings,
             device=self._device,
         )

@@ -50,7 +50,12 @@ def preprocessed(s2s, tmp_path):
             path = tmp_path / f"{split}.{side}"
             path.write_bytes("".join(f"{line}\n" for line in lines).encode())
             files.append(path)
-    settings = ("preprocess.tokenizer=none", "preprocess.min_count=1")
+    settings = (
+        "preprocess.tokenizer=none",
+        "preprocess.min_count=1",
+        "preprocess.workers=1",
+        "binarize.workers=1",
+    )
     sets = [option for text in settings for option in ("--set", text)]
     assert s2s("init", "--recipe", "small", *files, *sets, tmp_path).status == 0
     assert s2s("binarize", "-q", "-d", tmp_path).status == 0

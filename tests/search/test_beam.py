@@ -68,6 +68,16 @@ def search(step, found, *, limits):
     )
 
 
+def enough(finished, live, chosen, exponent):
+    if len(finished) < chosen.beam:
+        return False
+    if chosen.beam == 1 or chosen.mode == "paper":
+        return True
+    to_beat = sorted((score for _, _, score in finished), reverse=True)
+    ids, log_prob = live[0]
+    return to_beat[chosen.nbest - 1] >= log_prob / (len(ids) + 1) ** exponent
+
+
 def naive_search(step, sentence, limit, chosen):
     """The documented rules, one candidate at a time, without stopping early."""
     exponent = chosen.length_penalty if chosen.mode == "standard" else 0.0
@@ -75,7 +85,7 @@ def naive_search(step, sentence, limit, chosen):
     live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     finished: list[tuple[tuple[int, ...], float, float]] = []
     places = chosen.beam
-    while live and len(finished) < chosen.beam:
+    while live and not enough(finished, live, chosen, exponent):
         candidates = [
             (ids, word, log_prob + score)
             for ids, log_prob in live
@@ -381,3 +391,30 @@ def test_settings_are_those_of_the_configuration():
     assert SearchSettings.from_config(config) == SearchSettings(
         beam=5, nbest=3, mode="paper", length_penalty=0.5, allow_unk=False
     )
+
+
+@pytest.mark.parametrize("beam", [2, 3, 5])
+def test_a_sure_model_is_followed_past_many_unlikely_ends(beam):
+    """Few ids and a certain output: EOS is the second choice at every step."""
+    length, sure = 12, 3
+    table = torch.full((1, length + 1, 5), -30.0)
+    table[:, :, EOS] = -9.0
+    table[:, :length, sure] = -1e-4
+    table[:, length, EOS] = -1e-4
+
+    class Certain:
+        def __call__(self, tokens_N, state):
+            return table[0, state], state + 1
+
+        def select(self, state, rows_N):
+            return state[rows_N]
+
+    found = beam_search(
+        Certain(),
+        torch.zeros(1, dtype=torch.long),
+        num_sentences=1,
+        max_lengths=[length],
+        settings=SearchSettings(beam=beam, length_penalty=0.6),
+        device=CPU,
+    )
+    assert found[0][0].ids == (sure,) * length

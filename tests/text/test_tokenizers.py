@@ -35,6 +35,7 @@ def word(alphabet):
 # Moses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "fr", "it", "de", "fi", "ja", "zh"])
 @pytest.mark.parametrize("line", HARD)
 def test_the_fast_moses_tokenizer_gives_what_sacremoses_gives(language, line):
@@ -97,6 +98,7 @@ def test_moses_warns_once_of_a_language_it_does_not_know(caplog):
     assert first.tokenize("it's") == ["it", "'s"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["don't. a,b ", "..", "'", "x", ",", "a."])
 def test_moses_takes_time_in_proportion_to_a_very_long_line(text):
     moses = moses_tokenizer("en")
