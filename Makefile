@@ -35,10 +35,10 @@ imports: install ## Check that imports point down only
 	$(BIN)/lint-imports
 
 test-fast: install ## Run the tests that take seconds
-	$(BIN)/pytest -q -m 'not slow and not learning'
+	$(BIN)/pytest -q -n auto -m 'not slow and not learning'
 
 test: install ## Run the tests (minutes)
-	$(BIN)/pytest -m 'not learning'
+	$(BIN)/pytest -n auto -m 'not learning'
 
 test-all: install ## Run all tests, the ones that learn for long too
 	$(BIN)/pytest

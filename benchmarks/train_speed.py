@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from pipelines.config import ModelConfig
-from pipelines.data.batch import Batch
+from pipelines.data.batch import Batch, make_batch
 from pipelines.model.device import choose_device, describe
 from pipelines.model.seq2seq import Seq2Seq, initialize
 
@@ -41,18 +41,17 @@ SIZES = {
 }
 
 
-def make_batch(size: Size, sentences: int, length: int) -> Batch:
+def random_batch(size: Size, sentences: int, length: int) -> Batch:
     generator = torch.Generator().manual_seed(1)
-    shape = (length, sentences)
-    src = torch.randint(3, size.src_vocab, shape, generator=generator)
-    tgt = torch.randint(3, size.tgt_vocab, shape, generator=generator)
-    lengths = torch.full((sentences,), length)
-    return Batch(src, lengths, tgt, tgt, length * sentences, length * sentences)
+    shape = (sentences, length)
+    src = torch.randint(3, size.src_vocab, shape, generator=generator).tolist()
+    tgt = torch.randint(3, size.tgt_vocab, shape, generator=generator).tolist()
+    return make_batch(list(zip(src, tgt, strict=True)))
 
 
 def gflop(size: Size, batch: Batch) -> float:
     """Products of one update: forward once, backward twice."""
-    rows = batch.num_src_tokens
+    rows = batch.num_tgt_tokens
     widths = [size.embedding_size] + [size.cells] * (size.layers - 1)
     recurrent = sum(2 * 4 * size.cells * (width + size.cells) for width in widths)
     features = size.embedding_size if size.tied else size.cells
@@ -71,7 +70,7 @@ def measure(size: Size, args: argparse.Namespace, device: torch.device) -> str:
     initialize(model, init_range=0.08, seed=1)
     model.to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
-    batch = make_batch(size, args.batch_size, args.length).to(device)
+    batch = random_batch(size, args.batch_size, args.length).to(device)
     seconds: list[float] = []
     for _ in range(args.steps + args.warmup):
         started = time.perf_counter()

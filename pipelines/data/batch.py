@@ -1,6 +1,6 @@
 """A batch: the ids of some pairs as padded tensors, time first.
 
-Shapes: B batch, S source length, T target length.
+Shapes: B batch, S source length, T target length, N target tokens.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from pipelines.artifacts.vocab import EOS, PAD
 from pipelines.data.batching import Indices
 from pipelines.data.dataset import ParallelDataset
 
+Ids = Sequence[int] | NDArray[np.int32]
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -25,10 +27,10 @@ class Batch:
     """On the CPU: packing needs it there."""
     tgt_in_TB: Tensor
     """EOS, then the target but its last token (the decoder's input)."""
-    tgt_out_TB: Tensor
-    """The target with its EOS; PAD where a sentence has ended."""
-    num_src_tokens: int
-    num_tgt_tokens: int
+    tgt_out_N: Tensor
+    """All target tokens with their EOS, without padding, step by step."""
+    tgt_rows_N: Tensor
+    """Where these stand in [T, B] laid flat."""
 
     @property
     def num_sentences(self) -> int:
@@ -36,29 +38,34 @@ class Batch:
         return self.src_SB.shape[1]
 
     @property
+    def num_tgt_tokens(self) -> int:
+        """Target tokens, EOS included."""
+        return len(self.tgt_out_N)
+
+    @property
     def num_words(self) -> int:
         """Source and target words together, EOS not counted: the paper's unit."""
-        return self.num_src_tokens + self.num_tgt_tokens - 2 * self.num_sentences
+        num_tokens = int(self.src_lengths_B.sum()) + self.num_tgt_tokens
+        return num_tokens - 2 * self.num_sentences
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to a device, without waiting for the copy."""
         if device.type == "cpu":
             return self
-        src, tgt_in, tgt_out = (
-            tensor.pin_memory().to(device, non_blocking=True)
-            for tensor in (self.src_SB, self.tgt_in_TB, self.tgt_out_TB)
-        )
+
+        def copy(tensor: Tensor) -> Tensor:
+            return tensor.pin_memory().to(device, non_blocking=True)
+
         return Batch(
-            src,
+            copy(self.src_SB),
             self.src_lengths_B,
-            tgt_in,
-            tgt_out,
-            self.num_src_tokens,
-            self.num_tgt_tokens,
+            copy(self.tgt_in_TB),
+            copy(self.tgt_out_N),
+            copy(self.tgt_rows_N),
         )
 
 
-def pad(sentences: Sequence[Sequence[int] | NDArray[np.int32]]) -> Tensor:
+def pad(sentences: Sequence[Ids]) -> Tensor:
     """Sentences side by side, PAD below the shorter ones: int64 [longest, B]."""
     longest = max(len(sentence) for sentence in sentences)
     padded = np.full((longest, len(sentences)), PAD, dtype=np.int64)
@@ -67,18 +74,22 @@ def pad(sentences: Sequence[Sequence[int] | NDArray[np.int32]]) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def collate(dataset: ParallelDataset, indices: Indices) -> Batch:
-    """Make the batch of some pairs of a dataset."""
-    pairs = [dataset.pair(int(index)) for index in indices]
-    tgt_out_TB = pad([tgt for _, tgt in pairs])
-    tgt_in_TB = torch.full_like(tgt_out_TB, EOS)
-    tgt_in_TB[1:] = tgt_out_TB[:-1]
-    lengths = [len(src) for src, _ in pairs]
+def make_batch(pairs: Sequence[tuple[Ids, Ids]]) -> Batch:
+    """Make a batch of (source ids, target ids), each ending in EOS."""
+    tgt_TB = pad([tgt for _, tgt in pairs])
+    tgt_in_TB = torch.full_like(tgt_TB, EOS)
+    tgt_in_TB[1:] = tgt_TB[:-1]
+    # Found here, on the CPU: on a GPU it would make every step wait.
+    rows_N = (tgt_TB.flatten() != PAD).nonzero().flatten()
     return Batch(
         src_SB=pad([src for src, _ in pairs]),
-        src_lengths_B=torch.tensor(lengths),
+        src_lengths_B=torch.tensor([len(src) for src, _ in pairs]),
         tgt_in_TB=tgt_in_TB,
-        tgt_out_TB=tgt_out_TB,
-        num_src_tokens=sum(lengths),
-        num_tgt_tokens=sum(len(tgt) for _, tgt in pairs),
+        tgt_out_N=tgt_TB.flatten()[rows_N],
+        tgt_rows_N=rows_N,
     )
+
+
+def collate(dataset: ParallelDataset, indices: Indices) -> Batch:
+    """Make the batch of some pairs of a dataset."""
+    return make_batch([dataset.pair(int(index)) for index in indices])

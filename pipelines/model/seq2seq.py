@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipelines.artifacts.vocab import PAD
 from pipelines.config import ModelConfig
 from pipelines.data.batch import Batch
 from pipelines.model.decoder import Decoder
@@ -59,10 +58,9 @@ class Seq2Seq(nn.Module):
         """
         state = self.encoder(batch.src_SB, batch.src_lengths_B)
         features_TBO, _ = self.decoder(batch.tgt_in_TB, state)
-        real_TB = batch.tgt_out_TB != PAD
         return summed_cross_entropy(
-            features_TBO[real_TB],
-            batch.tgt_out_TB[real_TB],
+            features_TBO.flatten(0, 1).index_select(0, batch.tgt_rows_N),
+            batch.tgt_out_N,
             self.decoder.output_weight_VO,
             self.decoder.output_bias_V,
             label_smoothing=label_smoothing,

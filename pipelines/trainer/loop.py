@@ -116,10 +116,12 @@ class Trainer:
         position = self.position
         batches = self._batches(position.epoch)
         for indices in batches[position.batch :]:
+            started = time.perf_counter()
             self._update(collate(self._train, indices).to(self._device))
             task.advance()
             if position.step % _REPORT_EVERY_STEPS == 0:
                 self._report(figures, task)
+            position.elapsed_s += time.perf_counter() - started
             self._keep_appointments(requests, figures, task)
             if self._finished():
                 return
@@ -127,7 +129,6 @@ class Trainer:
         position.batch = 0
 
     def _update(self, batch: Batch) -> None:
-        started = time.perf_counter()
         position, config = self.position, self.config
         rate = learning_rate(
             position.step,
@@ -157,7 +158,6 @@ class Trainer:
             self._average.update(position.step)
         self._window.add(batch, nll, norm)
         position.num_words += batch.num_words
-        position.elapsed_s += time.perf_counter() - started
 
     def _keep_appointments(
         self, requests: Requests, figures: MetricsLog, task: Task

@@ -57,6 +57,7 @@ def test_odd_text_is_kept_replaced_or_dropped_and_counted(s2s, fresh):
     assert "kept 34 of 37 pairs" in found.err
 
 
+@pytest.mark.slow
 def test_a_source_of_100000_words_is_cut_and_told(s2s, project):
     found = s2s("translate", "-d", project, stdin=b"a b\n" + b"a " * 100_000 + b"\nc\n")
     assert found.status == 0
@@ -66,6 +67,7 @@ def test_a_source_of_100000_words_is_cut_and_told(s2s, project):
     assert "line 2" in found.err
 
 
+@pytest.mark.slow
 def test_one_line_in_one_line_out_for_any_bytes(s2s, project):
     odd = [
         "a",
@@ -92,6 +94,7 @@ def test_one_line_in_one_line_out_for_any_bytes(s2s, project):
     assert "line 13" in found.err
 
 
+@pytest.mark.slow
 def test_no_input_gives_no_output(s2s, project):
     assert s2s("translate", "-d", project).out == ""
 
