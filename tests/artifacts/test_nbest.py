@@ -50,7 +50,7 @@ def test_entries_are_written_as_moses_writes_them(entry, line):
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,5}", fullmatch=True)
 words = st.text(
-    st.characters(codec="utf-8", exclude_characters=" \n\r"), min_size=1
+    st.characters(codec="utf-8", exclude_characters=" \t\n\r"), min_size=1
 ).filter(lambda word: "&#124;" not in word and not word.isspace())
 entries = st.builds(
     NbestEntry,
