@@ -71,12 +71,21 @@ def bring_up_to_date(
                 from pipelines.train import set_aside
 
                 set_aside(layout.train)
-            started = time.perf_counter()
-            module = cast(Stage, importlib.import_module(f"pipelines.{stage}"))
-            module.run(config, layout, progress=progress)
-            log.info("%s: done in %.1f s", stage, time.perf_counter() - started)
+            _run_stage(stage, config, layout, progress)
             done.append(stage)
     return done
+
+
+def _run_stage(stage: str, config: Config, layout: Layout, progress: Progress) -> None:
+    started = time.perf_counter()
+    module = cast(Stage, importlib.import_module(f"pipelines.{stage}"))
+    try:
+        module.run(config, layout, progress=progress)
+    except OSError as error:
+        if error.filename is None:  # a write that failed does not say where
+            error.filename = str(layout.stage(stage))
+        raise
+    log.info("%s: done in %.1f s", stage, time.perf_counter() - started)
 
 
 def _stages_to(target: str, config: Config) -> Sequence[str]:
