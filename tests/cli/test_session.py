@@ -197,3 +197,60 @@ def test_config_show_tells_value_origin_and_meaning(s2s, project):
     unknown = s2s("config", "show", "train.sed", "-d", project)
     assert unknown.status == 2
     assert "train.seed" in unknown.err
+
+
+def test_validation_bleu_can_choose_the_best_checkpoint(s2s, tmp_path):
+    data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
+    settings = ("train.valid_bleu=true", "train.best_by=bleu", "train.max_epochs=2")
+    s2s(*init_arguments(data, demo, *settings, "train.validate_every_epochs=1"))
+    found = s2s("train", "-d", demo)
+    assert found.status == 0
+    assert "BLEU" in found.err
+    lines = (demo / "train" / "metrics.jsonl").read_text().splitlines()
+    valid = [json.loads(x) for x in lines if '"valid"' in x]
+    assert len(valid) == 2
+    assert all(0 <= entry["bleu"] <= 100 for entry in valid)
+
+
+def test_logs_are_json_when_asked(s2s, tmp_path):
+    data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
+    s2s(*init_arguments(data, demo))
+    found = s2s("preprocess", "-d", demo, "--log-format", "json")
+    entries = [json.loads(line) for line in found.err.splitlines()]
+    assert {"time", "level", "message"} <= set(entries[0])
+    (data / "train.xx").write_text("a\n")
+    failed = s2s("preprocess", "-d", demo, "--log-format", "json")
+    assert json.loads(failed.err.splitlines()[-1])["level"] == "ERROR"
+
+
+@pytest.mark.parametrize("tokenizer", ["sentencepiece", "characters", "moses"])
+def test_every_tokenizer_goes_through_all_stages(s2s, tmp_path, tokenizer):
+    data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
+    settings = (
+        f"preprocess.tokenizer={tokenizer}",
+        "preprocess.sentencepiece_vocab_size=30",
+        "train.max_steps=3",
+    )
+    s2s(*init_arguments(data, demo, *settings))
+    scores = json.loads(s2s("score", "-q", "--json", "-d", demo).out)
+    assert len(scores["metrics"]) == 6
+    assert len(s2s("translate", "-q", "-d", demo, stdin=b"a b\n\n").lines) == 2
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_papers_parts_go_through_all_stages(s2s, tmp_path, optimizer):
+    data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
+    settings = (
+        "model.layers=4",
+        "model.cells=8",
+        "model.peepholes=true",
+        f"train.optimizer={optimizer}",
+        "train.schedule=halving",
+        "train.loss_per=sentence",
+        "train.ema_decay=0.0",
+        "train.max_steps=3",
+        "translate.mode=paper",
+        "translate.allow_unk=true",
+    )
+    s2s(*init_arguments(data, demo, *settings))
+    assert s2s("score", "-q", "-d", demo).status == 0
