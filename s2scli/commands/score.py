@@ -38,6 +38,8 @@ def command(
     """Score the translation of the test split, or with --ref any translation."""
     flags = {"score__lowercase": lowercase}
     if reference is not None:
+        if force:
+            raise typer.BadParameter("--force has no meaning with --ref")
         settings = request.settings(**flags).score
         report = _score_file(reference, input_file, settings)
     else:

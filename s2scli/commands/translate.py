@@ -71,6 +71,7 @@ def command(
         project = request.project(**flags)
         bring_up_to_date(project, "translate", force=force)
         return
+    _refuse(force, "--force goes with --split test; s2s train --force trains again")
     if model:
         checkpoints = model
         settings = request.settings(**flags).translate

@@ -108,6 +108,10 @@ def test_no_input_gives_no_output(s2s, project):
         (["init", "--train", "no.xx", "no.yy", "x"], 2, ["no.xx not found"]),
         (["score", "--ref", "no-such"], 2, ["no-such not found"]),
         (["run", "nonsense"], 2, ["nonsense is none of"]),
+        (["translate", "--force"], 2, ["--force goes with --split test"]),
+        (["score", "--ref", "x", "--force"], 2, ["--force has no meaning"]),
+        (["score", "-i", "x"], 2, ["-i needs --ref"]),
+        (["translate", "--split", "test", "-i", "x"], 2, ["leave out -i, -o and -m"]),
         (["frobnicate"], 2, ["frobnicate"]),
     ],
 )
