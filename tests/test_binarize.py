@@ -66,6 +66,7 @@ def test_a_blank_test_line_is_eos_alone(project):
     np.testing.assert_array_equal(shard.pair(0)[0], [2])
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes_as_one(project, tmp_path):
     found = []
     for workers in (1, 2):

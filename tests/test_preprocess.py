@@ -130,6 +130,7 @@ def test_progress_reaches_its_totals(tmp_path):
     assert progress.done == progress.totals == {"survey": 3, "tokenize": 20}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
 def test_two_processes_write_the_same_bytes_as_one(tmp_path, tokenizer):
     found = []
@@ -218,6 +219,7 @@ def test_a_first_token_that_looks_like_a_bom_stays_in_the_part(tmp_path):
     assert lines_of(layout.preprocess / "train.00001.src") == ["\ufeff ▁ b </s>"]
 
 
+@pytest.mark.slow
 def test_a_line_of_100_000_words_goes_through(tmp_path):
     write_pairs(tmp_path, "train", [("it's so, " * 50_000, "mot " * 100_000)])
     config, layout = make_project(tmp_path)

@@ -219,6 +219,7 @@ def test_log_probabilities_are_those_of_forced_scoring(seed, chosen, dtype):
             assert math.isfinite(hypothesis.score)
 
 
+@pytest.mark.slow
 @given(seeds, search_settings())
 @settings(deadline=None)
 def test_a_sentence_does_not_see_its_batch(seed, chosen):
