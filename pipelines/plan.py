@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.artifacts.corpus import hash_file
 from pipelines.artifacts.files import write_atomic
-from pipelines.artifacts.layout import STAGES, Layout
+from pipelines.artifacts.layout import RUN, STAGES, Layout
 from pipelines.artifacts.manifest import Manifest, fingerprint, read_manifest
 from pipelines.config import Config
 from pipelines.errors import ArtifactError, CorpusError, MissingArtifactError
@@ -83,7 +83,7 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
     try:
         manifest = read_manifest(folder)
     except MissingArtifactError:
-        if (folder / "run.json").exists():
+        if (folder / RUN).exists():
             return Standing(stage, State.INTERRUPTED, "training has not ended")
         return Standing(stage, State.MISSING)
     except ArtifactError as error:

@@ -70,7 +70,7 @@ def bring_up_to_date(
             if forced and stage == "train":
                 from pipelines.train import set_aside
 
-                set_aside(layout.train)
+                set_aside(config, layout)
             _run_stage(stage, config, layout, progress)
             done.append(stage)
     return done

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines import plan
-from pipelines.artifacts.corpus import decode_line, read_lines
+from pipelines.artifacts.corpus import decode_line, decoded_lines
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
@@ -45,10 +45,10 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     pipeline = _with_case(TextPipeline.load(layout.preprocess / TEXT))
     output = layout.translate / "output.txt"
     reference = layout.root / config.data.test[1]
-    hyp, ref = _read(output), _read(reference)
+    hyp, ref = list(decoded_lines(output)), list(decoded_lines(reference))
     _require_equal_lines(hyp, ref, output, reference)
     if pipeline.tokenizer in _OWN_TOKENS:
-        hyp_tokens = _read(layout.translate / "tokens.txt")
+        hyp_tokens = list(decoded_lines(layout.translate / "tokens.txt"))
     else:
         hyp_tokens = [pipeline.word_tokens(line) for line in hyp]
     report = score_texts(
@@ -99,7 +99,7 @@ def score_lines(
             of lines differ.
     """
     lines = [decode_line(raw, source, n) for n, raw in enumerate(hyp, start=1)]
-    ref = _read(reference)
+    ref = list(decoded_lines(reference))
     _require_equal_lines(lines, ref, source, reference)
     return score_texts(lines, ref, config=config, progress=progress)
 
@@ -177,11 +177,6 @@ def _with_case(pipeline: TextPipeline) -> TextPipeline:
     """The same rules for words, without lower-casing."""
     settings = replace(pipeline.settings, lowercase=False)
     return TextPipeline(settings, models=pipeline.models)
-
-
-def _read(path: Path) -> list[str]:
-    lines = enumerate(read_lines(path), start=1)
-    return [decode_line(raw, path, number) for number, raw in lines]
 
 
 def _require_equal_lines(

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import plan
-from pipelines.artifacts.corpus import decode_line, read_lines
+from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.files import write_atomic
-from pipelines.artifacts.layout import MANIFEST, TEXT, Layout
+from pipelines.artifacts.layout import MANIFEST, RUN, TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, fingerprint, write_manifest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
@@ -33,8 +33,6 @@ from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu
 
 log = logging.getLogger(__name__)
-
-RUN = "run.json"
 
 _LIMITS = ("patience", "max_minutes", "keep_last", "keep_best")
 """Settings that may change between two sittings of one training run."""
@@ -144,14 +142,21 @@ def _claim_folder(folder: Path, config: Config, identity: plan.Identity) -> str:
     return key
 
 
-def set_aside(folder: Path) -> None:
-    """Move a training run out of the way for good: training starts afresh."""
-    found = _run_of(folder)
-    if found is not None:
-        _move_aside(folder, f"{folder.name}.kept-{found}")
+def set_aside(config: Config, layout: Layout) -> None:
+    """Move earlier training out of the way for good: training starts afresh."""
+    folder = layout.train
+    identity = plan.identity("train", config, layout)
+    key = resumable_key(
+        identity.settings, identity.inputs, schedule=config.train.schedule
+    )
+    for earlier in (folder, folder.with_name(f"{folder.name}.aside-{key}")):
+        found = _run_of(earlier)
+        if found is not None:
+            _move_aside(earlier, f"{folder.name}.kept-{found}")
 
 
 def _move_aside(folder: Path, name: str) -> None:
+    """Give a run's folder another name, numbered where that is taken."""
     aside = folder.with_name(name)
     number = 1
     while aside.exists():
@@ -170,19 +175,20 @@ def _run_of(folder: Path) -> str | None:
 
 
 def _validation_bleu(config: Config, layout: Layout, pipeline: TextPipeline) -> Bleu:
-    """Greedy translation of the validation text as it came, scored against it."""
+    """Greedy translation of the validation text as it came, scored against it.
+
+    Case is ignored where the model knows none. `score.lowercase` has no say: it is not
+    in the fingerprint of training, and BLEU may choose the best checkpoint.
+    """
     src, tgt = (layout.root / name for name in config.data.valid)
-    lines = [
-        [decode_line(raw, path, n) for n, raw in enumerate(read_lines(path), start=1)]
-        for path in (src, tgt)
-    ]
+    lines = [list(decoded_lines(path)) for path in (src, tgt)]
     greedy = TranslateConfig(beam=1, batch_size=config.translate.batch_size)
 
     def bleu(model: Seq2Seq) -> float:
         device = next(model.parameters()).device
         translator = Translator([model], pipeline, greedy, device=device)
         output = [found.text for found in translator.translate(lines[0])]
-        return detokenised_bleu(output, lines[1], lowercase=config.score.lowercase)
+        return detokenised_bleu(output, lines[1], lowercase=pipeline.lowercase)
 
     return bleu
 

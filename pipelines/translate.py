@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pipelines import plan
-from pipelines.artifacts.checkpoint import best_checkpoint, read_model
+from pipelines.artifacts.checkpoint import best_checkpoint
 from pipelines.artifacts.corpus import read_lines
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import Layout
@@ -22,8 +22,6 @@ from pipelines.artifacts.nbest import NbestEntry, write_nbest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
-from pipelines.model.device import choose_device
-from pipelines.model.seq2seq import build_model
 from pipelines.progress import SILENT, Progress
 from pipelines.search.translator import Translation, Translator
 from pipelines.trainer.validation import validate
@@ -64,7 +62,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         "blank": sum(not t.candidates for t in found),
         "truncated": sum(t.truncated for t in found),
         "checkpoint": checkpoint.name,
-        "perplexity": _perplexity(config, layout, progress),
+        "perplexity": _perplexity(translator, config, layout, progress),
         "seconds": round(elapsed_s, 1),
     }
     with staged(layout.translate) as folder:
@@ -149,14 +147,17 @@ def entries(number: int, translation: Translation) -> list[NbestEntry]:
     ]
 
 
-def _perplexity(config: Config, layout: Layout, progress: Progress) -> float:
+def _perplexity(
+    translator: Translator, config: Config, layout: Layout, progress: Progress
+) -> float:
     """Of the test references, by forced decoding."""
-    part = read_model(best_checkpoint(layout.train))
-    device = choose_device(config.translate.device)
-    model = build_model(part.info, part.tensors).to(device)
-    dataset = ParallelDataset.open(layout.binarize, "test")
-    found = validate(model, dataset, config.train, device=device, progress=progress)
-    return found.perplexity
+    return validate(
+        translator.models[0],
+        ParallelDataset.open(layout.binarize, "test"),
+        config.train,
+        device=translator.device,
+        progress=progress,
+    ).perplexity
 
 
 def _windows(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

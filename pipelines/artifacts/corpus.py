@@ -95,15 +95,23 @@ def decode_line(raw: bytes, path: Path, number: int) -> str:
         ) from error
 
 
+def decoded_lines(path: Path) -> Iterator[str]:
+    """Yield a file's lines as text.
+
+    Raises:
+        CorpusError: The file cannot be read, or a line is not UTF-8.
+    """
+    for number, raw in enumerate(read_lines(path), start=1):
+        yield decode_line(raw, path, number)
+
+
 def survey(path: Path) -> Survey:
     """Read a whole text file once: count its lines, check UTF-8, hash its bytes.
 
     Raises:
         CorpusError: The file is missing, damaged, empty or not UTF-8.
     """
-    num_lines = 0
-    for num_lines, raw in enumerate(read_lines(path), start=1):
-        decode_line(raw, path, num_lines)
+    num_lines = sum(1 for _ in decoded_lines(path))
     if num_lines == 0:
         raise CorpusError(f"{path} is empty")
     return Survey(num_lines, hash_file(path))

@@ -15,6 +15,7 @@ from pathlib import Path
 STAGES = ("preprocess", "binarize", "train", "translate", "score")
 SPLITS = ("train", "valid", "test")
 MANIFEST = "manifest.json"
+RUN = "run.json"
 TEXT = "text"
 
 

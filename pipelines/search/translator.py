@@ -81,9 +81,10 @@ class Translator:
     ) -> None:
         self.pipeline = pipeline
         self.config = config
-        self._ensemble = Ensemble(models)
+        self.models = list(models)
+        self.device = device
+        self._ensemble = Ensemble(self.models)
         self._settings = SearchSettings.from_config(config)
-        self._device = device
 
     @classmethod
     def load(cls, paths: Sequence[Path], config: TranslateConfig) -> "Translator":
@@ -177,7 +178,7 @@ class Translator:
     def _search_once(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
         lengths = [len(ids) for ids in sources]
         state = self._ensemble.encode(
-            pad(sources).to(self._device), torch.tensor(lengths)
+            pad(sources).to(self.device), torch.tensor(lengths)
         )
         ratio, extra = self.config.max_length_ratio, self.config.max_length_extra
         return beam_search(
@@ -186,7 +187,7 @@ class Translator:
             num_sentences=len(sources),
             max_lengths=[int(ratio * n) + extra for n in lengths],
             settings=self._settings,
-            device=self._device,
+            device=self.device,
         )
 
     def _translation(

@@ -163,22 +163,20 @@ class Trainer:
         self, requests: Requests, figures: MetricsLog, task: Task
     ) -> None:
         step = self.position.step
+        stop_signal = requests.stop_signal  # one that comes later waits for a step
+        every = self.config.checkpoint_every_steps
+        save = requests.take_save() or stop_signal is not None
         if self._due(step):
             self._report(figures, task)
             self._validate(figures)
-        elif requests.take_save() or (
-            self.config.checkpoint_every_steps
-            and step % self.config.checkpoint_every_steps == 0
-        ):
+        elif save or (every and step % every == 0):
             self._report(figures, task)
             self._save(None)
-        if requests.stop_signal is not None:
-            self._report(figures, task)
-            self._save(None)
+        if stop_signal is not None:
             raise Interrupted(
                 f"stopped at step {step} of {self.total_steps}; everything is saved",
                 hint="s2s train goes on from there",
-                signal_number=requests.stop_signal,
+                signal_number=stop_signal,
             )
 
     def _due(self, step: int) -> bool:

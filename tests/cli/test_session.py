@@ -79,6 +79,15 @@ def test_force_trains_afresh_and_keeps_the_earlier_model(s2s, project):
     assert (project / "train" / "best.json").read_bytes() == before  # seeded
 
 
+def test_force_with_other_settings_takes_up_nothing(s2s, project):
+    other = ("--set", "train.learning_rate=0.02", "--set", "train.max_steps=2")
+    s2s("train", "-d", project, *other)
+    assert list(project.glob("train.aside-*"))
+    log = s2s("train", "-d", project, "--force").err
+    assert "going on from step" not in log
+    assert len(list(project.glob("train.kept-*"))) == 2
+
+
 def test_a_copied_checkpoint_translates_by_itself(s2s, project, tmp_path):
     checkpoint = next((project / "train" / "checkpoints").glob("step-*"))
     shutil.copytree(checkpoint, tmp_path / "elsewhere")
