@@ -9,12 +9,15 @@
     │   ├── CorruptArtifactError
     │   └── VersionError
     ├── DivergenceError       1   the loss or the gradient is not finite
+    ├── OutOfMemoryError      1   a batch is too large for the machine
     ├── BusyError             1   another s2s process works in the same folder
     └── Interrupted           128 + signal, after a clean save
 
 A message is the fact: where, what was found, what was expected. `hint` is the remedy,
 usually the next command. Only `s2scli.main` catches; nothing here exits or prints.
 """
+
+from collections.abc import Sequence
 
 
 class S2SError(Exception):
@@ -69,7 +72,21 @@ class VersionError(ArtifactError):
 
 
 class DivergenceError(S2SError):
-    """Training produced a number that is not finite."""
+    """Training produced a number that is not finite.
+
+    Attributes:
+        numbers: Training pairs of the batch, from 0.
+    """
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", numbers: Sequence[int] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.numbers = tuple(numbers)
+
+
+class OutOfMemoryError(S2SError):
+    """A batch does not fit into the memory of the machine or of its GPU."""
 
 
 class BusyError(S2SError):

@@ -22,7 +22,8 @@ from pipelines.artifacts.manifest import Manifest, fingerprint, write_manifest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.metrics.bleu import detokenised_bleu
-from pipelines.model.device import choose_device, describe, use_threads
+from pipelines.model.device import choose_device, describe, prepare_cpu
+from pipelines.model.precision import choose_precision
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
 from pipelines.search.translator import Translator
@@ -49,8 +50,9 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         ArtifactError: A shard or the text pipeline is damaged.
     """
     settings = config.train
-    use_threads(settings.threads)
+    prepare_cpu(settings.threads)
     device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
     text = layout.preprocess / TEXT
     pipeline = TextPipeline.load(text)
     hashes = pipeline.source_vocab.sha256, pipeline.target_vocab.sha256
@@ -90,8 +92,10 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     )
     counted = model.count_parameters()
     log.info(
-        "training on %s: %.1fM parameters (%.1fM recurrent), %d pairs, %d steps of %d",
+        "training on %s in %s: %.1fM parameters (%.1fM recurrent), %d pairs, "
+        "%d steps of %d",
         describe(device),
+        precision,
         counted.total / 1e6,
         counted.recurrent / 1e6,
         len(data["train"]),

@@ -25,6 +25,7 @@ from pipelines.errors import S2SError
 from pipelines.progress import SILENT, Progress
 from pipelines.search.translator import Translation, Translator
 from pipelines.trainer.validation import validate
+from pipelines.trainer.world import World
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ def _perplexity(
         translator.models[0],
         ParallelDataset.open(layout.binarize, "test"),
         config.train,
-        device=translator.device,
+        world=World(),
         progress=progress,
     ).perplexity
 

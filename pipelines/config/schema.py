@@ -183,8 +183,8 @@ class TrainConfig(Section):
         json_schema_extra=EXECUTION,
     )
     """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 computes matrix products in bfloat16 under autocast."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """Of matrix products; auto takes bf16 where the hardware has it, else fp32."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """CPU threads; 0 leaves the choice to torch."""
     tensorboard: bool = Field(default=False, json_schema_extra=EXECUTION)

@@ -1,41 +1,71 @@
-"""A batch: the ids of some pairs as padded tensors, time first.
+"""A batch: the ids of some pairs, laid step by step, without padding.
 
-Shapes: B batch, S source length, T target length, N target tokens.
+Step 0 of every sentence comes first, then step 1 of those that have one, and so on;
+sentences stand longest first. This is the layout of torch's PackedSequence: a step is a
+slice, and nothing is computed for a sentence that has ended.
+
+Shapes: B sentences, N tokens, U different token ids.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.artifacts.vocab import EOS, PAD
-from pipelines.data.batching import Indices
-from pipelines.data.dataset import ParallelDataset
+from pipelines.artifacts.vocab import EOS
+from pipelines.data.dataset import ParallelDataset, Ragged
 
 Ids = Sequence[int] | NDArray[np.int32]
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """One side of a batch; all tensors int64."""
+
+    types_U: Tensor
+    """Each token id that occurs, once, ascending."""
+    places_N: Tensor
+    """Token n is `types_U[places_N[n]]`."""
+    sizes: tuple[int, ...]
+    """Sentences that run at each step; the first is B, their sum is N."""
+    lane_B: Tensor | None
+    """Where each sentence stands in a step; None where they stand in order."""
+
+    @property
+    def tokens_N(self) -> Tensor:
+        """The token ids."""
+        return self.types_U[self.places_N]
+
+    def map(self, move: Callable[[Tensor], Tensor]) -> "Sequences":
+        """The same with every tensor moved."""
+        return replace(
+            self,
+            types_U=move(self.types_U),
+            places_N=move(self.places_N),
+            lane_B=None if self.lane_B is None else move(self.lane_B),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs ready for the model; all tensors int64."""
+    """Pairs ready for the model, the longest target first."""
 
-    src_SB: Tensor
-    src_lengths_B: Tensor
-    """On the CPU: packing needs it there."""
-    tgt_in_TB: Tensor
-    """EOS, then the target but its last token (the decoder's input)."""
+    src: Sequences
+    tgt_in: Sequences
+    """EOS, then the target but its last token: the decoder's input."""
     tgt_out_N: Tensor
-    """All target tokens with their EOS, without padding, step by step."""
-    tgt_rows_N: Tensor
-    """Where these stand in [T, B] laid flat."""
+    """int64 [N], what the decoder is to say at each of its inputs."""
+    numbers: Numbers
+    """int64 [B], the pairs' numbers in their dataset."""
 
     @property
     def num_sentences(self) -> int:
         """Pairs in the batch."""
-        return self.src_SB.shape[1]
+        return len(self.numbers)
 
     @property
     def num_tgt_tokens(self) -> int:
@@ -44,52 +74,105 @@ class Batch:
 
     @property
     def num_words(self) -> int:
-        """Source and target words together, EOS not counted: the paper's unit."""
-        num_tokens = int(self.src_lengths_B.sum()) + self.num_tgt_tokens
-        return num_tokens - 2 * self.num_sentences
+        """Source and target words together, EOS included: the unit of speed."""
+        return len(self.src.places_N) + self.num_tgt_tokens
+
+    @property
+    def num_cells(self) -> int:
+        """Places of the two rectangles that padding would have filled up."""
+        longest = len(self.src.sizes) + len(self.tgt_in.sizes)
+        return longest * self.num_sentences
+
+    def pinned(self) -> "Batch":
+        """The same in memory from which a GPU copies by itself."""
+        return self._map(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to a device, without waiting for the copy."""
         if device.type == "cpu":
             return self
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def copy(tensor: Tensor) -> Tensor:
-            return tensor.pin_memory().to(device, non_blocking=True)
-
-        return Batch(
-            copy(self.src_SB),
-            self.src_lengths_B,
-            copy(self.tgt_in_TB),
-            copy(self.tgt_out_N),
-            copy(self.tgt_rows_N),
+    def _map(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        return replace(
+            self,
+            src=self.src.map(move),
+            tgt_in=self.tgt_in.map(move),
+            tgt_out_N=move(self.tgt_out_N),
         )
 
 
-def pad(sentences: Sequence[Ids]) -> Tensor:
-    """Sentences side by side, PAD below the shorter ones: int64 [longest, B]."""
-    longest = max(len(sentence) for sentence in sentences)
-    padded = np.full((longest, len(sentences)), PAD, dtype=np.int64)
-    for column, sentence in enumerate(sentences):
-        padded[: len(sentence), column] = sentence
-    return torch.from_numpy(padded)
+def collate(dataset: ParallelDataset, numbers: Numbers) -> Batch:
+    """Make the batch of some pairs of a dataset."""
+    order = np.argsort(-dataset.tgt_lengths[numbers], kind="stable")
+    numbers = numbers[order]
+    src, tgt = dataset.take(numbers)
+    return _make(src, tgt, numbers)
 
 
 def make_batch(pairs: Sequence[tuple[Ids, Ids]]) -> Batch:
     """Make a batch of (source ids, target ids), each ending in EOS."""
-    tgt_TB = pad([tgt for _, tgt in pairs])
-    tgt_in_TB = torch.full_like(tgt_TB, EOS)
-    tgt_in_TB[1:] = tgt_TB[:-1]
-    # Found here, on the CPU: on a GPU it would make every step wait.
-    rows_N = (tgt_TB.flatten() != PAD).nonzero().flatten()
-    return Batch(
-        src_SB=pad([src for src, _ in pairs]),
-        src_lengths_B=torch.tensor([len(src) for src, _ in pairs]),
-        tgt_in_TB=tgt_in_TB,
-        tgt_out_N=tgt_TB.flatten()[rows_N],
-        tgt_rows_N=rows_N,
+    numbers = np.array(
+        sorted(range(len(pairs)), key=lambda n: -len(pairs[n][1])), dtype=np.int64
+    )
+    return _make(
+        _ragged([pairs[n][0] for n in numbers]),
+        _ragged([pairs[n][1] for n in numbers]),
+        numbers,
     )
 
 
-def collate(dataset: ParallelDataset, indices: Indices) -> Batch:
-    """Make the batch of some pairs of a dataset."""
-    return make_batch([dataset.pair(int(index)) for index in indices])
+def lay_out(sentences: Sequence[Ids]) -> Sequences:
+    """Lay sentences of at least one token step by step, in any order of length."""
+    ragged = _ragged(sentences)
+    lanes = np.argsort(-ragged.lengths, kind="stable")
+    index, sizes = _step_by_step(ragged, lanes)
+    return _sequences(ragged.tokens[index], sizes, lanes)
+
+
+def _make(src: Ragged, tgt: Ragged, numbers: Numbers) -> Batch:
+    lanes = np.argsort(-src.lengths, kind="stable")
+    src_index, src_sizes = _step_by_step(src, lanes)
+    in_order = np.arange(len(numbers))
+    index, sizes = _step_by_step(tgt, in_order)
+    tgt_out = tgt.tokens[index]
+    tgt_in = tgt.tokens[index - 1]
+    tgt_in[: len(numbers)] = EOS
+    return Batch(
+        src=_sequences(src.tokens[src_index], src_sizes, lanes),
+        tgt_in=_sequences(tgt_in, sizes, in_order),
+        tgt_out_N=torch.from_numpy(tgt_out.astype(np.int64)),
+        numbers=numbers,
+    )
+
+
+def _ragged(sentences: Sequence[Ids]) -> Ragged:
+    arrays = [np.asarray(ids, dtype=np.int32) for ids in sentences]
+    lengths = np.array([len(ids) for ids in arrays], dtype=np.int64)
+    return Ragged(np.concatenate(arrays), lengths)
+
+
+def _step_by_step(ragged: Ragged, lanes: Numbers) -> tuple[Numbers, tuple[int, ...]]:
+    """Places of the tokens, step by step, and the number of sentences in each step.
+
+    `lanes` orders the sentences longest first.
+    """
+    lengths = ragged.lengths[lanes]
+    starts = (np.cumsum(ragged.lengths) - ragged.lengths)[lanes]
+    steps = np.arange(lengths[0])[:, None]
+    runs = steps < lengths
+    return (starts + steps)[runs], tuple(runs.sum(axis=1).tolist())
+
+
+def _sequences(
+    tokens: NDArray[np.int32], sizes: tuple[int, ...], lanes: Numbers
+) -> Sequences:
+    types, places = np.unique(tokens, return_inverse=True)
+    lane = np.argsort(lanes)
+    in_order = bool((lane[1:] > lane[:-1]).all())
+    return Sequences(
+        types_U=torch.from_numpy(types.astype(np.int64)),
+        places_N=torch.from_numpy(places.astype(np.int64, copy=False)),
+        sizes=sizes,
+        lane_B=None if in_order else torch.from_numpy(lane),
+    )

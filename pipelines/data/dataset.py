@@ -1,6 +1,7 @@
 """All shards of a split as one list of pairs; tokens stay on disk until touched."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,16 @@ from numpy.typing import NDArray
 
 from pipelines.artifacts.shards import Shard, open_shard
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Sentences of different lengths, one after the other."""
+
+    tokens: NDArray[np.int32]
+    """All token ids."""
+    lengths: NDArray[np.int64]
+    """Tokens of each sentence."""
 
 
 class ParallelDataset:
@@ -52,6 +63,23 @@ class ParallelDataset:
         """Ids of source and target of pair `index`, int32 [tokens] each."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._shards[shard].pair(index - int(self._starts[shard]))
+
+    def take(self, numbers: NDArray[np.int64]) -> tuple[Ragged, Ragged]:
+        """Sources and targets of some pairs (at least one), as `numbers` has them."""
+        shards = np.searchsorted(self._starts, numbers, side="right") - 1
+        inside = numbers - self._starts[shards]
+        pairs = [
+            self._shards[shard].pair(index)
+            for shard, index in zip(shards.tolist(), inside.tolist(), strict=True)
+        ]
+        return (
+            Ragged(
+                np.concatenate([src for src, _ in pairs]), self.src_lengths[numbers]
+            ),
+            Ragged(
+                np.concatenate([tgt for _, tgt in pairs]), self.tgt_lengths[numbers]
+            ),
+        )
 
     def require_vocabularies(self, src_sha256: str, tgt_sha256: str) -> None:
         """Check that the ids were made with these vocabularies.

@@ -1,12 +1,14 @@
 """The decoder: an LSTM language model that starts from the encoder's final state.
 
-Shapes: T target length, B batch, O output features, V target vocabulary.
+Shapes: N target tokens, B batch, O output features, V target vocabulary.
 """
 
 import torch
 from torch import Tensor, nn
 
 from pipelines.config import ModelConfig
+from pipelines.data.batch import Sequences
+from pipelines.model.embedding import embed
 from pipelines.model.lstm import LSTMStack, State
 
 
@@ -33,21 +35,28 @@ class Decoder(nn.Module):
         if config.bias:
             self.output_bias_V = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, tgt_in_TB: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read target tokens.
-
-        Args:
-            tgt_in_TB: int64 [T, B]: EOS first, then the tokens so far.
-            state: (h_LBH, c_LBH) to start from.
+    def forward(self, tgt_in: Sequences, state: State) -> Tensor:
+        """Read target sentences, which stand in their order, from a state each.
 
         Returns:
-            What the softmax layer reads, float [T, B, O], and the new state.
+            What the softmax layer reads, float [N, O], a row for each token read.
         """
-        embedded_TBE = self.dropout(self.embedding(tgt_in_TB))
-        features_TBO, state = self.lstm(embedded_TBE, state)
+        features_NO, _ = self._read(
+            embed(self.embedding.weight, tgt_in), tgt_in.sizes, state
+        )
+        return features_NO
+
+    def step(self, tokens_B: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token each, int64 [B]; returns features [B, O] and the state."""
+        return self._read(self.embedding(tokens_B), (len(tokens_B),), state)
+
+    def _read(
+        self, embedded_NE: Tensor, sizes: tuple[int, ...], state: State
+    ) -> tuple[Tensor, State]:
+        features_NO, state = self.lstm(self.dropout(embedded_NE), sizes, state)
         if self.projection is not None:
-            features_TBO = self.projection(features_TBO)
-        return features_TBO, state
+            features_NO = self.projection(features_NO)
+        return features_NO, state
 
     @property
     def output_weight_VO(self) -> Tensor:

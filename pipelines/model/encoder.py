@@ -1,13 +1,14 @@
 """The encoder: a (reversed) source sentence becomes the LSTM's final state.
 
-Shapes: S source length, B batch, L layers, H cells.
+Shapes: N source tokens, B batch, L layers, H cells.
 """
 
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch import nn
 
 from pipelines.config import ModelConfig
-from pipelines.model.lstm import LSTMStack, State
+from pipelines.data.batch import Sequences
+from pipelines.model.embedding import embed
+from pipelines.model.lstm import LSTMStack, State, select_state
 
 
 class Encoder(nn.Module):
@@ -19,22 +20,13 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.lstm = LSTMStack(config)
 
-    def forward(self, src_SB: Tensor, lengths_B: Tensor) -> State:
+    def forward(self, src: Sequences) -> State:
         """Read sentences.
 
-        Args:
-            src_SB: int64 [S, B], padded below the shorter sentences.
-            lengths_B: int64 [B] on the CPU, tokens of each sentence.
-
         Returns:
-            The state after each sentence's own last token, (h_LBH, c_LBH). Padding
-            never changes it.
+            The state after each sentence's own last token, (h_LBH, c_LBH), in the
+            sentences' order.
         """
-        embedded_SBE = self.dropout(self.embedding(src_SB))
-        if int(lengths_B.min()) == src_SB.shape[0]:
-            _, state = self.lstm(embedded_SBE)
-        else:
-            packed = pack_padded_sequence(embedded_SBE, lengths_B, enforce_sorted=False)
-            _, state = self.lstm(packed)
-        final: State = state
-        return final
+        embedded_NE = self.dropout(embed(self.embedding.weight, src))
+        _, state = self.lstm(embedded_NE, src.sizes)
+        return state if src.lane_B is None else select_state(state, src.lane_B)

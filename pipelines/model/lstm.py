@@ -1,65 +1,122 @@
 """A stack of LSTM layers: the body of the encoder and of the decoder.
 
-Shapes: T time, B batch, E input size, H cells, L layers.
+On a GPU the stack runs in cuDNN; on a CPU, and with peepholes (which cuDNN lacks), in
+our own engine.
+
+Shapes: N tokens, B sentences, I input size, H cells, L layers.
 """
+
+import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from pipelines.config import ModelConfig
-from pipelines.model.peephole import PeepholeLSTM
+from pipelines.model.recurrence import LayerWeights, run_layer
 
 State = tuple[Tensor, Tensor]
 """(h_LBH, c_LBH): hidden and cell state of every layer."""
 
 
-class LSTMStack(nn.Module):
-    """Layers of `torch.nn.LSTM` or `PeepholeLSTM`, with dropout above each.
+class LSTMLayer(nn.Module):
+    """The weights of one layer, with one bias for each gate."""
 
-    Dropout acts between layers only, never along time (Zaremba et al. 2014); the
-    recurrence runs in oneDNN on a CPU and in cuDNN on a GPU. Packed sequences take a
-    slower path on a CPU: pass padded input only where lengths really differ.
+    def __init__(self, input_size: int, cells: int, *, peepholes: bool) -> None:
+        super().__init__()
+        self.input_weight = nn.Parameter(torch.empty(4 * cells, input_size))
+        self.recurrent_weight = nn.Parameter(torch.empty(4 * cells, cells))
+        self.bias = nn.Parameter(torch.empty(4 * cells))
+        self.peephole: nn.Parameter | None = None
+        if peepholes:
+            self.peephole = nn.Parameter(torch.empty(3, cells))
+        scale = 1 / math.sqrt(cells)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -scale, scale)
+
+    @property
+    def weights(self) -> LayerWeights:
+        """As the engine takes them."""
+        return LayerWeights(
+            self.input_weight, self.recurrent_weight, self.bias, self.peephole
+        )
+
+
+class LSTMStack(nn.Module):
+    """Layers with dropout above each.
+
+    Dropout acts between layers only, never along time (Zaremba et al. 2014).
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         sizes = [config.embedding_size] + [config.cells] * (config.layers - 1)
-        layer = PeepholeLSTM if config.peepholes else nn.LSTM
-        self.layers = nn.ModuleList(layer(size, config.cells) for size in sizes)
+        self.layers = nn.ModuleList(
+            LSTMLayer(size, config.cells, peepholes=config.peepholes) for size in sizes
+        )
         self.dropout = nn.Dropout(config.dropout)
+        self._cells, self._peepholes = config.cells, config.peepholes
 
     def forward(
-        self, input_TBE: Tensor | PackedSequence, state: State | None = None
-    ) -> tuple[Tensor | PackedSequence, State]:
+        self, input_NI: Tensor, sizes: Sequence[int], state: State | None = None
+    ) -> tuple[Tensor, State]:
         """Run all layers over all time steps.
 
         Args:
-            input_TBE: Float [T, B, E], or the same packed.
+            input_NI: Float [N, I], step by step, the longest sentence first.
+            sizes: Sentences that run at each step; never rising.
             state: Where to start; zeros when None.
 
         Returns:
-            The last layer's output [T, B, H] (packed if the input was), and the state
-            after each sentence's last step.
+            The last layer's output [N, H], and the state after each sentence's own
+            last step.
         """
-        output = input_TBE
+        if input_NI.is_cuda and not self._peepholes:
+            return self.run_library(input_NI, sizes, state)
+        return self._run_own(input_NI, sizes, state)
+
+    def _run_own(
+        self, output: Tensor, sizes: Sequence[int], state: State | None
+    ) -> tuple[Tensor, State]:
         hidden: list[Tensor] = []
         cell: list[Tensor] = []
-        for number, layer in enumerate(self.layers):
-            start = None
-            if state is not None:
-                start = (state[0][number, None], state[1][number, None])
-            output, (h_1BH, c_1BH) = layer(output, start)
-            hidden.append(h_1BH)
-            cell.append(c_1BH)
-            output = self._drop(output)
-        return output, (torch.cat(hidden), torch.cat(cell))
+        for number, weights in enumerate(self._weights()):
+            start = None if state is None else (state[0][number], state[1][number])
+            output, h_BH, c_BH = run_layer(output, sizes, weights, start)
+            hidden.append(h_BH)
+            cell.append(c_BH)
+            output = self.dropout(output)
+        return output, (torch.stack(hidden), torch.stack(cell))
 
-    def _drop(self, output: Tensor | PackedSequence) -> Tensor | PackedSequence:
-        if isinstance(output, PackedSequence):
-            return output._replace(data=self.dropout(output.data))
-        dropped: Tensor = self.dropout(output)
-        return dropped
+    def run_library(
+        self, input_NI: Tensor, sizes: Sequence[int], state: State | None
+    ) -> tuple[Tensor, State]:
+        """Run in torch's LSTM, which is cuDNN's on a GPU; arguments as `forward`.
+
+        All layers go in one call, so that cuDNN can run them side by side, each a step
+        behind the one below, as the paper's four GPUs did.
+        """
+        if state is None:
+            zeros = input_NI.new_zeros(len(self.layers), sizes[0], self._cells)
+            state = zeros, zeros
+        flat: list[Tensor] = []
+        for weights in self._weights():
+            flat += [weights.input_GI, weights.recurrent_GH, weights.bias_G]
+            flat.append(torch.zeros_like(weights.bias_G))  # torch's has two biases
+        options = (True, len(self.layers), self.dropout.p, self.training, False)
+        if sizes[-1] == sizes[0]:
+            steps_TBI = input_NI.view(len(sizes), sizes[0], -1)
+            output, h_LBH, c_LBH = torch.lstm(steps_TBI, state, flat, *options, False)
+            output = output.flatten(0, 1)
+        else:
+            output, h_LBH, c_LBH = torch.lstm(
+                input_NI, torch.tensor(sizes), state, flat, *options
+            )
+        return self.dropout(output), (h_LBH, c_LBH)
+
+    def _weights(self) -> list[LayerWeights]:
+        return [cast(LSTMLayer, layer).weights for layer in self.layers]
 
 
 def select_state(state: State, rows_N: Tensor) -> State:

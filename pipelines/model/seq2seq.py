@@ -1,6 +1,6 @@
 """The whole model: encoder, decoder, loss; and how it starts.
 
-Shapes: B batch, S source length, T target length, N rows, V target vocabulary.
+Shapes: B batch, N rows, V target vocabulary.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.config import ModelConfig
-from pipelines.data.batch import Batch
+from pipelines.data.batch import Batch, Sequences
 from pipelines.model.decoder import Decoder
 from pipelines.model.encoder import Encoder
 from pipelines.model.loss import summed_cross_entropy
@@ -56,19 +56,18 @@ class Seq2Seq(nn.Module):
         Returns:
             Two float32 scalars in nats, as `summed_cross_entropy`.
         """
-        state = self.encoder(batch.src_SB, batch.src_lengths_B)
-        features_TBO, _ = self.decoder(batch.tgt_in_TB, state)
+        state = self.encoder(batch.src)
         return summed_cross_entropy(
-            features_TBO.flatten(0, 1).index_select(0, batch.tgt_rows_N),
+            self.decoder(batch.tgt_in, state),
             batch.tgt_out_N,
             self.decoder.output_weight_VO,
             self.decoder.output_bias_V,
             label_smoothing=label_smoothing,
         )
 
-    def encode(self, src_SB: Tensor, lengths_B: Tensor) -> State:
+    def encode(self, src: Sequences) -> State:
         """The state from which a translation starts."""
-        state: State = self.encoder(src_SB, lengths_B)
+        state: State = self.encoder(src)
         return state
 
     def step(self, tokens_N: Tensor, state: State) -> tuple[Tensor, State]:
@@ -81,9 +80,9 @@ class Seq2Seq(nn.Module):
         Returns:
             Logits of the next token, float32 [N, V], and the new state.
         """
-        features_1NO, state = self.decoder(tokens_N[None], state)
+        features_NO, state = self.decoder.step(tokens_N, state)
         logits_NV = torch.nn.functional.linear(
-            features_1NO[0], self.decoder.output_weight_VO, self.decoder.output_bias_V
+            features_NO, self.decoder.output_weight_VO, self.decoder.output_bias_V
         )
         return logits_NV.float(), state
 
@@ -103,7 +102,7 @@ class Seq2Seq(nn.Module):
 
         return ParameterCount(
             embedding=total("embedding."),
-            recurrent=total("weight_ih", "weight_hh"),
+            recurrent=total("input_weight", "recurrent_weight"),
             output=total("output.weight", "projection."),
             peephole=total("peephole"),
             bias=total("bias"),

@@ -1,6 +1,6 @@
 """One or several models as one step function for the search.
 
-Shapes: B sentences, S source length, N rows, V target vocabulary.
+Shapes: N rows, V target vocabulary.
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pipelines.data.batch import Sequences
 from pipelines.model.lstm import State
 from pipelines.model.seq2seq import Seq2Seq
 
@@ -26,9 +27,9 @@ class Ensemble:
         self._models = list(models)
 
     @torch.inference_mode()
-    def encode(self, src_SB: Tensor, lengths_B: Tensor) -> list[State]:
+    def encode(self, src: Sequences) -> list[State]:
         """The state from which a search starts, one a model."""
-        return [model.encode(src_SB, lengths_B) for model in self._models]
+        return [model.encode(src) for model in self._models]
 
     def __call__(
         self, tokens_N: Tensor, state: list[State]

@@ -14,7 +14,7 @@ import torch
 from pipelines.artifacts.checkpoint import read_model
 from pipelines.artifacts.layout import TEXT
 from pipelines.config import TranslateConfig
-from pipelines.data.batch import pad
+from pipelines.data.batch import lay_out
 from pipelines.errors import UsageError
 from pipelines.model.device import choose_device, use_threads
 from pipelines.model.seq2seq import Seq2Seq, build_model
@@ -177,9 +177,8 @@ class Translator:
 
     def _search_once(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
         lengths = [len(ids) for ids in sources]
-        state = self._ensemble.encode(
-            pad(sources).to(self.device), torch.tensor(lengths)
-        )
+        src = lay_out(sources).map(lambda tensor: tensor.to(self.device))
+        state = self._ensemble.encode(src)
         ratio, extra = self.config.max_length_ratio, self.config.max_length_extra
         return beam_search(
             self._ensemble,

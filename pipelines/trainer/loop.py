@@ -11,12 +11,14 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipelines.config import TrainConfig
-from pipelines.data.batch import Batch, collate
 from pipelines.data.batching import Indices, epoch_batches
 from pipelines.data.dataset import ParallelDataset
-from pipelines.errors import Interrupted
+from pipelines.data.loader import Loader, Planned
+from pipelines.errors import DivergenceError, Interrupted, OutOfMemoryError
+from pipelines.model.precision import computing_in
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress, Task
 from pipelines.trainer.interrupt import Requests, listening
@@ -24,13 +26,16 @@ from pipelines.trainer.metrics_log import MetricsLog
 from pipelines.trainer.optimizer import (
     WeightAverage,
     build_optimizer,
-    clip_gradient,
+    prepare_state,
+    state_tensors,
+    update,
 )
 from pipelines.trainer.position import Position
 from pipelines.trainer.schedule import learning_rate
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu, Validation, validate
 from pipelines.trainer.window import Window
+from pipelines.trainer.world import GradientExchange, World
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +53,7 @@ class Trainer:
         store: Reads and writes the checkpoints.
         progress: Where to show.
         bleu: Scores a translation of the validation text, if that is wanted.
+        world: The processes that train this model together.
     """
 
     def __init__(
@@ -60,23 +66,26 @@ class Trainer:
         store: CheckpointStore,
         progress: Progress,
         bleu: Bleu | None = None,
+        world: World | None = None,
     ) -> None:
         self.model = model
         self.config = config
         self.position = Position()
         self._train, self._valid = train, valid
         self._store, self._progress, self._bleu = store, progress, bleu
+        self._world = world or World()
         self._parameters = list(model.parameters())
         self._device = self._parameters[0].device
         self._optimizer = build_optimizer(self._parameters, config)
         self._average = (
             WeightAverage(model, decay=config.ema_decay) if config.ema_decay else None
         )
+        self._exchange = GradientExchange(self._world, self._parameters)
         self.steps_per_epoch = len(self._batches(0))
         self.total_steps = math.ceil(config.max_epochs * self.steps_per_epoch)
         if config.max_steps:
             self.total_steps = min(self.total_steps, config.max_steps)
-        self._window = self._new_window()
+        self._late = False
 
     def fit(self) -> Position:
         """Train until a limit, early stopping or a signal.
@@ -88,12 +97,9 @@ class Trainer:
             Interrupted: A signal asked to stop; a checkpoint is written.
             DivergenceError: The loss or the gradient is not finite.
         """
-        info = self._store.resume(self.model, self._optimizer, self._average)
-        if info is not None:
-            self.position = Position.from_info(info)
-            log.info("going on from step %d", self.position.step)
+        self._resume()
         figures = MetricsLog(
-            self._store.folder,
+            self._store.folder if self._world.is_first else None,
             step=self.position.step,
             tensorboard=self.config.tensorboard,
         )
@@ -104,75 +110,136 @@ class Trainer:
                 self._progress.task(
                     "train", total=self.total_steps, unit="steps"
                 ) as task,
+                Loader(
+                    self._train,
+                    self._batches,
+                    device=self._device,
+                    rank=self._world.rank,
+                    num_ranks=self._world.size,
+                ) as loader,
             ):
                 task.advance(self.position.step)
-                while not self._finished():
-                    self._run_epoch(requests, figures, task)
+                if not self._finished():
+                    self._window = self._new_window()
+                    self._run(loader, requests, figures, task)
+        except DivergenceError as error:
+            figures.write(self.position.step, "diverged", {"pairs": error.numbers})
+            raise
         finally:
             figures.close()
         return self.position
 
-    def _run_epoch(self, requests: Requests, figures: MetricsLog, task: Task) -> None:
+    def _resume(self) -> None:
+        """Go on from the newest sound checkpoint, which the first process reads."""
+        found = None
+        if self._world.is_first:
+            found = self._store.resume(self.model, self._optimizer, self._average)
+        info = self._world.share(found)
+        if not isinstance(info, dict):
+            return
+        if not self._world.is_first:
+            prepare_state(self._optimizer)
+        self._world.spread([p.detach() for p in self._parameters])
+        self._world.spread(state_tensors(self._optimizer))
+        if self._average is not None:
+            self._world.spread(self._average.tensors)
+        self.position = Position.from_info(info)
+        log.info("going on from step %d", self.position.step)
+
+    def _run(
+        self, loader: Loader, requests: Requests, figures: MetricsLog, task: Task
+    ) -> None:
         position = self.position
-        batches = self._batches(position.epoch)
-        for indices in batches[position.batch :]:
-            started = time.perf_counter()
-            self._update(collate(self._train, indices).to(self._device))
+        batches = loader.batches(position.epoch, position.batch)
+        while not self._finished():
+            started, waited_s = time.perf_counter(), loader.waited_s
+            planned = next(batches)
+            self._update(planned, loader.waited_s - waited_s)
             task.advance()
             if position.step % _REPORT_EVERY_STEPS == 0:
                 self._report(figures, task)
             position.elapsed_s += time.perf_counter() - started
             self._keep_appointments(requests, figures, task)
-            if self._finished():
-                return
-        position.epoch += 1
-        position.batch = 0
 
-    def _update(self, batch: Batch) -> None:
+    def _update(self, planned: Planned, waited_s: float) -> None:
         position, config = self.position, self.config
-        rate = learning_rate(
-            position.step,
-            config,
+        if self.model.config.dropout:
+            seed = _dropout_seed(config.seed, position.step, self._world.rank)
+            torch.manual_seed(seed)
+        per_sentence = config.loss_per == "sentence"
+        divisor = len(planned.numbers) if per_sentence else planned.num_tgt_tokens
+        try:
+            nll = self._differentiate(planned, planned.weight / divisor)
+        except RuntimeError as error:  # torch has no kind of its own on a CPU
+            if "memory" not in str(error) and "alloc" not in str(error):
+                raise
+            raise self._out_of_memory(planned) from error
+        norm = update(
+            self._optimizer,
+            self._parameters,
+            rate=self.learning_rate(position.step),
+            clip_norm=config.clip_norm,
+        )
+        position.step += 1
+        position.batch += 1
+        if planned.ends_epoch:
+            position.epoch += 1
+            position.batch = 0
+        if self._average is not None:
+            self._average.update(position.step)
+        self._window.add(planned, nll, norm, waited_s)
+        position.num_words += planned.num_words
+
+    def _differentiate(self, planned: Planned, scale: float) -> Tensor:
+        """Make the gradient of the scaled loss; returns the negative log-likelihood."""
+        with computing_in(self.config.precision, self._device):
+            loss, nll = self.model(
+                planned.batch.to(self._device),
+                label_smoothing=self.config.label_smoothing,
+            )
+        (loss * scale).backward()
+        self._exchange.finish()
+        weighted: Tensor = nll * planned.weight
+        return weighted
+
+    def _out_of_memory(self, planned: Planned) -> OutOfMemoryError:
+        batch = planned.batch
+        return OutOfMemoryError(
+            f"out of memory at step {self.position.step + 1}: a batch of "
+            f"{batch.num_sentences} pairs of up to {len(batch.src.sizes)} source and "
+            f"{len(batch.tgt_in.sizes)} target tokens",
+            hint="lower train.max_batch_tokens (now "
+            f"{self.config.max_batch_tokens}) or train.batch_size "
+            f"({self.config.batch_size}); s2s train goes on from the last checkpoint",
+        )
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of the update that follows `step` updates."""
+        return learning_rate(
+            step,
+            self.config,
             steps_per_epoch=self.steps_per_epoch,
             total_steps=self.total_steps,
         )
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        if self.model.config.dropout:
-            torch.manual_seed(_dropout_seed(config.seed, position.step))
-        with torch.autocast(
-            self._device.type,
-            dtype=torch.bfloat16,
-            enabled=config.precision == "bf16",
-        ):
-            loss, nll = self.model(batch, label_smoothing=config.label_smoothing)
-        per_sentence = config.loss_per == "sentence"
-        divisor = batch.num_sentences if per_sentence else batch.num_tgt_tokens
-        (loss / divisor).backward()
-        norm = clip_gradient(self._parameters, threshold=config.clip_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        position.step += 1
-        position.batch += 1
-        if self._average is not None:
-            self._average.update(position.step)
-        self._window.add(batch, nll, norm)
-        position.num_words += batch.num_words
 
     def _keep_appointments(
         self, requests: Requests, figures: MetricsLog, task: Task
     ) -> None:
         step = self.position.step
-        stop_signal = requests.stop_signal  # one that comes later waits for a step
         every = self.config.checkpoint_every_steps
-        save = requests.take_save() or stop_signal is not None
+        # A signal that comes later waits for a step; one to any process is for all.
+        stop_signal, asked, late = self._world.agree(
+            requests.stop_signal or 0, requests.take_save(), self._is_late()
+        )
+        self._late = bool(late)
+        save = asked or stop_signal
         if self._due(step):
             self._report(figures, task)
             self._validate(figures)
         elif save or (every and step % every == 0):
             self._report(figures, task)
             self._save(None)
-        if stop_signal is not None:
+        if stop_signal:
             raise Interrupted(
                 f"stopped at step {step} of {self.total_steps}; everything is saved",
                 hint="s2s train goes on from there",
@@ -188,13 +255,16 @@ class Trainer:
 
     def _finished(self) -> bool:
         config, position = self.config, self.position
-        late = config.max_minutes and position.elapsed_s >= 60 * config.max_minutes
         stuck = config.patience and position.validations_without_gain >= config.patience
-        return position.step >= self.total_steps or bool(late or stuck)
+        return position.step >= self.total_steps or self._late or bool(stuck)
+
+    def _is_late(self) -> bool:
+        most = self.config.max_minutes
+        return bool(most) and self.position.elapsed_s >= 60 * most
 
     def _report(self, figures: MetricsLog, task: Task) -> None:
         position = self.position
-        if not self._window.num_steps:
+        if not len(self._window):
             return
         found = self._window.figures(step=position.step)
         epoch = position.step / self.steps_per_epoch
@@ -224,7 +294,7 @@ class Trainer:
             self.model,
             self._valid,
             self.config,
-            device=self._device,
+            world=self._world,
             progress=self._progress,
             bleu=self._bleu,
         )
@@ -258,6 +328,8 @@ class Trainer:
             by_bleu = self.config.best_by == "bleu"
             value = -(found.bleu or 0.0) if by_bleu else found.perplexity
             position.scores[position.step] = value
+        if not self._world.is_first:
+            return
         kept = self._store.keep(position.scores, position.step)
         position.scores = {s: v for s, v in position.scores.items() if s in kept}
         self._store.save(
@@ -282,10 +354,11 @@ class Trainer:
         )
 
     def _new_window(self) -> Window:
-        return Window(self._device, clip_norm=self.config.clip_norm)
+        return Window(self._world, clip_norm=self.config.clip_norm)
 
 
-def _dropout_seed(seed: int, step: int) -> int:
+def _dropout_seed(seed: int, step: int, rank: int) -> int:
     """Chance is a function of the seed and the step, so that training can resume."""
-    state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
+    words = [seed, step, rank] if rank else [seed, step]
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return int(state[0])

@@ -17,7 +17,7 @@ class MetricsLog:
     """Writes figures by step.
 
     Args:
-        folder: Of the training run.
+        folder: Of the training run; None writes nothing.
         step: Where the run starts; later lines are dropped.
         tensorboard: Write TensorBoard events into `tensorboard/` too.
 
@@ -25,7 +25,13 @@ class MetricsLog:
         ConfigError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: Path, *, step: int, tensorboard: bool = False) -> None:
+    def __init__(
+        self, folder: Path | None, *, step: int, tensorboard: bool = False
+    ) -> None:
+        self._path: Path | None = None
+        self._events = None
+        if folder is None:
+            return
         self._path = folder / "metrics.jsonl"
         kept = [line for line in _read(self._path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -40,6 +46,8 @@ class MetricsLog:
             kind: `train` or `valid`.
             figures: Names with units, such as `loss_nats_per_token`.
         """
+        if self._path is None:
+            return
         line = json.dumps({"step": step, "kind": kind, **figures})
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")

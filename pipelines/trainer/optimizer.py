@@ -1,6 +1,5 @@
 """The optimizer, the clipping of the gradient, and the average of the weights."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -8,17 +7,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pipelines.config import TrainConfig
-from pipelines.errors import DivergenceError
 
 
 def build_optimizer(
     parameters: Iterable[nn.Parameter], config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """SGD without momentum (the paper's), Adam or AdamW."""
-    rate = config.learning_rate
+    """SGD without momentum (the paper's), Adam or AdamW, ready for `update`."""
+    parameters, rate = list(parameters), config.learning_rate
     match config.optimizer:
         case "sgd":
-            return torch.optim.SGD(parameters, lr=rate, fused=True)
+            return torch.optim.SGD(parameters, lr=rate, foreach=False)
         case "adam":
             return torch.optim.Adam(parameters, lr=rate, betas=config.betas, fused=True)
         case "adamw":
@@ -31,12 +29,69 @@ def build_optimizer(
             )
 
 
+def prepare_state(optimizer: torch.optim.Optimizer) -> None:
+    """Make the state that the first step would make, to be overwritten."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return  # has none
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+
+
+def state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """All tensors of an optimizer's state, in the order of the parameters."""
+    states = optimizer.state_dict()["state"]
+    return [
+        state[name]
+        for _, state in sorted(states.items())
+        for name in sorted(state)
+        if isinstance(state[name], Tensor)
+    ]
+
+
+def update(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    *,
+    rate: float,
+    clip_norm: float,
+) -> Tensor:
+    """Clip the gradient, take one step with it and let it go.
+
+    Under SGD an embedding's sparse gradient changes only the words it names. Adam's
+    moments decay for every word at every step, so that Adam takes it dense.
+
+    Args:
+        optimizer: Made by `build_optimizer`.
+        parameters: All of them; their gradients are of the loss already divided (by
+            sentences or tokens).
+        rate: Learning rate.
+        clip_norm: As `clip_gradient`.
+
+    Returns:
+        The gradient's norm before clipping, a float32 scalar on its device.
+    """
+    norm = clip_gradient(parameters, threshold=clip_norm)
+    if not isinstance(optimizer, torch.optim.SGD):
+        for parameter in parameters:
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = parameter.grad.to_dense()
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
 def clip_gradient(parameters: Sequence[nn.Parameter], *, threshold: float) -> Tensor:
     """Scale gradients in place so that their joint L2 norm is at most `threshold`.
 
     Args:
-        parameters: Their gradients are of the loss already divided (by sentences or
-            tokens).
+        parameters: Those with a gradient count; a sparse one names each row once.
         threshold: Largest allowed norm; 5.0 in the paper, 0 leaves them as they are.
 
     Returns:
@@ -44,25 +99,21 @@ def clip_gradient(parameters: Sequence[nn.Parameter], *, threshold: float) -> Te
 
     Source: Sutskever et al. 2014, section 3.4.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    if threshold:
-        nn.utils.clip_grads_with_norm_(parameters, threshold, norm)
+    values = [_values(p.grad) for p in parameters if p.grad is not None]
+    norm = nn.utils.get_total_norm(values)
+    # Whether there is anything to scale is known for nothing on a CPU; a GPU would have
+    # to be waited for.
+    if threshold and (norm.is_cuda or not norm <= threshold):
+        scale = (threshold / norm).clamp(max=1.0)
+        torch._foreach_mul_(values, scale)
     return norm
 
 
-def require_finite(loss: float, norm: float, *, step: int) -> None:
-    """Stop training that has left the real numbers.
-
-    Raises:
-        DivergenceError: The loss or the norm of the gradient is not finite.
-    """
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise DivergenceError(
-            f"step {step}: loss {loss}, gradient norm {norm}",
-            hint="lower train.learning_rate or train.clip_norm; "
-            "s2s train goes on from the last checkpoint",
-        )
+def _values(gradient: Tensor) -> Tensor:
+    if not gradient.is_sparse:
+        return gradient
+    # Autograd forgets that ours are coalesced; finding it out would make a GPU wait.
+    return gradient._coalesced_(True).values()
 
 
 class WeightAverage:

@@ -19,7 +19,7 @@ class Position:
     elapsed_s: float = 0.0
     """Time spent in updates, over all runs."""
     num_words: int = 0
-    """Source and target words seen, EOS not counted."""
+    """Source and target words seen, EOS included."""
     best: Validation | None = None
     best_step: int = 0
     scores: dict[int, float] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
@@ -10,8 +11,10 @@ from pipelines.config import TrainConfig
 from pipelines.data.batch import collate
 from pipelines.data.batching import sequential_batches
 from pipelines.data.dataset import ParallelDataset
+from pipelines.model.precision import computing_in
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress
+from pipelines.trainer.world import World
 
 Bleu = Callable[[Seq2Seq], float]
 """Translates the validation text greedily and scores it."""
@@ -40,15 +43,17 @@ def validate(
     dataset: ParallelDataset,
     config: TrainConfig,
     *,
-    device: torch.device,
+    world: World,
     progress: Progress,
     bleu: Bleu | None = None,
 ) -> Validation:
     """Measure perplexity, and BLEU where `bleu` is given.
 
-    The model is left in the mode it was in.
+    The processes share the batches, and all know the result. The model is left in the
+    mode it was in.
     """
     training = model.training
+    device = next(model.parameters()).device
     model.eval()
     batches = sequential_batches(
         dataset.src_lengths,
@@ -56,15 +61,17 @@ def validate(
         batch_size=config.batch_size,
         max_tokens=config.max_batch_tokens,
     )
-    nll = torch.zeros((), dtype=torch.float64, device=device)
-    num_tokens = 0
+    batches = batches[world.rank :: world.size]
+    sums = torch.zeros(2, dtype=torch.float64, device=device)
     with progress.task("validate", total=len(batches), unit="batches") as task:
         for indices in batches:
             batch = collate(dataset, indices).to(device)
-            nll += model(batch)[1].double()
-            num_tokens += batch.num_tgt_tokens
+            with computing_in(config.precision, device):
+                sums[0] += model(batch)[1].double()
+            sums[1] += batch.num_tgt_tokens
             task.advance()
-    perplexity = math.exp(min(700.0, nll.item() / num_tokens))
-    found = Validation(perplexity, bleu(model) if bleu else None)
+    nll, num_tokens = world.sum(sums).tolist()
+    perplexity = math.exp(min(700.0, nll / num_tokens))
+    score = bleu(model) if bleu and world.is_first else None
     model.train(training)
-    return found
+    return Validation(perplexity, cast(float | None, world.share(score)))

@@ -1,52 +1,94 @@
-"""Sums over the updates since the last report, kept on the device: nothing waits."""
+"""Figures of the updates since the last report, kept on the device: nothing waits."""
 
+import math
 import time
 
 import torch
 from torch import Tensor
 
-from pipelines.data.batch import Batch
-from pipelines.trainer.optimizer import require_finite
+from pipelines.data.batch import Numbers
+from pipelines.data.loader import Planned
+from pipelines.errors import DivergenceError
+from pipelines.trainer.world import World
+
+_SHOWN = 8
 
 
 class Window:
     """What happened since the last report.
 
     Args:
-        device: Where the losses are.
+        world: The processes that train together.
         clip_norm: The threshold of the gradient's norm; 0 where there is none.
     """
 
-    def __init__(self, device: torch.device, *, clip_norm: float) -> None:
-        self._nll, self._norm, self._clipped = torch.zeros(3, device=device).unbind()
-        self._clip_norm = clip_norm
+    def __init__(self, world: World, *, clip_norm: float) -> None:
+        self._world, self._clip_norm = world, clip_norm
+        self._nll: list[Tensor] = []
+        self._norm: list[Tensor] = []
+        self._numbers: list[Numbers] = []
         self._started = time.perf_counter()
-        self._num_tgt_tokens = 0
-        self._num_words = 0
-        self.num_steps = 0
+        self._num_tgt_tokens = self._num_words = 0
+        self._num_own_words = self._num_own_cells = 0
+        self._waited_s = 0.0
 
-    def add(self, batch: Batch, nll: Tensor, norm: Tensor) -> None:
-        """Take in one update."""
-        self._nll += nll
-        self._norm += norm
-        if self._clip_norm:
-            self._clipped += norm > self._clip_norm
-        self.num_steps += 1
-        self._num_tgt_tokens += batch.num_tgt_tokens
-        self._num_words += batch.num_words
+    def __len__(self) -> int:
+        """Updates taken in."""
+        return len(self._nll)
+
+    def add(self, planned: Planned, nll: Tensor, norm: Tensor, waited_s: float) -> None:
+        """Take in one update.
+
+        Args:
+            planned: Its pairs.
+            nll: Of this process's target tokens, in sum.
+            norm: Of the gradient of all processes.
+            waited_s: For the batch.
+        """
+        self._nll.append(nll)
+        self._norm.append(norm)
+        self._numbers.append(planned.numbers)
+        self._num_tgt_tokens += planned.num_tgt_tokens
+        self._num_words += planned.num_words
+        self._num_own_words += planned.batch.num_words
+        self._num_own_cells += planned.batch.num_cells
+        self._waited_s += waited_s
 
     def figures(self, *, step: int) -> dict[str, float]:
-        """Means over the window; this waits for the device.
+        """Means over the window; waits for the device and the other processes.
+
+        Args:
+            step: Of the last update.
 
         Raises:
             DivergenceError: The loss or the gradient was not finite.
         """
-        loss = self._nll.item() / self._num_tgt_tokens
-        norm = self._norm.item() / self.num_steps
-        require_finite(loss, norm, step=step)
+        sums = self._world.sum(torch.stack(self._nll))
+        nll, norms = sums.tolist(), torch.stack(self._norm).tolist()
+        for index, pair in enumerate(zip(nll, norms, strict=True)):
+            if not all(map(math.isfinite, pair)):
+                raise self._diverged(step - len(self) + 1 + index, *pair, index=index)
+        elapsed_s = time.perf_counter() - self._started
+        clipped = sum(norm > self._clip_norm > 0 for norm in norms)
         return {
-            "loss_nats_per_token": loss,
-            "gradient_norm": norm,
-            "clipped_share": self._clipped.item() / self.num_steps,
-            "words_per_s": self._num_words / (time.perf_counter() - self._started),
+            "loss_nats_per_token": sum(nll) / self._num_tgt_tokens,
+            "gradient_norm": sum(norms) / len(norms),
+            "clipped_share": clipped / len(norms),
+            "words_per_s": self._num_words / elapsed_s,
+            "padding_share": 1 - self._num_own_words / self._num_own_cells,
+            "data_wait_share": self._waited_s / elapsed_s,
         }
+
+    def _diverged(
+        self, step: int, nll: float, norm: float, *, index: int
+    ) -> DivergenceError:
+        pairs = sorted(self._numbers[index].tolist())
+        shown = ", ".join(str(number + 1) for number in pairs[:_SHOWN])
+        more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+        return DivergenceError(
+            f"step {step}: loss {nll}, gradient norm {norm}; "
+            f"its batch is training pairs {shown}{more}",
+            hint="lower train.learning_rate or train.clip_norm; "
+            "s2s train goes on from the last checkpoint",
+            numbers=pairs,
+        )

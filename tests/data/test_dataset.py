@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-import torch
 
 from pipelines.artifacts.shards import write_shard
-from pipelines.data.batch import collate
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
 
@@ -47,12 +45,7 @@ def test_other_vocabularies_are_refused(folder):
         dataset.require_vocabularies("a", "c")
 
 
-def test_collate_pads_shifts_the_target_and_starts_it_with_eos(folder):
-    batch = collate(ParallelDataset.open(folder, "train"), np.array([0, 1, 2]))
-    assert batch.src_SB.tolist() == [[5, 6, 8], [2, 7, 2], [0, 2, 0]]
-    assert batch.src_lengths_B.tolist() == [2, 3, 2]
-    assert batch.tgt_in_TB[:, 2].tolist() == [2, 4, 4, 4]
-    assert batch.tgt_out_N.tolist() == [3, 2, 4, 2, 4, 4, 2]
-    assert batch.tgt_rows_N.tolist() == [0, 1, 2, 3, 5, 8, 11]
-    assert (batch.num_sentences, batch.num_tgt_tokens, batch.num_words) == (3, 7, 8)
-    assert batch.src_SB.dtype is torch.int64
+def test_take_gives_pairs_of_any_shards_in_the_order_asked_for(folder):
+    src, tgt = ParallelDataset.open(folder, "train").take(np.array([2, 0]))
+    assert (src.tokens.tolist(), src.lengths.tolist()) == ([8, 2, 5, 2], [2, 2])
+    assert (tgt.tokens.tolist(), tgt.lengths.tolist()) == ([4, 4, 4, 2, 3, 2], [4, 2])

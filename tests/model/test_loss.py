@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
@@ -8,7 +9,7 @@ from pipelines.model.loss import summed_cross_entropy
 
 @pytest.fixture(params=[1, 3, 1000], ids="rows per chunk: {}".format)
 def chunk_rows(request, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_LOGITS", request.param * 11)
+    monkeypatch.setattr(module, "CPU_CHUNK_ROWS", request.param)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -36,6 +37,28 @@ def test_value_and_gradients_equal_torchs_cross_entropy(
         gradients, torch.autograd.grad(expected * 0.25, inputs), strict=True
     ):
         torch.testing.assert_close(found, wanted)
+
+
+def test_value_is_that_of_a_few_lines_of_numpy():
+    generator = np.random.default_rng(1)
+    features, weight = generator.normal(size=(6, 4)), generator.normal(size=(9, 4))
+    bias, targets = generator.normal(size=9), np.array([0, 8, 3, 3, 1, 2])
+    logits = features @ weight.T + bias
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(chances[np.arange(6), targets]).sum()
+    loss, _ = summed_cross_entropy(
+        torch.tensor(features),
+        torch.tensor(targets),
+        torch.tensor(weight),
+        torch.tensor(bias),
+    )
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_target_of_hardly_any_chance_has_its_true_cost():
+    weight = torch.tensor([[0.0], [200.0]], requires_grad=True)
+    loss, _ = summed_cross_entropy(torch.ones(1, 1), torch.tensor([0]), weight, None)
+    assert loss.item() == pytest.approx(200.0)
 
 
 def test_without_gradients_nothing_is_kept():

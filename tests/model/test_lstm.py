@@ -1,47 +1,81 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from pipelines.config import ModelConfig
+from pipelines.data.batch import lay_out
+from pipelines.model import products as products_module
+from pipelines.model import recurrence
 from pipelines.model.lstm import LSTMStack, select_state
+
+SIZES = (4, 4, 3, 1, 1)
+"""Four sentences, of 5, 3, 3 and 2 tokens."""
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def lstm_by_hand(stack, input_TBE):
-    """Graves' cell, written out in NumPy float64; without peepholes they are zero."""
-    sequence = input_TBE.astype(np.float64)
-    for layer in stack.layers:
-        w = {
+def numpy_weights(stack):
+    return [
+        {
             name: parameter.detach().numpy().astype(np.float64)
             for name, parameter in layer.named_parameters()
         }
-        bias = sum(value for name, value in w.items() if name.startswith("bias"))
-        num_cells = w["weight_hh_l0"].shape[1]
-        peep_i, peep_f, peep_o = w.get("peephole_l0", np.zeros((3, num_cells)))
-        h = np.zeros((sequence.shape[1], num_cells))
-        c = np.zeros_like(h)
+        for layer in stack.layers
+    ]
+
+
+def lstm_by_hand(weights, sentence, h0=None, c0=None):
+    """Graves' cell over one sentence [T, I], written out in NumPy float64."""
+    sequence, last = sentence.astype(np.float64), []
+    for number, w in enumerate(weights):
+        num_cells = w["recurrent_weight"].shape[1]
+        peep_i, peep_f, peep_o = w.get("peephole", np.zeros((3, num_cells)))
+        h = np.zeros(num_cells) if h0 is None else h0[number]
+        c = np.zeros(num_cells) if c0 is None else c0[number]
         outputs = []
         for x in sequence:
-            gates = x @ w["weight_ih_l0"].T + h @ w["weight_hh_l0"].T + bias
-            i, f, g, o = np.split(gates, 4, axis=1)
+            gates = w["input_weight"] @ x + w["recurrent_weight"] @ h + w["bias"]
+            i, f, g, o = np.split(gates, 4)
             i, f = sigmoid(i + peep_i * c), sigmoid(f + peep_f * c)
             c = f * c + i * np.tanh(g)
             h = sigmoid(o + peep_o * c) * np.tanh(c)
             outputs.append(h)
         sequence = np.stack(outputs)
-    return sequence, h, c
+        last.append((h, c))
+    return sequence, last
 
 
-def make_stack(input_size, cells, *, layers, peepholes=False):
-    return LSTMStack(
-        ModelConfig(
-            embedding_size=input_size, cells=cells, layers=layers, peepholes=peepholes
-        )
+def make_stack(layers=2, input_size=5, cells=6, *, peepholes=False):
+    config = ModelConfig(
+        embedding_size=input_size, cells=cells, layers=layers, peepholes=peepholes
     )
+    return LSTMStack(config)
+
+
+def rows_of(sizes, sentence):
+    """Where the tokens of one sentence stand."""
+    starts = np.cumsum([0, *sizes[:-1]])
+    return [
+        int(s) + sentence for s, n in zip(starts, sizes, strict=True) if sentence < n
+    ]
+
+
+ENGINES = {
+    "MKL": products_module._Plain(torch.float32),
+    "oneDNN, small": products_module._OneDNN(torch.float32, large=False),
+    "oneDNN": products_module._OneDNN(torch.float32, large=True),
+}
+ROUGH_ENGINES = {
+    "oneDNN bf16": products_module._OneDNN(torch.bfloat16, large=True),
+    "rounded bf16": products_module._Rounded(),
+}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, monkeypatch):
+    monkeypatch.setattr(recurrence, "products", lambda _: ENGINES[request.param])
 
 
 both = pytest.mark.parametrize("peepholes", [False, True])
@@ -49,57 +83,139 @@ both = pytest.mark.parametrize("peepholes", [False, True])
 
 @both
 @pytest.mark.parametrize("layers", [1, 3])
-def test_stack_computes_the_cell_written_out_by_hand(layers, peepholes):
+def test_stack_computes_the_cell_written_out_by_hand(engine, layers, peepholes):
     torch.manual_seed(1)
-    stack = make_stack(5, 7, layers=layers, peepholes=peepholes)
-    input_TBE = torch.randn(6, 3, 5)
-    output, (h_LBH, c_LBH) = stack(input_TBE)
-    expected, h, c = lstm_by_hand(stack, input_TBE.numpy())
-    np.testing.assert_allclose(output.detach().numpy(), expected, atol=1e-6)
-    np.testing.assert_allclose(h_LBH[-1].detach().numpy(), h, atol=1e-6)
-    np.testing.assert_allclose(c_LBH[-1].detach().numpy(), c, atol=1e-6)
+    stack = make_stack(layers, peepholes=peepholes)
+    input_NI = torch.randn(sum(SIZES), 5)
+    h0, c0 = torch.randn(2, layers, SIZES[0], 6)
+    output, (h_LBH, c_LBH) = stack(input_NI, SIZES, (h0, c0))
+    for b in range(SIZES[0]):
+        rows = rows_of(SIZES, b)
+        expected, last = lstm_by_hand(
+            numpy_weights(stack),
+            input_NI[rows].numpy(),
+            h0[:, b].numpy(),
+            c0[:, b].numpy(),
+        )
+        np.testing.assert_allclose(output[rows].detach().numpy(), expected, atol=1e-6)
+        for layer, (h, c) in enumerate(last):
+            np.testing.assert_allclose(h_LBH[layer, b].detach().numpy(), h, atol=1e-6)
+            np.testing.assert_allclose(c_LBH[layer, b].detach().numpy(), c, atol=1e-6)
 
 
-def test_peepholes_of_zero_are_torchs_own_layer():
-    torch.manual_seed(1)
-    plain = make_stack(4, 6, layers=1)
-    peep = make_stack(4, 6, layers=1, peepholes=True)
-    own, torchs = peep.layers[0], plain.layers[0]
-    with torch.no_grad():
-        own.weight_ih_l0.copy_(torchs.weight_ih_l0)
-        own.weight_hh_l0.copy_(torchs.weight_hh_l0)
-        own.bias_l0.copy_(torchs.bias_ih_l0 + torchs.bias_hh_l0)
-        own.peephole_l0.zero_()
-    input_TBE = torch.randn(5, 3, 4)
-    torch.testing.assert_close(peep(input_TBE), plain(input_TBE))
+@both
+def test_gradients_are_those_of_differences_in_the_cell_written_by_hand(
+    engine, peepholes
+):
+    torch.manual_seed(2)
+    stack = make_stack(1, peepholes=peepholes)
+    input_NI = torch.randn(sum(SIZES), 5)
+    mix_NH, mix_BH = torch.randn(sum(SIZES), 6), torch.randn(SIZES[0], 6)
+
+    def loss_by_hand(weights):
+        total = 0.0
+        for b in range(SIZES[0]):
+            rows = rows_of(SIZES, b)
+            output, last = lstm_by_hand(weights, input_NI[rows].numpy())
+            total += (output * mix_NH[rows].numpy()).sum()
+            total += ((last[0][0] + 2 * last[0][1]) * mix_BH[b].numpy()).sum()
+        return total
+
+    output, (h_LBH, c_LBH) = stack(input_NI, SIZES)
+    loss = (output * mix_NH).sum() + ((h_LBH[0] + 2 * c_LBH[0]) * mix_BH).sum()
+    loss.backward()
+    weights = numpy_weights(stack)
+    assert loss.item() == pytest.approx(loss_by_hand(weights), rel=1e-5)
+    generator = np.random.default_rng(1)
+    for name, parameter in stack.layers[0].named_parameters():
+        for _ in range(5):
+            place = tuple(int(generator.integers(n)) for n in parameter.shape)
+            original, step = weights[0][name][place], 1e-5
+            values = []
+            for moved in (original + step, original - step):
+                weights[0][name][place] = moved
+                values.append(loss_by_hand(weights))
+            weights[0][name][place] = original
+            slope = (values[0] - values[1]) / (2 * step)
+            assert parameter.grad[place].item() == pytest.approx(slope, abs=1e-4), name
+
+
+def run_both_ways(run, stack, input_NI, state, sizes):
+    """Output, last state and all gradients."""
+    inputs = [t.clone().requires_grad_() for t in (input_NI, *state)]
+    stack.zero_grad()
+    output, (h, c) = run(inputs[0], sizes, (inputs[1], inputs[2]))
+    weight = torch.linspace(-1, 1, output.numel()).view_as(output)
+    ((output.float() * weight).sum() + h.float().sum() - 2 * c.sum()).backward()
+    gradients = [p.grad.clone() for p in stack.parameters()]
+    return [output, h, c, *(t.grad for t in inputs), *gradients]
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (3, 3, 3), (1,), (40, 40, 33, 17, 1)])
+def test_own_engine_and_torchs_lstm_agree_on_values_and_gradients(engine, sizes):
+    torch.manual_seed(3)
+    stack = make_stack(2)
+    arguments = (
+        torch.randn(sum(sizes), 5),
+        torch.randn(2, 2, sizes[0], 6).unbind(),
+        sizes,
+    )
+    own = run_both_ways(stack.forward, stack, *arguments)
+    library = run_both_ways(stack.run_library, stack, *arguments)
+    for ours, theirs in zip(own, library, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@both
+@pytest.mark.parametrize("name", ROUGH_ENGINES)
+def test_bf16_products_stay_near_fp32(name, peepholes, monkeypatch):
+    torch.manual_seed(4)
+    sizes = (40, 40, 33, 17, 1)
+    stack = make_stack(2, 16, 24, peepholes=peepholes)
+    arguments = torch.randn(131, 16), torch.randn(2, 2, 40, 24).unbind(), sizes
+    exact = run_both_ways(stack.forward, stack, *arguments)
+    monkeypatch.setattr(recurrence, "products", lambda _: ROUGH_ENGINES[name])
+    rough = run_both_ways(stack.forward, stack, *arguments)
+    for near, there in zip(rough, exact, strict=True):
+        assert (near - there).abs().max() <= 0.02 * there.abs().max()
 
 
 @both
 def test_two_halves_with_the_state_between_equal_the_whole(peepholes):
     torch.manual_seed(2)
-    stack = make_stack(4, 6, layers=2, peepholes=peepholes)
-    input_TBE = torch.randn(8, 2, 4)
-    whole, last = stack(input_TBE)
-    first, state = stack(input_TBE[:3])
-    second, end = stack(input_TBE[3:], state)
+    stack = make_stack(peepholes=peepholes)
+    input_NI = torch.randn(16, 5)
+    whole, last = stack(input_NI, (2,) * 8)
+    first, state = stack(input_NI[:6], (2,) * 3)
+    second, end = stack(input_NI[6:], (2,) * 5, state)
     torch.testing.assert_close(torch.cat([first, second]), whole)
     torch.testing.assert_close(end, last)
 
 
-@both
-def test_packed_input_gives_the_state_of_each_sentences_own_end(peepholes):
+def test_a_sentences_state_does_not_depend_on_its_neighbours():
     torch.manual_seed(3)
-    stack = make_stack(4, 6, layers=2, peepholes=peepholes)
-    input_TBE = torch.randn(5, 3, 4)
-    lengths = torch.tensor([2, 5, 3])
-    packed = pack_padded_sequence(input_TBE, lengths, enforce_sorted=False)
-    output, (h_LBH, c_LBH) = stack(packed)
-    padded, _ = pad_packed_sequence(output)
-    for b, length in enumerate(lengths.tolist()):
-        alone, (h, c) = stack(input_TBE[:length, b : b + 1])
-        torch.testing.assert_close(padded[:length, b : b + 1], alone)
+    stack = make_stack()
+    sentences = [[3, 4], [5, 6, 7, 8, 9], [3, 3, 3]]
+    embedding = torch.randn(10, 5)
+    together = lay_out(sentences)
+    _, state = stack(embedding[together.tokens_N], together.sizes)
+    assert together.lane_B is not None
+    h_LBH, c_LBH = select_state(state, together.lane_B)
+    for b, sentence in enumerate(sentences):
+        alone = lay_out([sentence])
+        _, (h, c) = stack(embedding[alone.tokens_N], alone.sizes)
         torch.testing.assert_close(h_LBH[:, b : b + 1], h)
         torch.testing.assert_close(c_LBH[:, b : b + 1], c)
+
+
+def test_without_gradients_the_same_numbers_come_out():
+    torch.manual_seed(5)
+    stack = make_stack(peepholes=True)
+    input_NI = torch.randn(sum(SIZES), 5)
+    wanted, _ = stack(input_NI, SIZES)
+    with torch.no_grad():
+        found, _ = stack(input_NI, SIZES)
+    assert torch.equal(found, wanted)
 
 
 def test_select_state_repeats_and_reorders_rows():

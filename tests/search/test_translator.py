@@ -3,6 +3,7 @@ import torch
 
 from pipelines.artifacts.vocab import EOS, SPECIALS, Vocabulary
 from pipelines.config import Config, ModelConfig, TranslateConfig
+from pipelines.data.batch import lay_out
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.translator import Translator
@@ -79,8 +80,7 @@ def test_scores_are_those_of_forced_decoding(pipeline):
     line = "a b c"
     for candidate in translator.translate([line])[0].candidates:
         ids = [*pipeline.target_vocab.ids(candidate.tokens), EOS]
-        src = torch.tensor(pipeline.source_ids(line))[:, None]
-        state = model.encode(src, torch.tensor([len(src)]))
+        state = model.encode(lay_out([pipeline.source_ids(line)]))
         token, total = torch.tensor([EOS]), 0.0
         for word in ids:
             logits, state = model.step(token, state)
@@ -99,11 +99,11 @@ def test_an_ensemble_of_one_model_twice_is_that_model(pipeline):
 def test_an_ensemble_averages_probabilities():
     models = [make_model(1), make_model(2)]
     ensemble = Ensemble(models)
-    src, lengths = torch.tensor([[4], [2]]), torch.tensor([2])
+    src = lay_out([[4, 2]])
     tokens = torch.tensor([EOS])
     with torch.inference_mode():
-        mean, _ = ensemble(tokens, ensemble.encode(src, lengths))
-        each = [m.step(tokens, m.encode(src, lengths))[0].softmax(1) for m in models]
+        mean, _ = ensemble(tokens, ensemble.encode(src))
+        each = [m.step(tokens, m.encode(src))[0].softmax(1) for m in models]
     torch.testing.assert_close(mean.exp(), (each[0] + each[1]) / 2)
 
 

@@ -1,14 +1,16 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pipelines.config import TrainConfig
-from pipelines.errors import DivergenceError
 from pipelines.trainer.optimizer import (
     WeightAverage,
     build_optimizer,
     clip_gradient,
-    require_finite,
+    prepare_state,
+    state_tensors,
+    update,
 )
 
 
@@ -47,11 +49,65 @@ def test_adam_moves_by_the_learning_rate_at_first(kind):
     assert p.tolist() == pytest.approx([-0.5, 0.5])
 
 
-@pytest.mark.parametrize(("loss", "norm"), [(float("nan"), 1.0), (1.0, float("inf"))])
-def test_a_number_that_is_not_finite_stops_training(loss, norm):
-    with pytest.raises(DivergenceError, match="step 7") as caught:
-        require_finite(loss, norm, step=7)
-    assert "learning_rate" in caught.value.hint
+def sparse(rows, values, shape):
+    return torch.sparse_coo_tensor(
+        torch.tensor([rows]),
+        torch.tensor(values),
+        shape,
+        is_coalesced=True,
+        check_invariants=True,
+    )
+
+
+def test_norm_and_clipping_are_those_of_a_few_lines_of_numpy():
+    generator = np.random.default_rng(1)
+    one = generator.normal(size=4).astype(np.float32)
+    rows = generator.normal(size=(2, 5)).astype(np.float32)
+    norm = np.sqrt((one**2).sum() + (rows**2).sum())
+    dense, table = parameter(*one.tolist()), nn.Parameter(torch.zeros(9, 5))
+    table.grad = sparse([1, 7], rows, (9, 5))
+    found = clip_gradient([dense, table], threshold=0.5)
+    assert found.item() == pytest.approx(norm)
+    np.testing.assert_allclose(dense.grad, 0.5 * one / norm, rtol=1e-5)
+    np.testing.assert_allclose(table.grad.values(), 0.5 * rows / norm, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
+def test_a_sparse_gradient_does_what_the_same_dense_one_does(kind):
+    config = TrainConfig(optimizer=kind, weight_decay=0.1)
+    tables = [nn.Parameter(torch.ones(6, 2)) for _ in range(2)]
+    optimizers = [build_optimizer([table], config) for table in tables]
+    for rows in ([0, 4], [2, 4], [5, 5][:1]):
+        gradient = sparse(rows, [[1.0, -2.0]] * len(rows), (6, 2))
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            dense = table is tables[1]
+            table.grad = gradient.to_dense() if dense else gradient.clone()
+            update(optimizer, [table], rate=0.1, clip_norm=1.0)
+            assert table.grad is None
+    torch.testing.assert_close(*tables)
+
+
+def test_sgd_touches_only_the_words_of_the_batch():
+    table = nn.Parameter(torch.zeros(6, 2))
+    table.grad = sparse([1, 4], [[1.0, 1.0]] * 2, (6, 2))
+    update(build_optimizer([table], TrainConfig()), [table], rate=0.5, clip_norm=0.0)
+    assert table.abs().sum(1).tolist() == [0, 1, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_a_prepared_state_is_the_one_that_the_first_step_makes(kind):
+    tables = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+    stepped, prepared = (
+        build_optimizer([t], TrainConfig(optimizer=kind)) for t in tables
+    )
+    tables[0].grad = torch.zeros(2)
+    stepped.step()
+    prepare_state(prepared)
+    shapes = [
+        [(t.shape, t.dtype) for t in state_tensors(o)] for o in (stepped, prepared)
+    ]
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) == (0 if kind == "sgd" else 3)
 
 
 def test_average_follows_and_swaps_back():

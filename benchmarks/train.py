@@ -1,0 +1,284 @@
+"""How fast training is: words a second, memory, and the share of the machine's peak.
+
+    python benchmarks/train.py                                # all sizes, this machine
+    python benchmarks/train.py --sizes 2x512,4x1000 --precisions fp32,bf16
+    python benchmarks/train.py --write-text /tmp/text         # for a peer to read
+
+The whole training loop is timed, as `s2s train` runs it: loading, forward, backward,
+clipping, update. Text is synthetic: words by Zipf's law, sentences of about 25 words.
+Words are source and target words with their EOS and without padding. The peak is the
+fastest of a few large matrix products in the same precision, measured in the same run.
+Each row is a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.artifacts.shards import write_shard
+from pipelines.config import ModelConfig, TrainConfig
+from pipelines.data.dataset import ParallelDataset
+from pipelines.model.device import choose_device, describe, prepare_cpu
+from pipelines.model.precision import choose_precision, computing_in
+from pipelines.model.seq2seq import Seq2Seq, initialize
+from pipelines.trainer.loop import Trainer
+from pipelines.trainer.store import CheckpointStore
+
+ADAM = {"optimizer": "adam", "learning_rate": 0.001, "schedule": "constant"}
+SGD = {"optimizer": "sgd", "learning_rate": 0.7, "schedule": "constant"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """One setting to measure."""
+
+    model: ModelConfig
+    src_vocab: int
+    tgt_vocab: int
+    train: dict[str, object]
+
+
+def plain(layers: int, cells: int) -> ModelConfig:
+    return ModelConfig(layers=layers, cells=cells, embedding_size=cells)
+
+
+SIZES = {
+    "small": Size(
+        ModelConfig(layers=1, cells=512, embedding_size=256, tie_embeddings=True),
+        10_000,
+        10_000,
+        ADAM,
+    ),
+    "2x512": Size(plain(2, 512), 10_000, 10_000, ADAM),
+    "4x1000": Size(plain(4, 1000), 10_000, 10_000, SGD),
+    "paper": Size(plain(4, 1000), 160_000, 80_000, SGD),
+    "tiny": Size(plain(1, 32), 500, 500, ADAM),
+}
+
+Text = list[list[int]]
+
+
+def make_text(src_vocab: int, tgt_vocab: int, pairs: int) -> tuple[Text, Text]:
+    """Ids by Zipf's law; lengths by a gamma law, targets about a tenth longer."""
+    generator = np.random.default_rng(1)
+    lengths = generator.gamma((25 / 8) ** 2, 64 / 25, pairs)
+    src_lengths = np.clip(np.rint(lengths), 5, 50).astype(int)
+    factors = np.clip(generator.normal(1.1, 0.1, pairs), 0.8, 1.4)
+    tgt_lengths = np.rint(src_lengths * factors).astype(int)
+
+    def sentences(vocab: int, lengths: np.ndarray) -> Text:
+        chances = np.cumsum(1 / (np.arange(vocab - 3) + 3.7))
+        drawn = generator.random(int(lengths.sum())) * chances[-1]
+        ids = np.searchsorted(chances, drawn) + 3
+        return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])]
+
+    return sentences(src_vocab, src_lengths), sentences(tgt_vocab, tgt_lengths)
+
+
+def flop(size: Size, src_tokens: int, tgt_tokens: int) -> float:
+    """Of the products of training: two for each weight and token, three times."""
+    model = size.model
+    widths = [model.embedding_size] + [model.cells] * (model.layers - 1)
+    recurrent = sum(4 * model.cells * (width + model.cells) for width in widths)
+    output = size.tgt_vocab * model.cells
+    if model.tie_embeddings:
+        output = model.embedding_size * (size.tgt_vocab + model.cells)
+    return 6.0 * (src_tokens * recurrent + tgt_tokens * (recurrent + output))
+
+
+def wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def median_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    seconds: list[float] = []
+    for number in range(repeats + 2):
+        started = time.perf_counter()
+        work()
+        wait_for(device)
+        if number >= 2:
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def product_peak(precision: str, device: torch.device) -> float:
+    """FLOP a second of the best large square product in this precision."""
+    best = 0.0
+    for width in (1024, 2048) if device.type == "cpu" else (4096, 8192):
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        one, two = torch.randn(2, width, width, device=device, dtype=dtype)
+        with computing_in(precision, device), torch.no_grad():  # type: ignore[arg-type]
+            seconds = median_s(lambda: one @ two, device, 7)  # noqa: B023
+        best = max(best, 2 * width**3 / seconds)
+    return best
+
+
+class Enough(Exception):  # it is no error
+    """All steps are measured."""
+
+
+class Clock:
+    """Stands in for the progress bar: sees each step and stops after the last."""
+
+    def __init__(self, steps: int, warmup: int, device: torch.device) -> None:
+        self.trainer: Trainer | None = None
+        self.marks: list[tuple[float, int]] = []
+        self._steps, self._warmup, self._device = steps, warmup, device
+
+    @contextlib.contextmanager
+    def task(self, *_: object, **__: object) -> Iterator["Clock"]:
+        yield self
+
+    def advance(self, amount: int = 1, **_: object) -> None:
+        assert self.trainer is not None
+        if not amount or not self.trainer.position.step:
+            return
+        if self._device.type == "cpu" or self.trainer.position.step in (
+            self._warmup,
+            self._warmup + self._steps,
+        ):
+            wait_for(self._device)  # between these the host runs ahead, as in use
+        self.marks.append((time.perf_counter(), self.trainer.position.num_words))
+        if self.trainer.position.step == self._warmup + self._steps:
+            raise Enough
+
+
+def peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
+    """One row of the table."""
+    size, device = SIZES[name], choose_device(args.device)
+    prepare_cpu(args.threads)
+    precision = choose_precision(args.precisions, device)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        texts = make_text(size.src_vocab, size.tgt_vocab, args.pairs)
+        src, tgt = ([[*ids, 2] for ids in text] for text in texts)
+        write_shard(folder / "train.00000.safetensors", src, tgt, metadata={})
+        dataset = ParallelDataset.open(folder, "train")
+        model = Seq2Seq(size.model, size.src_vocab, size.tgt_vocab)
+        initialize(model, init_range=0.08, seed=1)
+        model.to(device)
+        settings = TrainConfig(
+            **size.train,  # type: ignore[arg-type]
+            batch_size=args.batch_size,
+            precision=precision,
+        )
+        (folder / "checkpoints").mkdir()
+        store = CheckpointStore(folder, settings, text=folder, run="", model_info={})
+        clock = Clock(args.steps, args.warmup, device)
+        clock.trainer = Trainer(
+            model,
+            settings,
+            train=dataset,
+            valid=dataset,
+            store=store,
+            progress=clock,  # type: ignore[arg-type]
+        )
+        with contextlib.suppress(Enough):
+            clock.trainer.fit()
+    marks = clock.marks[args.warmup - 1 :]
+    (start_s, start_words), (end_s, end_words) = marks[0], marks[-1]
+    speeds = [
+        (words - before) / (moment - earlier)
+        for (earlier, before), (moment, words) in itertools.pairwise(marks)
+    ]
+    overall = (end_words - start_words) / (end_s - start_s)
+    speed = statistics.median(speeds) if device.type == "cpu" else overall
+    src_tokens, tgt_tokens = (
+        int(x.sum()) for x in (dataset.src_lengths, dataset.tgt_lengths)
+    )
+    per_word = flop(size, src_tokens, tgt_tokens) / (src_tokens + tgt_tokens)
+    memory = peak_bytes(device)
+    del model, clock
+    peak = product_peak(precision, device)
+    return {
+        "size": name,
+        "precision": precision,
+        "words_per_s": speed,
+        "words_per_s_overall": overall,
+        "gflop_per_s": speed * per_word / 1e9,
+        "peak_gflop_per_s": peak / 1e9,
+        "share_of_peak": speed * per_word / peak,
+        "peak_memory_gb": memory / 1e9,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precisions", default="auto", help="such as fp32,bf16")
+    parser.add_argument("--sizes", default="small,2x512,4x1000,paper")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--pairs", type=int, default=64_000)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--write-text", metavar="PREFIX", help="write the text only")
+    parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.row:
+        print(json.dumps(measure(args.sizes, args)))
+        return
+    if args.write_text:
+        size = SIZES[args.sizes.split(",")[0]]
+        texts = make_text(size.src_vocab, size.tgt_vocab, args.pairs)
+        for side, text in zip(("src", "tgt"), texts, strict=True):
+            lines = "".join(" ".join(map(str, ids)) + "\n" for ids in text)
+            Path(f"{args.write_text}.{side}").write_text(lines)
+        return
+    device = choose_device(args.device)
+    print(
+        f"{describe(device)}, torch {torch.__version__}, batches of {args.batch_size}"
+    )
+    print(
+        f"{'size':<8} {'prec.':<5} {'words/s':>9} {'GFLOP/s':>9} {'peak':>8} "
+        f"{'share':>6} {'memory':>8}"
+    )
+    own = {"--sizes", "--precisions"}
+    common = [
+        text
+        for name, value in vars(args).items()
+        if (flag := f"--{name.replace('_', '-')}") not in own
+        and value not in (None, False)
+        for text in (flag, str(value))
+    ]
+    for name in args.sizes.split(","):
+        for precision in args.precisions.split(","):
+            chosen = ["--row", "--sizes", name, "--precisions", precision, *common]
+            command = [sys.executable, __file__, *chosen]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(
+                    f"{name:<8} {precision:<5} failed: {done.stderr.splitlines()[-1:]}"
+                )
+                continue
+            row = json.loads(done.stdout)
+            print(
+                f"{name:<8} {row['precision']:<5} {row['words_per_s']:>9,.0f} "
+                f"{row['gflop_per_s']:>9,.0f} {row['peak_gflop_per_s']:>8,.0f} "
+                f"{row['share_of_peak']:>6.0%} {row['peak_memory_gb']:>5.2f} GB",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

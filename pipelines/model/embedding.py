@@ -1,0 +1,46 @@
+"""Word embeddings whose gradient names the words it touches.
+
+A batch holds a few thousand of 160,000 words. The gradient is a sparse tensor with one
+row for each word that occurs, so that neither memory nor the update grows with the
+vocabulary.
+
+Shapes: N tokens, U different tokens, V vocabulary, E embedding size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pipelines.data.batch import Sequences
+
+
+def embed(weight_VE: Tensor, sequences: Sequences) -> Tensor:
+    """Embeddings of the tokens, [N, E]; the gradient of `weight_VE` is sparse."""
+    found: Tensor = _Embed.apply(  # type: ignore[no-untyped-call] # torch's
+        weight_VE, sequences.types_U, sequences.places_N
+    )
+    return found
+
+
+class _Embed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, weight_VE: Tensor, types_U: Tensor, places_N: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(types_U, places_N)
+        ctx.shape = weight_VE.shape
+        return weight_VE.index_select(0, types_U).index_select(0, places_N)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_NE: Tensor) -> tuple[Tensor | None, ...]:
+        types_U, places_N = ctx.saved_tensors
+        rows_UE = grad_NE.new_zeros(len(types_U), grad_NE.shape[1])
+        rows_UE.index_add_(0, places_N, grad_NE)
+        # Each word stands once, in order: what coalescing would have to find out.
+        gradient = torch.sparse_coo_tensor(
+            types_U[None], rows_UE, ctx.shape, is_coalesced=True, check_invariants=False
+        )
+        return gradient, None, None

@@ -1,0 +1,150 @@
+"""The processes that train one model together, and what they say to each other.
+
+Started by torchrun, each process holds the whole model and takes its share of every
+batch; gradients are summed. Each one is sent as soon as it is there, while the rest of
+the way back is still computed. Embeddings send only the words they saw, for which
+torch's DistributedDataParallel has no way under NCCL.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among those that train together.
+
+    Attributes:
+        rank: Number of this process; 0 writes and logs.
+        size: Number of processes.
+        local_rank: Number of this process on its machine: the GPU it takes.
+        control: Group of plain CPU messages.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    control: dist.ProcessGroup | None = field(default=None, repr=False)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def agree(self, *wishes: int) -> list[int]:
+        """The highest of each wish in any process."""
+        if self.size == 1:
+            return list(wishes)
+        highest = torch.tensor(wishes)
+        dist.all_reduce(highest, op=dist.ReduceOp.MAX, group=self.control)
+        return highest.tolist()
+
+    def share(self, value: object) -> object:
+        """What the first process has."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0, group=self.control)
+        return values[0]
+
+    def spread(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite tensors with the first process's."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+
+def is_started_by_torchrun() -> bool:
+    """Whether this process is one of several."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def joined(device_type: str) -> Iterator[World]:
+    """Meet the other processes, as torchrun's environment says; alone without it."""
+    if not is_started_by_torchrun():
+        yield World()
+        return
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    control = dist.new_group(backend="gloo")
+    try:
+        yield World(
+            rank=dist.get_rank(),
+            size=dist.get_world_size(),
+            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+            control=control,
+        )
+    finally:
+        dist.destroy_process_group()
+
+
+class GradientExchange:
+    """Sums the gradients of all processes while they are being made.
+
+    Args:
+        world: The processes.
+        parameters: In the same order in all of them.
+    """
+
+    def __init__(self, world: World, parameters: Sequence[nn.Parameter]) -> None:
+        self._world = world
+        self._pending: list[dist.Work] = []
+        self._sparse: list[nn.Parameter] = []
+        if world.size > 1:
+            for parameter in parameters:
+                parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call] # torch's
+                    self._send
+                )
+
+    def _send(self, parameter: Tensor) -> None:
+        gradient = parameter.grad
+        assert gradient is not None, "the hook runs when there is a gradient"
+        if gradient.is_sparse:
+            self._sparse.append(parameter)  # type: ignore[arg-type] # hooks say Tensor
+            return
+        work = dist.all_reduce(gradient, async_op=True)
+        if work is not None:
+            self._pending.append(work)
+
+    def finish(self) -> None:
+        """Wait until every gradient is the sum."""
+        for parameter in self._sparse:
+            assert parameter.grad is not None
+            parameter.grad = self._sum_sparse(parameter.grad)
+        self._sparse.clear()
+        for work in self._pending:
+            work.wait()
+        self._pending.clear()
+
+    def _sum_sparse(self, gradient: Tensor) -> Tensor:
+        """Gather words and rows of all processes and add up those of the same word."""
+        types_U, rows_UE = gradient._indices()[0], gradient._values()
+        counts = [0] * self._world.size
+        dist.all_gather_object(counts, len(types_U), group=self._world.control)
+        most = max(counts)
+        types = types_U.new_zeros(most)
+        types[: len(types_U)] = types_U
+        rows = rows_UE.new_zeros(most, rows_UE.shape[1])
+        rows[: len(rows_UE)] = rows_UE
+        all_types = [torch.empty_like(types) for _ in counts]
+        all_rows = [torch.empty_like(rows) for _ in counts]
+        dist.all_gather(all_types, types)
+        dist.all_gather(all_rows, rows)
+        return torch.sparse_coo_tensor(
+            torch.cat([t[:n] for t, n in zip(all_types, counts, strict=True)])[None],
+            torch.cat([r[:n] for r, n in zip(all_rows, counts, strict=True)]),
+            gradient.shape,
+            check_invariants=False,
+        ).coalesce()
