@@ -10,6 +10,7 @@
     │   └── VersionError
     ├── DivergenceError       1   the loss or the gradient is not finite
     ├── OutOfMemoryError      1   a batch is too large for the machine
+    ├── PeerError             1   another process of the same training has ended
     ├── BusyError             1   another s2s process works in the same folder
     └── Interrupted           128 + signal, after a clean save
 
@@ -87,6 +88,10 @@ class DivergenceError(S2SError):
 
 class OutOfMemoryError(S2SError):
     """A batch does not fit into the memory of the machine or of its GPU."""
+
+
+class PeerError(S2SError):
+    """Another process of the same training has ended before its time."""
 
 
 class BusyError(S2SError):

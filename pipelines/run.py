@@ -21,11 +21,19 @@ from pipelines.progress import SILENT, Progress
 log = logging.getLogger(__name__)
 
 
+class Run(Protocol):
+    """What a stage does."""
+
+    def __call__(
+        self, config: Config, layout: Layout, *, progress: Progress
+    ) -> Manifest:
+        """Load, work, write; return the manifest."""
+
+
 class Stage(Protocol):
     """What a stage's module offers."""
 
-    def run(self, config: Config, layout: Layout, *, progress: Progress) -> Manifest:
-        """Load, work, write; return the manifest."""
+    run: Run
 
 
 def bring_up_to_date(
@@ -35,6 +43,7 @@ def bring_up_to_date(
     target: str,
     force: bool = False,
     progress: Progress = SILENT,
+    train: Run | None = None,
 ) -> list[str]:
     """Run every missing or stale stage up to `target`.
 
@@ -44,6 +53,7 @@ def bring_up_to_date(
         target: The last stage that is wanted.
         force: Run `target` even if it is up to date.
         progress: Where to show.
+        train: Runs training in place of `pipelines.train.run`.
 
     Returns:
         The stages that were run; none when all was up to date.
@@ -71,16 +81,68 @@ def bring_up_to_date(
                 from pipelines.train import set_aside
 
                 set_aside(config, layout)
-            _run_stage(stage, config, layout, progress)
+            run = train if train and stage == "train" else _runner(stage)
+            _run_stage(stage, run, config, layout, progress)
             done.append(stage)
     return done
 
 
-def _run_stage(stage: str, config: Config, layout: Layout, progress: Progress) -> None:
+def train_together(
+    config: Config,
+    layout: Layout,
+    *,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> list[str]:
+    """Bring a project up to training, by all the processes that torchrun started.
+
+    The first process runs the stages before; the others wait until it trains, if it
+    does. Arguments, result and errors as `bring_up_to_date`.
+
+    Raises:
+        PeerError: Another process has ended.
+    """
+    from pipelines import train
+    from pipelines.model.device import choose_device
+    from pipelines.trainer.world import joined
+
+    with joined(choose_device(config.train.device).type) as world:
+        if not world.is_first:
+            if world.share(None):
+                train.follow(config, layout, world=world)
+            return []
+        waiting = True
+
+        def lead(config: Config, layout: Layout, *, progress: Progress) -> Manifest:
+            nonlocal waiting
+            waiting = False
+            world.share(True)
+            return train.run(config, layout, progress=progress, world=world)
+
+        try:
+            return bring_up_to_date(
+                config,
+                layout,
+                target="train",
+                force=force,
+                progress=progress,
+                train=lead,
+            )
+        finally:
+            if waiting:
+                world.share(False)
+
+
+def _runner(stage: str) -> Run:
+    return cast(Stage, importlib.import_module(f"pipelines.{stage}")).run
+
+
+def _run_stage(
+    stage: str, run: Run, config: Config, layout: Layout, progress: Progress
+) -> None:
     started = time.perf_counter()
-    module = cast(Stage, importlib.import_module(f"pipelines.{stage}"))
     try:
-        module.run(config, layout, progress=progress)
+        run(config, layout, progress=progress)
     except OSError as error:
         if error.filename is None:  # a write that failed does not say where
             error.filename = str(layout.stage(stage))

@@ -32,6 +32,7 @@ from pipelines.trainer.loop import Trainer
 from pipelines.trainer.position import Position
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu
+from pipelines.trainer.world import World
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +42,53 @@ _LENGTHS = ("max_epochs", "max_steps")
 """The same, unless the learning rate depends on them."""
 
 
-def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
+def run(
+    config: Config,
+    layout: Layout,
+    *,
+    progress: Progress = SILENT,
+    world: World | None = None,
+) -> Manifest:
     """Train until the end, going on from the newest sound checkpoint of this run.
+
+    Args:
+        config: The project's settings.
+        layout: Its folders.
+        progress: Where to show.
+        world: This process, the first one, among those that train together.
 
     Raises:
         Interrupted: A signal asked to stop; a checkpoint is written.
         DivergenceError: The loss is not finite.
+        OutOfMemoryError: A batch is too large.
         ArtifactError: A shard or the text pipeline is damaged.
     """
-    settings = config.train
+    identity = plan.identity("train", config, layout)
+    key = _claim_folder(layout.train, config, identity)
+    trainer = _make_trainer(config, layout, key, progress=progress, world=world)
+    position = trainer.fit()
+    _tell(position)
+    counts = _counts(position, trainer.model.count_parameters().total)
+    manifest = plan.new_manifest("train", config, layout, counts)
+    return write_manifest(layout.train, manifest)
+
+
+def follow(config: Config, layout: Layout, *, world: World) -> None:
+    """Train together with the first process, which writes; arguments as `run`."""
+    _make_trainer(config, layout, "", progress=SILENT, world=world).fit()
+
+
+def _make_trainer(
+    config: Config,
+    layout: Layout,
+    key: str,
+    *,
+    progress: Progress,
+    world: World | None,
+) -> Trainer:
+    settings, world = config.train, world or World()
     prepare_cpu(settings.threads)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, local_rank=world.local_rank)
     precision = choose_precision(settings.precision, device)
     text = layout.preprocess / TEXT
     pipeline = TextPipeline.load(text)
@@ -62,8 +99,6 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     }
     for dataset in data.values():
         dataset.require_vocabularies(*hashes)
-    identity = plan.identity("train", config, layout)
-    key = _claim_folder(layout.train, config, identity)
 
     sizes = len(pipeline.source_vocab), len(pipeline.target_vocab)
     model = Seq2Seq(config.model, *sizes)
@@ -89,11 +124,13 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         bleu=_validation_bleu(config, layout, pipeline)
         if settings.valid_bleu
         else None,
+        world=world,
     )
     counted = model.count_parameters()
     log.info(
-        "training on %s in %s: %.1fM parameters (%.1fM recurrent), %d pairs, "
+        "training on %s%s in %s: %.1fM parameters (%.1fM recurrent), %d pairs, "
         "%d steps of %d",
+        f"{world.size} x " if world.size > 1 else "",
         describe(device),
         precision,
         counted.total / 1e6,
@@ -102,11 +139,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         trainer.total_steps,
         settings.batch_size,
     )
-    position = trainer.fit()
-    _tell(position)
-    counts = _counts(position, counted.total)
-    manifest = plan.new_manifest("train", config, layout, counts)
-    return write_manifest(layout.train, manifest)
+    return trainer
 
 
 def resumable_key(

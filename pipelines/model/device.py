@@ -11,15 +11,21 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Parameters of glibc's mallopt, from malloc.h."""
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     """Turn auto, cpu, cuda or cuda:N into a device.
+
+    Args:
+        name: As in the settings.
+        local_rank: The GPU to take where the name leaves it open.
 
     Raises:
         UsageError: A GPU is asked for that is not there.
     """
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return torch.device("cuda" if num_gpus else "cpu")
+        name = "cuda" if num_gpus else "cpu"
+    if name == "cuda" and local_rank:
+        name = f"cuda:{local_rank}"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= num_gpus:
         raise UsageError(

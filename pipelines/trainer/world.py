@@ -10,10 +10,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from pipelines.errors import PeerError
+from pipelines.parallel import is_one_of_several
+
+_PATIENCE = timedelta(hours=24)
+"""How long processes wait for the first, which may have text to prepare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +73,36 @@ class World:
                 dist.broadcast(tensor, src=0)
 
 
-def is_started_by_torchrun() -> bool:
-    """Whether this process is one of several."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 @contextmanager
 def joined(device_type: str) -> Iterator[World]:
-    """Meet the other processes, as torchrun's environment says; alone without it."""
-    if not is_started_by_torchrun():
+    """Meet the other processes, as torchrun's environment says; alone without it.
+
+    Raises:
+        PeerError: Another process has ended.
+    """
+    if not is_one_of_several():
         yield World()
         return
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
-    control = dist.new_group(backend="gloo")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if device_type == "cuda":
+        torch.cuda.set_device(local_rank)
     try:
-        yield World(
-            rank=dist.get_rank(),
-            size=dist.get_world_size(),
-            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
-            control=control,
+        dist.init_process_group(
+            "nccl" if device_type == "cuda" else "gloo", timeout=_PATIENCE
         )
+        control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        yield World(dist.get_rank(), dist.get_world_size(), local_rank, control)
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise PeerError(
+            "lost the other processes of this training",
+            hint="the one that ended first says why; "
+            "s2s train goes on from the last checkpoint",
+        ) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 class GradientExchange:

@@ -1,6 +1,7 @@
 """What the commands of all stages do alike: bring the project up to that stage."""
 
 import logging
+from collections.abc import Sequence
 
 from s2scli.console import progress
 from s2scli.options import Project
@@ -8,13 +9,17 @@ from s2scli.options import Project
 log = logging.getLogger("pipelines.stage")
 
 
-def bring_up_to_date(project: Project, stage: str, *, force: bool = False) -> list[str]:
+def bring_up_to_date(project: Project, stage: str, *, force: bool = False) -> None:
     """Run a stage, and what it needs, unless all is up to date."""
     from pipelines.run import bring_up_to_date as run
 
     done = run(
         project.config, project.layout, target=stage, force=force, progress=progress()
     )
+    tell_done(done, stage)
+
+
+def tell_done(done: Sequence[str], stage: str) -> None:
+    """Say when there was nothing to do."""
     if not done:
         log.info("%s is up to date; --force runs it again", stage)
-    return done

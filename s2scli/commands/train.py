@@ -1,14 +1,56 @@
 """`s2s train`."""
 
-from s2scli.commands.stage import bring_up_to_date
-from s2scli.options import Device, Force, Request, with_common_options
+import logging
+from typing import Annotated
+
+import typer
+
+from pipelines.errors import DivergenceError, Interrupted, PeerError
+from pipelines.parallel import is_follower, is_one_of_several
+from s2scli.commands.stage import bring_up_to_date, tell_done
+from s2scli.console import progress
+from s2scli.options import Device, Force, Project, Request, with_common_options
+
+NumGpus = Annotated[
+    int,
+    typer.Option("--num-gpus", min=1, help="Processes, each on a GPU of its own."),
+]
 
 
 @with_common_options
-def command(request: Request, device: Device = None, force: Force = False) -> None:
+def command(
+    request: Request, device: Device = None, num_gpus: NumGpus = 1, force: Force = False
+) -> None:
     """Train the model, or go on with a training that was stopped.
 
     Ctrl-C or SIGTERM saves and stops; SIGUSR1 saves and goes on. The same command
-    resumes. --force sets an earlier training aside and starts afresh.
+    resumes. --force sets an earlier training aside and starts afresh. With --num-gpus,
+    or under torchrun, several processes share each batch.
     """
-    bring_up_to_date(request.project(train__device=device), "train", force=force)
+    from s2scli.launch import launch, require_gpus
+
+    project = request.project(train__device=device)
+    if is_one_of_several():
+        _train_together(project, force=force)
+    elif num_gpus > 1:
+        require_gpus(num_gpus, project.config.train.device)
+        launch(num_gpus)
+    else:
+        bring_up_to_date(project, "train", force=force)
+
+
+def _train_together(project: Project, *, force: bool) -> None:
+    from pipelines.run import train_together
+
+    quiet = is_follower()
+    if quiet:
+        logging.disable(logging.WARNING)
+    try:
+        done = train_together(
+            project.config, project.layout, force=force, progress=progress()
+        )
+    except (DivergenceError, Interrupted, PeerError) as error:
+        if quiet:  # the first process says it
+            raise SystemExit(error.exit_status) from error
+        raise
+    tell_done(done, "train")
