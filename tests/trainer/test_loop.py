@@ -9,7 +9,12 @@ from pipelines.artifacts.checkpoint import best_checkpoint, checkpoints, read_mo
 from pipelines.artifacts.shards import write_shard
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.dataset import ParallelDataset
-from pipelines.errors import CorruptArtifactError, DivergenceError, Interrupted
+from pipelines.errors import (
+    CorruptArtifactError,
+    DivergenceError,
+    Interrupted,
+    OutOfMemoryError,
+)
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT
 from pipelines.trainer.loop import Trainer
@@ -215,3 +220,52 @@ def test_checkpoints_between_validations_when_asked(make):
     trainer.fit()
     names = [p.name for p in checkpoints(trainer._store.checkpoints)]
     assert names == ["step-00000003", "step-00000004"]
+
+
+def test_the_pairs_of_a_batch_that_diverged_are_kept(make):
+    config = TRAIN.model_copy(
+        update={"optimizer": "sgd", "learning_rate": 1e38, "clip_norm": 0.0}
+    )
+    trainer = make("run", config)
+    with pytest.raises(DivergenceError, match="training pairs") as caught:
+        trainer.fit()
+    last = json.loads(
+        (trainer._store.folder / "metrics.jsonl").read_text().splitlines()[-1]
+    )
+    assert last["kind"] == "diverged"
+    assert tuple(last["pairs"]) == caught.value.numbers
+    assert 1 <= len(caught.value.numbers) <= config.batch_size
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_names_the_batch_and_what_to_lower(make, error):
+    trainer = make("run")
+
+    def fail(*args, **kwargs):
+        raise error
+
+    trainer.model.forward = fail
+    with pytest.raises(OutOfMemoryError, match="step 1: a batch of 4 pairs") as caught:
+        trainer.fit()
+    assert "train.max_batch_tokens (now 32768)" in caught.value.hint
+    assert "train.batch_size (4)" in caught.value.hint
+
+
+def test_metrics_say_what_a_user_wants_to_know(make):
+    trainer = make("run")
+    trainer.fit()
+    lines = (trainer._store.folder / "metrics.jsonl").read_text().splitlines()
+    found = next(json.loads(x) for x in lines if '"train"' in x)
+    names = ("words_per_s", "gradient_norm", "clipped_share", "learning_rate")
+    assert all(found[name] > 0 for name in ("loss_nats_per_token", *names[:2]))
+    assert {*names, "padding_share", "data_wait_share", "elapsed_s"} <= found.keys()
+    assert 0 <= found["padding_share"] < 1
+    assert 0 <= found["data_wait_share"] < 1
+    words = sum(trainer._train.src_lengths) + sum(trainer._train.tgt_lengths)
+    assert trainer.position.num_words == words * TRAIN.max_epochs
