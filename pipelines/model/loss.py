@@ -125,9 +125,11 @@ class _Softmax:
         target_n1 = targets_n[:, None]
         target_logits_n1 = logits_nV.gather(1, target_n1).float()
         highest_n1 = logits_nV.amax(1, keepdim=True).float()
-        # Written over the logits. A row's highest probability is never tiny, so that
-        # it gives the normalizer without a pass of its own.
-        chances_nV = torch.softmax(logits_nV, 1, out=logits_nV)
+        # On a CPU written over the logits: new memory costs more there than the work.
+        # A row's highest probability is never tiny, so that it gives the normalizer
+        # without a pass of its own.
+        place = logits_nV if logits_nV.device.type == "cpu" else None
+        chances_nV = torch.softmax(logits_nV, 1, out=place)
         normalizer_n1 = highest_n1 - chances_nV.amax(1, keepdim=True).float().log()
         self.nll += (normalizer_n1 - target_logits_n1).sum()
         self._normalizers += normalizer_n1.sum()

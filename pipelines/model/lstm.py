@@ -7,6 +7,7 @@ Shapes: N tokens, B sentences, I input size, H cells, L layers.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import cast
 
@@ -104,6 +105,8 @@ class LSTMStack(nn.Module):
         for weights in self._weights():
             flat += [weights.input_GI, weights.recurrent_GH, weights.bias_G]
             flat.append(torch.zeros_like(weights.bias_G))  # torch's has two biases
+        # They are laid out for cuDNN anew at each update anyway, as they have changed.
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of")
         options = (True, len(self.layers), self.dropout.p, self.training, False)
         if sizes[-1] == sizes[0]:
             steps_TBI = input_NI.view(len(sizes), sizes[0], -1)

@@ -115,6 +115,8 @@ class _OneDNN(_Plain):
         return product[:num_rows]
 
     def accumulate(self, sum_NJ: Tensor, rows_NI: Tensor, weight: Tensor) -> Tensor:
+        if not weight.is_mkldnn:  # used once: a plan would cost more than it saves
+            return super().accumulate(sum_NJ, rows_NI, weight)
         total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             rows_NI, sum_NJ, weight, None, "add"
         )
