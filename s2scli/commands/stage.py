@@ -8,12 +8,19 @@ from s2scli.options import Project
 log = logging.getLogger("pipelines.stage")
 
 
-def bring_up_to_date(project: Project, stage: str, *, force: bool = False) -> list[str]:
+def bring_up_to_date(
+    project: Project, stage: str, *, force: bool = False, fork: bool = False
+) -> list[str]:
     """Run a stage, and what it needs, unless all is up to date."""
     from pipelines.run import bring_up_to_date as run
 
     done = run(
-        project.config, project.layout, target=stage, force=force, progress=progress()
+        project.config,
+        project.layout,
+        target=stage,
+        force=force,
+        fork=fork,
+        progress=progress(),
     )
     if not done:
         log.info("%s is up to date; --force runs it again", stage)
