@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines import plan
-from pipelines.artifacts.checkpoint import checkpoints
+from pipelines.artifacts.checkpoint import checkpoints, step_of
 from pipelines.artifacts.files import remove_all_leftovers
 from pipelines.artifacts.layout import MANIFEST, RUN, Layout
 from pipelines.artifacts.run_record import RunRecord, read_record, write_record
@@ -42,12 +42,13 @@ def claim(config: Config, layout: Layout) -> str:
         earlier.rename(folder)
         log.info("taking up %s again", earlier.name)
     folder.mkdir(exist_ok=True)
-    remove_all_leftovers(folder)
     before = read_record(folder)
     if before is not None:
         wanted = replace(wanted, forked_from=before.forked_from)
     write_record(folder, wanted)
     (folder / "checkpoints").mkdir(exist_ok=True)
+    for written_into in (folder, folder / "checkpoints"):
+        remove_all_leftovers(written_into)
     (folder / MANIFEST).unlink(missing_ok=True)
     return wanted.key
 
@@ -74,7 +75,7 @@ def require_own(config: Config, layout: Layout) -> None:
         )
     if found.key == wanted.key or aside(layout, wanted.key).exists():
         return
-    step = int(done[-1].name.removeprefix("step-"))
+    step = step_of(done[-1])
     changed = "".join(f"\n  {line}" for line in changes(found, config, layout))
     raise ConfigError(
         f"{folder} holds a training that stopped at step {step} and had other "

@@ -17,6 +17,7 @@ from pipelines.artifacts.checkpoint import (
     prune,
     read_model,
     read_trainer,
+    step_of,
     write_checkpoint,
 )
 from pipelines.artifacts.layout import checkpoint_name
@@ -64,9 +65,7 @@ class CheckpointStore:
             newest: The step about to be saved.
         """
         best = sorted(scores, key=lambda step: (scores[step], step))
-        there = sorted(
-            int(p.name[5:]) for p in self.checkpoints.glob("step-*[0-9]") if p.is_dir()
-        )
+        there = [step_of(path) for path in checkpoints(self.checkpoints)]
         before = [step for step in there if step < newest]
         last = [*before, newest][-self._config.keep_last :]
         return {*best[: self._config.keep_best], *last}
