@@ -67,20 +67,26 @@ def newest_step(project):
 
 
 def half_written(project):
+    """Checkpoints that are being written, or deleted."""
     return list((project / "train" / "checkpoints").glob("step-*.tmp-*"))
+
+
+def is_writing(project):
+    newest = newest_step(project)
+    return any(int(p.name[5:13]) > newest for p in half_written(project))
 
 
 def kill_somewhere(project, generator):
     """Start training and kill it at a random moment; returns where that was."""
     before = newest_step(project)
     sitting = Sitting(project)
-    while_writing, more = generator.random() < 0.5, generator.randint(0, 2)
+    while_writing, more = generator.random() < 0.5, generator.randint(0, 1)
     sitting.wait_until(
         lambda: newest_step(project) > before + 7 * more, "it has written a checkpoint"
     )
     if while_writing:
-        sitting.wait_until(lambda: half_written(project), "it writes a checkpoint")
-        time.sleep(generator.uniform(0, 0.004))
+        sitting.wait_until(lambda: is_writing(project), "it writes a checkpoint")
+        time.sleep(generator.uniform(0, 0.002))
     else:
         time.sleep(generator.uniform(0, 0.12))
     sitting.send(signal.SIGKILL)

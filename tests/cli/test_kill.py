@@ -63,7 +63,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bits(s2s, twins, settings
 def test_a_training_that_was_killed_25_times_ends_with_the_same_bits(
     s2s, twins, capsys
 ):
-    projects = twins(*EVERYTHING, "train.max_epochs=16")
+    projects = twins(*EVERYTHING, "train.max_epochs=12")
     landed = compare(s2s, projects, kills=25, seed=2)
     with capsys.disabled():
         print(f"\n25 kills: {dict(landed)}")  # noqa: T201 # worth reading

@@ -12,6 +12,7 @@ from tests.cli.sittings import (
     assert_same,
     final_state,
     half_written,
+    is_writing,
     newest_step,
 )
 
@@ -19,8 +20,12 @@ pytestmark = pytest.mark.slow
 
 SLOW_DISK = """
 import os, time
-sync, brake = os.fsync, {brake!r}
-os.fsync = lambda file: (time.sleep(60 * os.path.exists(brake)), sync(file))
+from pipelines.artifacts import files
+sync_tree, brake = files.sync_tree, {brake!r}
+def slow_sync(folder):
+    time.sleep(60 * os.path.exists(brake))
+    sync_tree(folder)
+files.sync_tree = slow_sync
 """
 SLOW_STEPS = """
 import os, time
@@ -92,7 +97,7 @@ def test_a_second_signal_ends_at_once(s2s, project, wanted, tmp_path, slow):
     sitting.wait_until(lambda: newest_step(project) >= 20, "there are checkpoints")
     brake.touch()
     if slow == SLOW_DISK:
-        sitting.wait_until(lambda: half_written(project), "it writes a checkpoint")
+        sitting.wait_until(lambda: is_writing(project), "it writes a checkpoint")
     sitting.send(signal.SIGTERM)
     time.sleep(1)  # it is busy for a minute
     assert sitting.process.poll() is None
