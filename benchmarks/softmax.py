@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
-from pipelines.model.device import choose_device, describe, prepare_cpu
+from pipelines.model.device import choose_device, cpu_for_training, describe
 from pipelines.model.loss import summed_cross_entropy
 from pipelines.model.precision import choose_precision, computing_in
 
@@ -70,9 +70,13 @@ WAYS: dict[str, Loss] = {
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, float]:
+    with cpu_for_training(args.threads):
+        return _measure(name, args)
+
+
+def _measure(name: str, args: argparse.Namespace) -> dict[str, float]:
     device = choose_device(args.device)
     precision = choose_precision(args.precision, device)
-    prepare_cpu(args.threads)
     torch.manual_seed(1)
     features = torch.randn(args.rows, args.features, device=device).requires_grad_()
     weight = (

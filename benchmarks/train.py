@@ -31,7 +31,7 @@ import torch
 from pipelines.artifacts.shards import write_shard
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.dataset import ParallelDataset
-from pipelines.model.device import choose_device, describe, prepare_cpu
+from pipelines.model.device import choose_device, cpu_for_training, describe
 from pipelines.model.precision import choose_precision, computing_in
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.trainer.loop import Trainer
@@ -166,7 +166,6 @@ def peak_bytes(device: torch.device) -> int:
 def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
     """One row of the table."""
     size, device = SIZES[name], choose_device(args.device)
-    prepare_cpu(args.threads)
     precision = choose_precision(args.precisions, device)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -193,7 +192,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
             store=store,
             progress=clock,  # type: ignore[arg-type]
         )
-        with contextlib.suppress(Enough):
+        with contextlib.suppress(Enough), cpu_for_training(args.threads):
             clock.trainer.fit()
     marks = clock.marks[args.warmup - 1 :]
     (start_s, start_words), (end_s, end_words) = marks[0], marks[-1]

@@ -6,7 +6,7 @@ stages is `pipelines.run`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,12 @@ from pipelines.artifacts.corpus import hash_file
 from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import RUN, STAGES, Layout
 from pipelines.artifacts.manifest import Manifest, fingerprint, read_manifest
+from pipelines.artifacts.run_record import (
+    FORKED_FROM,
+    RunRecord,
+    free_settings,
+    read_record,
+)
 from pipelines.config import Config
 from pipelines.errors import ArtifactError, CorpusError, MissingArtifactError
 
@@ -66,6 +72,14 @@ def identity(stage: str, config: Config, layout: Layout) -> Identity:
     if stage != "preprocess":
         before = STAGES[STAGES.index(stage) - 1]
         inputs[before] = identity(before, config, layout).fingerprint
+    if stage == "train":
+        found = read_record(layout.train)
+        if (
+            found is not None
+            and found.forked_from is not None
+            and found.key == RunRecord(settings, inputs).key
+        ):
+            inputs[FORKED_FROM] = str(found.forked_from)
     return Identity(settings, inputs, fingerprint(stage, settings, inputs))
 
 
@@ -84,14 +98,16 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
         manifest = read_manifest(folder)
     except MissingArtifactError:
         if (folder / RUN).exists():
-            return Standing(stage, State.INTERRUPTED, "training has not ended")
+            return Standing(stage, State.INTERRUPTED, _unfinished(config, layout))
         return Standing(stage, State.MISSING)
     except ArtifactError as error:
         return Standing(stage, State.DAMAGED, error.message)
     wanted = identity(stage, config, layout)
     if manifest.fingerprint == wanted.fingerprint:
         return Standing(stage, State.FRESH)
-    return Standing(stage, State.STALE, _difference(manifest, wanted))
+    changed = "; ".join(differences(manifest, wanted))
+    reason = changed or "written by another version of s2s"
+    return Standing(stage, State.STALE, reason)
 
 
 def standings(config: Config, layout: Layout) -> list[Standing]:
@@ -99,20 +115,47 @@ def standings(config: Config, layout: Layout) -> list[Standing]:
     return [standing(stage, config, layout) for stage in planned_stages(config)]
 
 
-def _difference(found: Manifest, wanted: Identity) -> str:
-    keys = sorted(set(found.settings) | set(wanted.settings))
+def wanted_run(config: Config, layout: Layout) -> RunRecord:
+    """The training that the settings ask for."""
+    found = identity("train", config, layout)
+    inputs = {k: value for k, value in found.inputs.items() if k != FORKED_FROM}
+    return RunRecord(found.settings, inputs)
+
+
+def run_differences(found: RunRecord, wanted: RunRecord) -> list[str]:
+    """One line for each change that makes another training of it."""
+    free = free_settings(found.settings) & free_settings(wanted.settings)
+    return differences(found, wanted, free=free)
+
+
+def differences(
+    found: Manifest | RunRecord,
+    wanted: Identity | RunRecord,
+    *,
+    free: Collection[str] = (),
+) -> list[str]:
+    """One line for each setting and each input that changed, but for the free ones."""
+    keys = sorted((set(found.settings) | set(wanted.settings)).difference(free))
     changed = [
         f"{key}: {found.settings.get(key)!r} -> {wanted.settings.get(key)!r}"
         for key in keys
         if found.settings.get(key) != wanted.settings.get(key)
     ]
-    names = sorted(set(found.inputs) | set(wanted.inputs))
+    names = sorted((set(found.inputs) | set(wanted.inputs)) - {FORKED_FROM})
     changed += [
         f"{name} changed"
         for name in names
         if found.inputs.get(name) != wanted.inputs.get(name)
     ]
-    return "; ".join(changed) or "written by another version of s2s"
+    return changed
+
+
+def _unfinished(config: Config, layout: Layout) -> str:
+    found = read_record(layout.train)
+    changed = (
+        run_differences(found, wanted_run(config, layout)) if found is not None else []
+    )
+    return "; ".join(["training has not ended", *changed])
 
 
 def _sections(*names: str) -> Callable[[Config], dict[str, Any]]:

@@ -6,7 +6,7 @@ Stages are imported when they run, so that asking how a project stands loads no 
 import importlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from pipelines import plan
@@ -42,6 +42,7 @@ def bring_up_to_date(
     *,
     target: str,
     force: bool = False,
+    fork: bool = False,
     progress: Progress = SILENT,
     train: Run | None = None,
 ) -> list[str]:
@@ -52,6 +53,7 @@ def bring_up_to_date(
         layout: Its folders.
         target: The last stage that is wanted.
         force: Run `target` even if it is up to date.
+        fork: Let training go on from what is in `train/`, with other settings.
         progress: Where to show.
         train: Runs training in place of `pipelines.train.run`.
 
@@ -59,15 +61,18 @@ def bring_up_to_date(
         The stages that were run; none when all was up to date.
 
     Raises:
-        ConfigError: `target` needs a test split and there is none.
+        ConfigError: `target` needs a test split and there is none, or a training
+            with other settings would be broken off.
+        UsageError: There is nothing to fork from, or nothing changed.
     """
     done: list[str] = []
     wanted = _stages_to(target, config)
-    if not force and all(
+    if not (force or fork) and all(
         plan.standing(stage, config, layout).state is State.FRESH for stage in wanted
     ):
         return done  # nothing to write: works in a read-only folder
     with locked(layout):
+        prepare = _training_to_be(config, layout, wanted, fork=fork, force=force)
         for stage in wanted:
             found = plan.standing(stage, config, layout)
             forced = force and stage == target
@@ -77,10 +82,8 @@ def bring_up_to_date(
             if found.reason and not forced:
                 why += f" ({found.reason})"
             log.info("%s: %s, running it%s", stage, why, _before(stage, target))
-            if forced and stage == "train":
-                from pipelines.train import set_aside
-
-                set_aside(config, layout)
+            if stage == "train" and prepare is not None:
+                prepare()
             run = train if train and stage == "train" else _runner(stage)
             _run_stage(stage, run, config, layout, progress)
             done.append(stage)
@@ -92,6 +95,7 @@ def train_together(
     layout: Layout,
     *,
     force: bool = False,
+    fork: bool = False,
     progress: Progress = SILENT,
 ) -> list[str]:
     """Bring a project up to training, by all the processes that torchrun started.
@@ -125,6 +129,7 @@ def train_together(
                 layout,
                 target="train",
                 force=force,
+                fork=fork,
                 progress=progress,
                 train=lead,
             )
@@ -148,6 +153,37 @@ def _run_stage(
             error.filename = str(layout.stage(stage))
         raise
     log.info("%s: done in %.1f s", stage, time.perf_counter() - started)
+
+
+def _training_to_be(
+    config: Config,
+    layout: Layout,
+    wanted: Sequence[str],
+    *,
+    fork: bool,
+    force: bool,
+) -> Callable[[], None] | None:
+    """What is to become of an earlier training, found out before any work is done.
+
+    Returns:
+        What to do right before training, if there is anything to do.
+    """
+    if "train" not in wanted:
+        return None
+    if fork:
+        from pipelines.trainer.fork import carry_out, find_fork
+
+        found = find_fork(config, layout)
+        return lambda: carry_out(found, config, layout)
+    if force and wanted[-1] == "train":
+        from pipelines.trainer.folder import set_aside
+
+        return lambda: set_aside(config, layout)
+    if plan.standing("train", config, layout).state is State.INTERRUPTED:
+        from pipelines.trainer.folder import require_own
+
+        require_own(config, layout)
+    return None
 
 
 def _stages_to(target: str, config: Config) -> Sequence[str]:

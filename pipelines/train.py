@@ -4,30 +4,26 @@
                                     metrics.jsonl, run.json, manifest.json
 
 The folder grows while training runs, so that a killed run goes on; `manifest.json`
-comes at the end. A run with other settings never overwrites this one: it is set aside
-as `train.aside-<run>` and taken up again when its settings come back.
+comes at the end. Whose folder it is, `pipelines.trainer.folder` knows.
 """
 
-import json
 import logging
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipelines import plan
 from pipelines.artifacts.corpus import decoded_lines
-from pipelines.artifacts.files import write_atomic
-from pipelines.artifacts.layout import MANIFEST, RUN, TEXT, Layout
-from pipelines.artifacts.manifest import Manifest, fingerprint, write_manifest
+from pipelines.artifacts.layout import TEXT, Layout
+from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.metrics.bleu import detokenised_bleu
-from pipelines.model.device import choose_device, describe, prepare_cpu
+from pipelines.model.device import choose_device, cpu_for_training, describe
 from pipelines.model.precision import choose_precision
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
+from pipelines.trainer.folder import claim
 from pipelines.trainer.loop import Trainer
 from pipelines.trainer.position import Position
 from pipelines.trainer.store import CheckpointStore
@@ -35,11 +31,6 @@ from pipelines.trainer.validation import Bleu
 from pipelines.trainer.world import World
 
 log = logging.getLogger(__name__)
-
-_LIMITS = ("patience", "max_minutes", "keep_last", "keep_best")
-"""Settings that may change between two sittings of one training run."""
-_LENGTHS = ("max_epochs", "max_steps")
-"""The same, unless the learning rate depends on them."""
 
 
 def run(
@@ -63,10 +54,10 @@ def run(
         OutOfMemoryError: A batch is too large.
         ArtifactError: A shard or the text pipeline is damaged.
     """
-    identity = plan.identity("train", config, layout)
-    key = _claim_folder(layout.train, config, identity)
-    trainer = _make_trainer(config, layout, key, progress=progress, world=world)
-    position = trainer.fit()
+    key = claim(config, layout)
+    with cpu_for_training(config.train.threads):
+        trainer = _make_trainer(config, layout, key, progress=progress, world=world)
+        position = trainer.fit()
     _tell(position)
     counts = _counts(position, trainer.model.count_parameters().total)
     manifest = plan.new_manifest("train", config, layout, counts)
@@ -75,7 +66,8 @@ def run(
 
 def follow(config: Config, layout: Layout, *, world: World) -> None:
     """Train together with the first process, which writes; arguments as `run`."""
-    _make_trainer(config, layout, "", progress=SILENT, world=world).fit()
+    with cpu_for_training(config.train.threads):
+        _make_trainer(config, layout, "", progress=SILENT, world=world).fit()
 
 
 def _make_trainer(
@@ -87,7 +79,6 @@ def _make_trainer(
     world: World | None,
 ) -> Trainer:
     settings, world = config.train, world or World()
-    prepare_cpu(settings.threads)
     device = choose_device(settings.device, local_rank=world.local_rank)
     precision = choose_precision(settings.precision, device)
     text = layout.preprocess / TEXT
@@ -140,75 +131,6 @@ def _make_trainer(
         settings.batch_size,
     )
     return trainer
-
-
-def resumable_key(
-    settings: Mapping[str, Any], inputs: Mapping[str, str], *, schedule: str
-) -> str:
-    """Name a training run: what must be the same for it to go on.
-
-    Limits may change between two sittings: `s2s train --set train.max_epochs=20`
-    continues a run of 10 epochs, unless its schedule was drawn for exactly 10.
-    """
-    free = _LIMITS if schedule == "cosine" else (*_LIMITS, *_LENGTHS)
-    names = {f"train.{name}" for name in free}
-    fixed = {key: value for key, value in settings.items() if key not in names}
-    return fingerprint("run", fixed, inputs)[:12]
-
-
-def _claim_folder(folder: Path, config: Config, identity: plan.Identity) -> str:
-    """Make `train/` the folder of this run, keeping what other runs have left."""
-    key = resumable_key(
-        identity.settings, identity.inputs, schedule=config.train.schedule
-    )
-    found = _run_of(folder)
-    if found is not None and found != key:
-        _move_aside(folder, f"{folder.name}.aside-{found}")
-    earlier = folder.with_name(f"{folder.name}.aside-{key}")
-    if not folder.exists() and earlier.exists():
-        earlier.rename(folder)
-        log.info("taking up %s again", earlier.name)
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    content = {
-        "run": key,
-        "settings": dict(identity.settings),
-        "inputs": dict(identity.inputs),
-    }
-    write_atomic(folder / RUN, (json.dumps(content, indent=2) + "\n").encode())
-    return key
-
-
-def set_aside(config: Config, layout: Layout) -> None:
-    """Move earlier training out of the way for good: training starts afresh."""
-    folder = layout.train
-    identity = plan.identity("train", config, layout)
-    key = resumable_key(
-        identity.settings, identity.inputs, schedule=config.train.schedule
-    )
-    for earlier in (folder, folder.with_name(f"{folder.name}.aside-{key}")):
-        found = _run_of(earlier)
-        if found is not None:
-            _move_aside(earlier, f"{folder.name}.kept-{found}")
-
-
-def _move_aside(folder: Path, name: str) -> None:
-    """Give a run's folder another name, numbered where that is taken."""
-    aside = folder.with_name(name)
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = folder.with_name(f"{name}-{number}")
-    folder.rename(aside)
-    log.info("the earlier training is kept as %s", aside.name)
-
-
-def _run_of(folder: Path) -> str | None:
-    try:
-        content = json.loads((folder / RUN).read_bytes())
-    except (OSError, ValueError):
-        return "unknown" if folder.exists() and any(folder.iterdir()) else None
-    return str(content.get("run", "unknown"))
 
 
 def _validation_bleu(config: Config, layout: Layout, pipeline: TextPipeline) -> Bleu:

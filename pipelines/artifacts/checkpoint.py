@@ -22,7 +22,12 @@ from typing import Any
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from pipelines.artifacts.files import remove_leftovers, staged, write_atomic
+from pipelines.artifacts.files import (
+    remove_all_leftovers,
+    remove_folder,
+    staged,
+    write_atomic,
+)
 from pipelines.artifacts.layout import TEXT, checkpoint_name
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
 from pipelines.errors import ArtifactError, CorruptArtifactError, MissingArtifactError
@@ -108,7 +113,12 @@ def checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [p for p in folder.glob("step-*") if p.name[5:].isdigit()]
-    return sorted(found, key=lambda p: int(p.name[5:]))
+    return sorted(found, key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name."""
+    return int(path.name.removeprefix("step-"))
 
 
 def latest_sound(folder: Path) -> Path | None:
@@ -117,10 +127,27 @@ def latest_sound(folder: Path) -> Path | None:
         try:
             require_sound(path)
         except ArtifactError as error:
-            log.warning("%s; the checkpoint before it is used", error.message)
+            log.warning("%s; %s is passed over", error.message, path.name)
             continue
         return path
     return None
+
+
+def newest_to_go_on(folder: Path) -> Path | None:
+    """The checkpoint from which training goes on; None before there is any.
+
+    Raises:
+        CorruptArtifactError: There are checkpoints and none is sound: training does
+            not begin at zero without being told to.
+    """
+    found = latest_sound(folder)
+    if found is None and checkpoints(folder):
+        raise CorruptArtifactError(
+            f"{folder} holds no sound checkpoint to go on from",
+            hint="s2s verify lists the damage; s2s train --force keeps the folder "
+            "aside and starts afresh",
+        )
+    return found
 
 
 def point_to(path: Path, pointer: str) -> None:
@@ -160,6 +187,5 @@ def prune(folder: Path, keep: Iterable[str]) -> None:
     names = set(keep)
     for path in checkpoints(folder):
         if path.name not in names:
-            shutil.rmtree(path)
-    for path in checkpoints(folder):
-        remove_leftovers(path)
+            remove_folder(path)
+    remove_all_leftovers(folder)

@@ -110,6 +110,26 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink()
 
 
+def remove_all_leftovers(folder: Path) -> None:
+    """Remove what dead processes left of anything in a folder."""
+    names = {
+        base
+        for path in folder.iterdir()
+        for kind in ("old", "tmp")
+        for base, found, _ in [path.name.rpartition(f".{kind}-")]
+        if found
+    }
+    for name in sorted(names):
+        remove_leftovers(folder / name)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that no reader finds half of it, whatever happens."""
+    doomed = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
 def _alive(pid: str) -> bool:
     if not pid.isdigit() or int(pid) == os.getpid():
         return False

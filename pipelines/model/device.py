@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
 
 import torch
 
@@ -35,8 +36,9 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     return device
 
 
-def prepare_cpu(num_threads: int) -> None:
-    """Set up the CPU for training, before it computes anything.
+@contextlib.contextmanager
+def cpu_for_training(num_threads: int) -> Iterator[None]:
+    """Set up the CPU for training inside the block, before it computes anything.
 
     Numbers too small for float32's normal form become zero: with a few of them among
     its operands, a product takes six times as long. Memory that is freed stays with
@@ -52,6 +54,10 @@ def prepare_cpu(num_threads: int) -> None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_M_TOP_PAD, 1 << 26)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def use_threads(num_threads: int) -> None:

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from pipelines.config import TrainConfig
-from pipelines.data.batching import Indices, epoch_batches
+from pipelines.data.batching import Indices
 from pipelines.data.dataset import ParallelDataset
 from pipelines.data.loader import Loader, Planned
 from pipelines.errors import DivergenceError, Interrupted, OutOfMemoryError
 from pipelines.model.precision import computing_in
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress, Task
+from pipelines.trainer.epochs import batches_of, last_step
 from pipelines.trainer.interrupt import Requests, listening
 from pipelines.trainer.metrics_log import MetricsLog
 from pipelines.trainer.optimizer import (
@@ -70,7 +71,6 @@ class Trainer:
     ) -> None:
         self.model = model
         self.config = config
-        self.position = Position()
         self._train, self._valid = train, valid
         self._store, self._progress, self._bleu = store, progress, bleu
         self._world = world or World()
@@ -82,10 +82,17 @@ class Trainer:
         )
         self._exchange = GradientExchange(self._world, self._parameters)
         self.steps_per_epoch = len(self._batches(0))
-        self.total_steps = math.ceil(config.max_epochs * self.steps_per_epoch)
-        if config.max_steps:
-            self.total_steps = min(self.total_steps, config.max_steps)
+        self.position = Position(steps_per_epoch=self.steps_per_epoch)
         self._late = False
+
+    @property
+    def total_steps(self) -> int:
+        """The update after which training ends, if nothing ends it before."""
+        return last_step(
+            self.config,
+            steps_per_epoch=self.steps_per_epoch,
+            ahead=self.position.ahead,
+        )
 
     def fit(self) -> Position:
         """Train until a limit, early stopping or a signal.
@@ -144,7 +151,7 @@ class Trainer:
         if self._average is not None:
             self._world.spread(self._average.tensors)
         self.position = Position.from_info(info)
-        log.info("going on from step %d", self.position.step)
+        log.info("going on from step %d of %d", self.position.step, self.total_steps)
 
     def _run(
         self, loader: Loader, requests: Requests, figures: MetricsLog, task: Task
@@ -160,6 +167,10 @@ class Trainer:
                 self._report(figures, task)
             position.elapsed_s += time.perf_counter() - started
             self._keep_appointments(requests, figures, task)
+        # A signal during the last validation has not been answered yet.
+        (stop_signal,) = self._world.agree(requests.stop_signal or 0)
+        if stop_signal:
+            raise self._interrupted(stop_signal)
 
     def _update(self, planned: Planned, waited_s: float) -> None:
         position, config = self.position, self.config
@@ -216,10 +227,10 @@ class Trainer:
     def learning_rate(self, step: int) -> float:
         """The rate of the update that follows `step` updates."""
         return learning_rate(
-            step,
+            step + self.position.ahead,
             self.config,
             steps_per_epoch=self.steps_per_epoch,
-            total_steps=self.total_steps,
+            total_steps=self.total_steps + self.position.ahead,
         )
 
     def _keep_appointments(
@@ -233,23 +244,33 @@ class Trainer:
         )
         self._late = bool(late)
         save = asked or stop_signal
-        if self._due(step):
+        if self._due():
             self._report(figures, task)
             self._validate(figures)
         elif save or (every and step % every == 0):
             self._report(figures, task)
             self._save(None)
         if stop_signal:
-            raise Interrupted(
-                f"stopped at step {step} of {self.total_steps}; everything is saved",
-                hint="s2s train goes on from there",
-                signal_number=stop_signal,
-            )
+            raise self._interrupted(stop_signal)
 
-    def _due(self, step: int) -> bool:
+    def _interrupted(self, signal_number: int) -> Interrupted:
+        return Interrupted(
+            f"stopped at step {self.position.step} of {self.total_steps}; "
+            "everything is saved",
+            hint="s2s train goes on from there",
+            signal_number=signal_number,
+        )
+
+    @property
+    def _epochs(self) -> float:
+        """Passes over the data so far."""
+        return (self.position.step + self.position.ahead) / self.steps_per_epoch
+
+    def _due(self) -> bool:
+        planned = self.position.step + self.position.ahead
         interval = self.config.validate_every_epochs * self.steps_per_epoch
-        crossed = math.floor(step / interval + 1e-9) > math.floor(
-            (step - 1) / interval + 1e-9
+        crossed = math.floor(planned / interval + 1e-9) > math.floor(
+            (planned - 1) / interval + 1e-9
         )
         return crossed or self._finished()
 
@@ -267,7 +288,7 @@ class Trainer:
         if not len(self._window):
             return
         found = self._window.figures(step=position.step)
-        epoch = position.step / self.steps_per_epoch
+        epoch = self._epochs
         figures.write(
             position.step,
             "train",
@@ -312,7 +333,7 @@ class Trainer:
         figures.write(position.step, "valid", values)
         log.info(
             "epoch %.2f, step %d of %d: valid perplexity %.2f%s%s",
-            position.step / self.steps_per_epoch,
+            self._epochs,
             position.step,
             self.total_steps,
             found.perplexity,
@@ -344,14 +365,7 @@ class Trainer:
         )
 
     def _batches(self, epoch: int) -> list[Indices]:
-        return epoch_batches(
-            self._train.src_lengths,
-            self._train.tgt_lengths,
-            batch_size=self.config.batch_size,
-            max_tokens=self.config.max_batch_tokens,
-            seed=self.config.seed,
-            epoch=epoch,
-        )
+        return batches_of(self._train, self.config, epoch=epoch)
 
     def _new_window(self) -> Window:
         return Window(self._world, clip_norm=self.config.clip_norm)

@@ -36,7 +36,8 @@ class MetricsLog:
         kept = [line for line in _read(self._path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomic(self._path, text.encode())
-        self._events = _open_events(folder / "tensorboard") if tensorboard else None
+        if tensorboard:
+            self._events = _open_events(folder / "tensorboard", step=step)
 
     def write(self, step: int, kind: str, figures: Mapping[str, Any]) -> None:
         """Append one line.
@@ -76,7 +77,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _open_events(folder: Path) -> Any:
+def _open_events(folder: Path, *, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -84,4 +85,4 @@ def _open_events(folder: Path) -> Any:
             "train.tensorboard is set and TensorBoard is not installed",
             hint="pip install 's2s[tensorboard]'",
         ) from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=step + 1)

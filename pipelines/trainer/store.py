@@ -11,17 +11,19 @@ from pipelines.artifacts.checkpoint import (
     BEST,
     LATEST,
     Part,
-    latest_sound,
+    checkpoints,
+    newest_to_go_on,
     point_to,
     prune,
     read_model,
     read_trainer,
+    step_of,
     write_checkpoint,
 )
 from pipelines.artifacts.layout import checkpoint_name
 from pipelines.config import TrainConfig
 from pipelines.model.seq2seq import Seq2Seq
-from pipelines.trainer.optimizer import WeightAverage
+from pipelines.trainer.optimizer import WeightAverage, prepare_state
 
 
 class CheckpointStore:
@@ -63,9 +65,7 @@ class CheckpointStore:
             newest: The step about to be saved.
         """
         best = sorted(scores, key=lambda step: (scores[step], step))
-        there = sorted(
-            int(p.name[5:]) for p in self.checkpoints.glob("step-*[0-9]") if p.is_dir()
-        )
+        there = [step_of(path) for path in checkpoints(self.checkpoints)]
         before = [step for step in there if step < newest]
         last = [*before, newest][-self._config.keep_last :]
         return {*best[: self._config.keep_best], *last}
@@ -98,9 +98,7 @@ class CheckpointStore:
             text=self._text,
             run=self._run,
         )
-        point_to(path, LATEST)
-        if best_step:
-            point_to(self.checkpoints / checkpoint_name(best_step), BEST)
+        self._point(path, best_step)
         prune(self.checkpoints, [checkpoint_name(number) for number in kept])
 
     def resume(
@@ -113,8 +111,11 @@ class CheckpointStore:
 
         Returns:
             The position as saved, or None where there is no checkpoint.
+
+        Raises:
+            CorruptArtifactError: There are checkpoints, and none is sound.
         """
-        path = latest_sound(self.checkpoints)
+        path = newest_to_go_on(self.checkpoints)
         if path is None:
             return None
         weights = read_model(path).tensors
@@ -128,7 +129,19 @@ class CheckpointStore:
                 weights = {name: trainer.tensors[f"raw.{name}"] for name in names}
             for name, parameter in model.named_parameters():
                 parameter.copy_(weights[name])
+        self._point(path, trainer.info["best_step"])
         return dict(trainer.info)
+
+    def _point(self, path: Path, best_step: int) -> None:
+        """Name the newest checkpoint and the best.
+
+        Again when training goes on: it may have been killed between writing a
+        checkpoint, perhaps its last, and pointing to it.
+        """
+        point_to(path, LATEST)
+        best = self.checkpoints / checkpoint_name(best_step)
+        if best_step and best in checkpoints(self.checkpoints):
+            point_to(best, BEST)
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -150,5 +163,8 @@ def _load_optimizer(
         if kind == "optimizer":
             index, _, name = rest.partition(".")
             state.setdefault(int(index), {})[name] = value
+    if not state:  # of a fork that changed the optimizer
+        prepare_state(optimizer)
+        return
     content["state"] = state
     optimizer.load_state_dict(content)

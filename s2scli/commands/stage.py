@@ -9,12 +9,19 @@ from s2scli.options import Project
 log = logging.getLogger("pipelines.stage")
 
 
-def bring_up_to_date(project: Project, stage: str, *, force: bool = False) -> None:
+def bring_up_to_date(
+    project: Project, stage: str, *, force: bool = False, fork: bool = False
+) -> None:
     """Run a stage, and what it needs, unless all is up to date."""
     from pipelines.run import bring_up_to_date as run
 
     done = run(
-        project.config, project.layout, target=stage, force=force, progress=progress()
+        project.config,
+        project.layout,
+        target=stage,
+        force=force,
+        fork=fork,
+        progress=progress(),
     )
     tell_done(done, stage)
 

@@ -16,30 +16,50 @@ NumGpus = Annotated[
     typer.Option("--num-gpus", min=1, help="Processes, each on a GPU of its own."),
 ]
 
+Fork = Annotated[
+    bool,
+    typer.Option("--fork", help="Go on from the earlier training with other settings."),
+]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")
+]
+
 
 @with_common_options
 def command(
-    request: Request, device: Device = None, num_gpus: NumGpus = 1, force: Force = False
+    request: Request,
+    device: Device = None,
+    num_gpus: NumGpus = 1,
+    tensorboard: TensorBoard = False,
+    fork: Fork = False,
+    force: Force = False,
 ) -> None:
     """Train the model, or go on with a training that was stopped.
 
     Ctrl-C or SIGTERM saves and stops; SIGUSR1 saves and goes on. The same command
-    resumes. --force sets an earlier training aside and starts afresh. With --num-gpus,
-    or under torchrun, several processes share each batch.
+    resumes. When settings have changed, --fork goes on from the newest checkpoint with
+    the new ones; --force keeps an earlier training aside and starts afresh. With
+    --num-gpus, or under torchrun, several processes share each batch.
     """
     from s2scli.launch import launch, require_gpus
 
-    project = request.project(train__device=device)
+    if fork and force:
+        raise typer.BadParameter(
+            "--fork goes on from the earlier training, --force starts afresh: "
+            "leave one out"
+        )
+    flags = {"train__device": device, "train__tensorboard": tensorboard or None}
+    project = request.project(**flags)
     if is_one_of_several():
-        _train_together(project, force=force)
+        _train_together(project, force=force, fork=fork)
     elif num_gpus > 1:
         require_gpus(num_gpus, project.config.train.device)
         launch(num_gpus)
     else:
-        bring_up_to_date(project, "train", force=force)
+        bring_up_to_date(project, "train", force=force, fork=fork)
 
 
-def _train_together(project: Project, *, force: bool) -> None:
+def _train_together(project: Project, *, force: bool, fork: bool) -> None:
     from pipelines.run import train_together
 
     quiet = is_follower()
@@ -47,7 +67,11 @@ def _train_together(project: Project, *, force: bool) -> None:
         logging.disable(logging.WARNING)
     try:
         done = train_together(
-            project.config, project.layout, force=force, progress=progress()
+            project.config,
+            project.layout,
+            force=force,
+            fork=fork,
+            progress=progress(),
         )
     except (DivergenceError, Interrupted, PeerError) as error:
         if quiet:  # the first process says it

@@ -10,6 +10,7 @@ from pipelines.artifacts.checkpoint import (
     best_checkpoint,
     checkpoints,
     latest_sound,
+    newest_to_go_on,
     point_to,
     prune,
     read_model,
@@ -65,6 +66,17 @@ def test_the_newest_sound_checkpoint_is_taken(train, caplog):
     assert latest_sound(folder) == folder / "step-00000010"
     assert "trainer.safetensors is damaged" in caplog.text
     assert "model.json is missing" in caplog.text
+
+
+def test_training_goes_on_from_a_sound_checkpoint_or_not_at_all(train, tmp_path):
+    folder = train / "checkpoints"
+    assert newest_to_go_on(tmp_path / "nowhere") is None
+    assert newest_to_go_on(folder) == folder / "step-00000030"
+    for path in checkpoints(folder):
+        (path / "manifest.json").unlink()
+    with pytest.raises(CorruptArtifactError, match="no sound checkpoint") as caught:
+        newest_to_go_on(folder)
+    assert "--force" in caught.value.hint
 
 
 def test_best_is_what_the_pointer_names(train):

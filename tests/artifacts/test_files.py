@@ -4,6 +4,8 @@ import os
 import pytest
 
 from pipelines.artifacts.files import (
+    remove_all_leftovers,
+    remove_folder,
     remove_leftovers,
     sha256_bytes,
     sha256_file,
@@ -101,6 +103,28 @@ def test_a_swap_that_was_cut_in_half_is_undone(tmp_path, dead_pid):
     (old / "f").touch()
     remove_leftovers(tmp_path / "stage")
     assert (tmp_path / "stage" / "f").exists()
+
+
+def test_all_that_dead_processes_left_is_removed(tmp_path, dead_pid):
+    for name in ("run.json", "step-1"):
+        (tmp_path / f"{name}.tmp-{dead_pid}").touch()
+    (tmp_path / f"step-2.old-{dead_pid}").mkdir()
+    (tmp_path / f"theirs.tmp-{os.getppid()}").mkdir()
+    (tmp_path / "not.tmp").touch()
+    remove_all_leftovers(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "not.tmp",
+        "step-2",
+        f"theirs.tmp-{os.getppid()}",
+    ]
+
+
+def test_a_folder_is_removed_whole(tmp_path):
+    folder = tmp_path / "step-1"
+    folder.mkdir()
+    (folder / "f").touch()
+    remove_folder(folder)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_folder_of_a_living_process_is_left_alone(tmp_path):

@@ -158,6 +158,20 @@ def test_a_signal_saves_and_stops_and_training_goes_on(make):
     assert torch.equal(weights(rest), weights(whole))
 
 
+def test_a_signal_during_the_last_validation_is_not_lost(make):
+    def bleu(_model):
+        os.kill(os.getpid(), signal.SIGINT)
+        return 1.0
+
+    config = TRAIN.model_copy(update={"max_epochs": 1.0})
+    trainer = make("run", config, bleu=bleu)
+    with pytest.raises(Interrupted, match="everything is saved") as caught:
+        trainer.fit()
+    assert caught.value.exit_status == 130
+    assert trainer.position.step == trainer.total_steps
+    assert make("run", config).fit().best_step == trainer.total_steps
+
+
 def test_early_stopping_ends_after_patience_validations_without_gain(make):
     config = TRAIN.model_copy(
         update={"learning_rate": 1e-12, "patience": 2, "ema_decay": 0.0}

@@ -1,0 +1,87 @@
+"""`run.json`: which training a folder holds, and from where it was forked.
+
+A training goes on in its folder as long as what it depends on stays the same; limits
+may change between two sittings. Owns that line between the two.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts.files import write_atomic
+from pipelines.artifacts.layout import RUN
+from pipelines.artifacts.manifest import fingerprint
+
+FORKED_FROM = "forked_from"
+
+_LIMITS = ("patience", "max_minutes", "keep_last", "keep_best")
+"""Settings that may change between two sittings of one training run."""
+_LENGTHS = ("max_epochs", "max_steps")
+"""The same, unless the learning rate depends on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkedFrom:
+    """Where a training began that did not begin at zero."""
+
+    run: str
+    """Key of the earlier run."""
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.run} at step {self.step}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What one training depends on."""
+
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    forked_from: ForkedFrom | None = None
+
+    @property
+    def key(self) -> str:
+        """Names the run: the same for all sittings."""
+        free = free_settings(self.settings)
+        fixed = {k: value for k, value in self.settings.items() if k not in free}
+        return fingerprint("run", fixed, self.inputs)[:12]
+
+
+def free_settings(settings: Mapping[str, Any]) -> set[str]:
+    """Names of the settings that may change between two sittings.
+
+    `s2s train --set train.max_epochs=20` continues a run of 10 epochs, unless its
+    schedule was drawn for exactly 10.
+    """
+    cosine = settings.get("train.schedule") == "cosine"
+    names = _LIMITS if cosine else (*_LIMITS, *_LENGTHS)
+    return {f"train.{name}" for name in names}
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write `run.json`."""
+    content = {
+        "run": record.key,
+        "settings": dict(record.settings),
+        "inputs": dict(record.inputs),
+    }
+    if record.forked_from is not None:
+        content[FORKED_FROM] = asdict(record.forked_from)
+    write_atomic(folder / RUN, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """Read `run.json`; None where there is none that can be read."""
+    try:
+        content = json.loads((folder / RUN).read_bytes())
+        forked = content.get(FORKED_FROM)
+        return RunRecord(
+            dict(content["settings"]),
+            dict(content["inputs"]),
+            ForkedFrom(str(forked["run"]), int(forked["step"])) if forked else None,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,137 @@
+"""Training in a real process, which is stopped and goes on in another."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from pipelines.artifacts.checkpoint import (
+    Part,
+    best_checkpoint,
+    checkpoints,
+    read_model,
+    read_trainer,
+)
+
+ROOT = Path(__file__).parents[2]
+PLAIN = "from s2scli.main import main; main()"
+
+
+class Sitting:
+    """One process of `s2s train`.
+
+    Args:
+        project: Its folder.
+        before: Python that runs first, to make something slow.
+    """
+
+    def __init__(self, project, *options, before=""):
+        self.project = project
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", f"{before}\n{PLAIN}"),
+                *("train", "-d", project, *options),
+            ],
+            cwd=ROOT,  # this very source, wherever s2s is installed
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until(self, condition, what):
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()[1]
+            assert time.monotonic() < deadline, f"waited in vain until {what}"
+            time.sleep(0.0005)
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def end(self, timeout_s=120):
+        """Wait for the end; returns the status and what was said."""
+        _, said = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, said
+
+
+def newest_step(project):
+    found = checkpoints(project / "train" / "checkpoints")
+    return int(found[-1].name.removeprefix("step-")) if found else 0
+
+
+def half_written(project):
+    """Checkpoints that are being written, or deleted."""
+    return list((project / "train" / "checkpoints").glob("step-*.tmp-*"))
+
+
+def is_writing(project):
+    newest = newest_step(project)
+    return any(int(p.name[5:13]) > newest for p in half_written(project))
+
+
+def kill_somewhere(project, generator):
+    """Start training and kill it at a random moment; returns where that was."""
+    before = newest_step(project)
+    sitting = Sitting(project)
+    while_writing, more = generator.random() < 0.5, generator.randint(0, 1)
+    sitting.wait_until(
+        lambda: newest_step(project) > before + 7 * more, "it has written a checkpoint"
+    )
+    if while_writing:
+        sitting.wait_until(lambda: is_writing(project), "it writes a checkpoint")
+        time.sleep(generator.uniform(0, 0.002))
+    else:
+        time.sleep(generator.uniform(0, 0.12))
+    sitting.send(signal.SIGKILL)
+    status, said = sitting.end()
+    assert status == -signal.SIGKILL, said
+    assert "training on" in said
+    assert not (project / "train" / "manifest.json").exists()
+    return where_it_stands(project)
+
+
+def where_it_stands(project):
+    newest = newest_step(project)
+    if found := half_written(project):
+        step = int(found[0].name[5:13])
+        return "writing" if step > newest else "deleting"
+    latest = json.loads((project / "train" / "latest.json").read_bytes())
+    return "between" if latest["checkpoint"][5:] == f"{newest:08d}" else "pointing"
+
+
+def survive(project, *, kills, generator):
+    """Kill a training again and again, then let it end; returns where kills landed."""
+    landed = Counter(kill_somewhere(project, generator) for _ in range(kills))
+    status, said = Sitting(project).end()
+    assert status == 0, said
+    assert "going on from step" in said
+    return landed
+
+
+def final_state(project):
+    """All that a finished training has left, but for the times."""
+    train = project / "train"
+    newest = checkpoints(train / "checkpoints")[-1]
+    state = {}
+    for role, path in (("best", best_checkpoint(train)), ("latest", newest)):
+        state[role] = (path.name, read_model(path))
+    trainer = read_trainer(newest)
+    info = {key: x for key, x in trainer.info.items() if key != "elapsed_s"}
+    state["trainer"] = (newest.name, Part(trainer.tensors, info))
+    return state
+
+
+def assert_same(found, wanted):
+    for role, (name, part) in wanted.items():
+        assert found[role][0] == name
+        assert found[role][1].info == part.info
+        assert found[role][1].tensors.keys() == part.tensors.keys()
+        for key, tensor in part.tensors.items():
+            assert torch.equal(found[role][1].tensors[key], tensor), (role, key)
