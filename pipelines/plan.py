@@ -210,7 +210,8 @@ def _raw_hash(layout: Layout, role: str, name: str) -> str:
     known = _read_memory(memory)
     if stamp not in known:
         known[stamp] = hash_file(path)
-        _write_memory(memory, known)
+        if not layout.read_only:
+            _write_memory(memory, known)
     return known[stamp]
 
 

@@ -95,8 +95,23 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a result for people; numbers to the right."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    notes: Sequence[str] = (),
+    apart: bool = False,
+    to: Console = stdout,
+) -> None:
+    """Print a result for people; numbers to the right.
+
+    Args:
+        columns: Their heads.
+        rows: Of cells.
+        notes: Lines below the table.
+        apart: Leave a blank line before it.
+        to: Standard output, or standard error for what is no result.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
@@ -105,7 +120,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type] # a literal
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    stdout.print(table, soft_wrap=False)
+    if apart:
+        to.print()
+    to.print(table, soft_wrap=False)
+    for note in notes:
+        to.print(Text(note, style="dim"))
+
+
+def shows_tables() -> bool:
+    """Whether standard error is for people and not for machines."""
+    return _State.log_format is LogFormat.TEXT
 
 
 def print_lines(lines: Sequence[str]) -> None:

@@ -24,6 +24,9 @@ Force = Annotated[
     bool, typer.Option("--force", help="Run this stage even if it is up to date.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what it will take; write nothing.")
+]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
 ]

@@ -24,6 +24,8 @@ class Layout:
     """The paths of one project."""
 
     root: Path
+    read_only: bool = False
+    """Nothing may be written, not even what would save work the next time."""
 
     @property
     def settings(self) -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -10,6 +11,14 @@ from pipelines.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Parameters of glibc's mallopt, from malloc.h."""
+_GROUP_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+"""Limit and use of the control group, versions 2 and 1."""
 
 
 def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
@@ -71,3 +80,34 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"GPU {torch.cuda.get_device_name(device)}"
     return f"CPU, {torch.get_num_threads()} threads"
+
+
+def free_memory_bytes(device: torch.device) -> int | None:
+    """Memory that may be taken now; None where the system does not tell.
+
+    On a CPU it is what Linux calls available, within the limit of a control group.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [_available_bytes(), _group_bytes()]
+    known = [number for number in found if number is not None]
+    return min(known, default=None)
+
+
+def _available_bytes() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").split("\n")
+        values = dict(line.split(":", 1) for line in lines if ":" in line)
+        return 1024 * int(values["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _group_bytes() -> int | None:
+    for most, used in _GROUP_FILES:
+        try:
+            limit = int(Path(most).read_text(encoding="ascii"))
+            return max(0, limit - int(Path(used).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # no such group, or no limit: "max"
+            continue
+    return None

@@ -65,7 +65,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             softmax = _Softmax(features_NO, weight_VO, bias_V, smoothing, multiply)
             if any(ctx.needs_input_grad):
                 softmax.open_gradients()
-            for rows in _chunks(len(targets_N), len(weight_VO), device):
+            for rows in chunks(len(targets_N), len(weight_VO), device):
                 softmax.take(rows, targets_N[rows])
             loss = softmax.smoothed() if smoothing else softmax.nll.clone()
         ctx.save_for_backward(*softmax.gradients)
@@ -82,12 +82,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return features, None, weight, bias, None
 
 
-def _chunks(num_rows: int, num_types: int, device: torch.device) -> list[slice]:
+def chunks(num_rows: int, num_types: int, device: torch.device) -> list[slice]:
+    """The rows that are taken together, all chunks about as large."""
     most = CPU_CHUNK_ROWS
     if device.type != "cpu":
         most = max(1, GPU_CHUNK_LOGITS // num_types)
     number = max(1, -(-num_rows // most))
-    size = max(1, -(-num_rows // number))  # all about as large
+    size = max(1, -(-num_rows // number))
     return [slice(start, start + size) for start in range(0, num_rows, size)]
 
 

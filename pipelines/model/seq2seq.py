@@ -21,17 +21,36 @@ from pipelines.model.lstm import State, select_state
 class ParameterCount:
     """Number of weights, by part."""
 
-    embedding: int
-    recurrent: int
+    source_embedding: int
+    target_embedding: int
+    encoder: int
+    """Input and recurrent weights of its layers."""
+    decoder: int
     output: int
+    """Of the softmax; none of its own where it shares the target embeddings."""
+    projection: int
     peephole: int
     bias: int
 
     @property
+    def embedding(self) -> int:
+        """Both sides."""
+        return self.source_embedding + self.target_embedding
+
+    @property
+    def recurrent(self) -> int:
+        """Encoder and decoder."""
+        return self.encoder + self.decoder
+
+    @property
+    def without_biases(self) -> int:
+        """As the paper counts its 384M (section 3.4): without peepholes, too."""
+        return self.embedding + self.recurrent + self.output + self.projection
+
+    @property
     def total(self) -> int:
         """All of them, biases included."""
-        parts = (self.embedding, self.recurrent, self.output)
-        return sum(parts) + self.peephole + self.bias
+        return self.without_biases + self.peephole + self.bias
 
 
 class Seq2Seq(nn.Module):
@@ -95,17 +114,23 @@ class Seq2Seq(nn.Module):
         """Count the weights as the paper does: by part, biases apart."""
         sizes = {name: p.numel() for name, p in self.named_parameters()}
 
-        def total(*needles: str) -> int:
+        def total(part: str, *needles: str) -> int:
             return sum(
-                n for name, n in sizes.items() if any(part in name for part in needles)
+                number
+                for name, number in sizes.items()
+                if name.startswith(part) and any(needle in name for needle in needles)
             )
 
+        layer = ("input_weight", "recurrent_weight")
         return ParameterCount(
-            embedding=total("embedding."),
-            recurrent=total("input_weight", "recurrent_weight"),
-            output=total("output.weight", "projection."),
-            peephole=total("peephole"),
-            bias=total("bias"),
+            source_embedding=total("encoder.", "embedding."),
+            target_embedding=total("decoder.", "embedding."),
+            encoder=total("encoder.", *layer),
+            decoder=total("decoder.", *layer),
+            output=total("decoder.", "output.weight"),
+            projection=total("decoder.", "projection."),
+            peephole=total("", "peephole"),
+            bias=total("", "bias"),
         )
 
 

@@ -9,7 +9,16 @@ from pipelines.errors import DivergenceError, Interrupted, PeerError
 from pipelines.parallel import is_follower, is_one_of_several
 from s2scli.commands.stage import bring_up_to_date, tell_done
 from s2scli.console import progress
-from s2scli.options import Device, Force, Project, Request, with_common_options
+from s2scli.forecast import show_plan
+from s2scli.options import (
+    Device,
+    DryRun,
+    Force,
+    Json,
+    Project,
+    Request,
+    with_common_options,
+)
 
 NumGpus = Annotated[
     int,
@@ -33,13 +42,16 @@ def command(
     tensorboard: TensorBoard = False,
     fork: Fork = False,
     force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """Train the model, or go on with a training that was stopped.
 
     Ctrl-C or SIGTERM saves and stops; SIGUSR1 saves and goes on. The same command
     resumes. When settings have changed, --fork goes on from the newest checkpoint with
     the new ones; --force keeps an earlier training aside and starts afresh. With
-    --num-gpus, or under torchrun, several processes share each batch.
+    --num-gpus, or under torchrun, several processes share each batch. --dry-run only
+    tells what it will take: parameters, updates, learning rates, memory, disk, time.
     """
     from s2scli.launch import launch, require_gpus
 
@@ -50,6 +62,10 @@ def command(
         )
     flags = {"train__device": device, "train__tensorboard": tensorboard or None}
     project = request.project(**flags)
+    if dry_run or as_json:
+        others = {"--force": force, "--fork": fork, "--num-gpus": num_gpus > 1}
+        show_plan(project, dry_run=dry_run, as_json=as_json, others=others)
+        return
     if is_one_of_several():
         _train_together(project, force=force, fork=fork)
     elif num_gpus > 1:

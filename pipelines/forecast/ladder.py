@@ -1,0 +1,52 @@
+"""Where the learning rate changes: the schedule, told in a few lines."""
+
+from collections.abc import Callable
+
+from pipelines.config import TrainConfig
+from pipelines.forecast.figures import Rung
+from pipelines.trainer.schedule import learning_rate
+
+_MOST_RUNGS = 40
+
+
+def learning_rates(
+    config: TrainConfig, *, steps_per_epoch: int, total_steps: int
+) -> tuple[Rung, ...]:
+    """The rates of a training, in order; each holds for the update after it.
+
+    `halving` gives every rate it takes (40 at most) and the update at which it begins,
+    the others the start, the end of the warm-up, the quarters and the last update.
+
+    Source: Sutskever et al. 2014, section 3.4.
+    """
+
+    def rate(step: int) -> float:
+        return learning_rate(
+            step, config, steps_per_epoch=steps_per_epoch, total_steps=total_steps
+        )
+
+    last = max(0, total_steps - 1)
+    warmup = min(config.warmup_steps, last)
+    steps = [0, warmup]
+    if config.schedule == "halving":
+        while len(steps) < _MOST_RUNGS and rate(steps[-1]) != rate(last):
+            steps.append(_next_change(rate, steps[-1], last))
+    else:
+        quarters = (total_steps * part // 4 for part in (1, 2, 3))
+        steps += [*quarters, last]
+    return tuple(
+        Rung(step, round(step / steps_per_epoch, 4), rate(step))
+        for step in sorted(set(steps))
+    )
+
+
+def _next_change(rate: Callable[[int], float], step: int, last: int) -> int:
+    """The first step after `step` with another rate, by bisection: rates only fall."""
+    same, other = step, last
+    while other - same > 1:
+        middle = (same + other) // 2
+        if rate(middle) == rate(step):
+            same = middle
+        else:
+            other = middle
+    return other

@@ -1,0 +1,118 @@
+import json
+import os
+
+import pytest
+
+from tests.cli.conftest import init_arguments, write_corpus
+
+
+def tree(folder):
+    """Every file and folder with its time and size."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    from pipelines.forecast import probe
+
+    monkeypatch.setattr(probe, "_ENOUGH_S", 0.05)
+
+
+@pytest.fixture
+def fresh(s2s, tmp_path):
+    """A project whose text is not preprocessed yet."""
+    data = write_corpus(tmp_path / "data", [("train", 400), ("valid", 9), ("test", 9)])
+    assert s2s(*init_arguments(data, tmp_path / "project")).status == 0
+    return tmp_path / "project"
+
+
+def test_init_shows_the_papers_parameters_and_keeps_its_output(s2s, tmp_path):
+    found = s2s("init", "--recipe", "paper", tmp_path / "paper")
+    assert found.out == f"{tmp_path / 'paper' / 's2s.toml'}\n"
+    for told in ("384,000,000", "64,000,000", "384,136,000", "46,875", "not known yet"):
+        assert told in found.err
+    assert [p.name for p in (tmp_path / "paper").iterdir()] == ["s2s.toml"]
+
+
+def test_a_quiet_init_shows_no_plan_and_a_log_for_machines_one_line(s2s, tmp_path):
+    assert s2s("init", "-q", "--recipe", "paper", tmp_path / "a").err == ""
+    found = s2s("init", "--log-format", "json", "--recipe", "paper", tmp_path / "b")
+    (line,) = found.err.splitlines()
+    assert "384000000 parameters" in json.loads(line)["message"]
+
+
+def test_a_project_can_be_made_where_it_cannot_be_trained(s2s, tmp_path):
+    found = s2s(
+        "init", "--recipe", "paper", "--set", "train.device=cuda:99", tmp_path / "a"
+    )
+    assert found.status == 0
+    assert "no plan of the training: device cuda:99" in found.err
+
+
+def test_before_preprocessing_the_text_is_counted_and_nothing_written(
+    s2s, fresh, quick
+):
+    before = tree(fresh)
+    found = s2s("train", "--dry-run", "-d", fresh)
+    assert found.status == 0
+    assert tree(fresh) == before
+    assert "about training pairs" in found.out
+    assert "not yet preprocessed" in found.out
+    assert "words a second" in found.out
+
+
+def test_after_training_the_plan_is_exact_and_nothing_written(s2s, project, quick):
+    before = tree(project)
+    found = s2s("train", "--dry-run", "--json", "-d", project)
+    assert found.status == 0
+    assert tree(project) == before
+    plan = json.loads(found.out)
+    manifests = {
+        stage: json.loads((project / stage / "manifest.json").read_text())["counts"]
+        for stage in ("preprocess", "train")
+    }
+    train = manifests["preprocess"]["train"]
+    assert plan["epoch"]["basis"] == "shards"
+    assert plan["epoch"]["pairs"] == train["kept"]
+    assert plan["epoch"]["words"] == (
+        train["source_tokens"] + train["target_tokens"] + 2 * train["kept"]
+    )
+    assert plan["epoch"]["total_updates"] == manifests["train"]["steps"]
+    assert plan["epoch"]["total_words"] == manifests["train"]["words"]
+    assert plan["parameters"]["total"] == manifests["train"]["parameters"]
+    steps = sorted((project / "train" / "checkpoints").glob("step-*"))
+    size = sum(p.stat().st_size for p in steps[-1].rglob("*") if p.is_file())
+    assert plan["disk"]["checkpoint_bytes"] == pytest.approx(size, rel=0.1)
+    assert plan["speed"]["words_per_s"] > 0
+
+
+def test_stale_shards_are_not_taken_for_the_data(s2s, project, quick):
+    arguments = ["train", "--dry-run", "--json", "-d", project]
+    found = s2s(*arguments, "--set", "preprocess.max_length=3")
+    assert json.loads(found.out)["epoch"]["basis"] == "text"
+
+
+def test_hashes_are_not_remembered(s2s, project, quick):
+    (project / ".s2s" / "hashes.json").unlink()
+    before = tree(project)
+    assert s2s("train", "--dry-run", "-d", project).status == 0
+    assert tree(project) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_no_hindrance(s2s, fresh, quick):
+    fresh.chmod(0o500)
+    try:
+        assert s2s("train", "--dry-run", "-d", fresh).status == 0
+    finally:
+        fresh.chmod(0o700)
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--dry-run", "--force"]])
+def test_options_that_would_do_nothing_are_refused(s2s, fresh, options):
+    found = s2s("train", *options, "-d", fresh)
+    assert found.status == 2
+    assert "--dry-run" in found.err

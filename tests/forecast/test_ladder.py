@@ -1,0 +1,78 @@
+import pytest
+
+from pipelines.config import TrainConfig
+from pipelines.forecast.ladder import learning_rates
+from pipelines.trainer.schedule import learning_rate
+
+PAPER_EPOCH = 93_750
+HALF = 46_875
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (
+            5.0,
+            [
+                (0, 0.7),
+                (10 * HALF, 0.35),
+                (11 * HALF, 0.175),
+                (12 * HALF, 0.0875),
+                (13 * HALF, 0.04375),
+                (14 * HALF, 0.021875),
+            ],
+        ),
+        (
+            5.5,
+            [
+                (0, 0.7),
+                (11 * HALF, 0.35),
+                (12 * HALF, 0.175),
+                (13 * HALF, 0.0875),
+                (14 * HALF, 0.04375),
+            ],
+        ),
+    ],
+)
+def test_both_readings_of_the_paper_with_their_updates(after, expected):
+    config = TrainConfig(halve_after_epochs=after)
+    found = learning_rates(config, steps_per_epoch=PAPER_EPOCH, total_steps=15 * HALF)
+    assert [(rung.after_updates, rung.learning_rate) for rung in found] == expected
+    assert [rung.epoch for rung in found[1:]] == [n / HALF / 2 for n, _ in expected[1:]]
+
+
+@pytest.mark.parametrize("after_halves", [10, 11])
+@pytest.mark.parametrize("steps_per_epoch", [4, 7, 188])
+def test_every_update_of_7_and_a_half_epochs_has_the_rate_of_plain_arithmetic(
+    after_halves, steps_per_epoch
+):
+    total = -(-15 * steps_per_epoch // 2)
+    config = TrainConfig(halve_after_epochs=after_halves / 2)
+    rungs = learning_rates(config, steps_per_epoch=steps_per_epoch, total_steps=total)
+    for step in range(total):
+        half_epochs = 2 * step // steps_per_epoch  # whole numbers: exact
+        plain = 0.7 / 2 ** max(0, half_epochs - after_halves + 1)
+        told = [r for r in rungs if r.after_updates <= step][-1].learning_rate
+        used = learning_rate(
+            step, config, steps_per_epoch=steps_per_epoch, total_steps=total
+        )
+        assert told == used == plain, step
+
+
+def test_a_ladder_of_thousands_of_rungs_is_cut():
+    config = TrainConfig(halve_after_epochs=0, halve_every_epochs=0.01)
+    found = learning_rates(config, steps_per_epoch=100, total_steps=750)
+    assert len(found) <= 40
+
+
+def test_other_schedules_are_told_at_a_handful_of_points():
+    config = TrainConfig(schedule="cosine", warmup_steps=50, learning_rate=2.0)
+    found = learning_rates(config, steps_per_epoch=100, total_steps=800)
+    assert [rung.after_updates for rung in found] == [0, 50, 200, 400, 600, 799]
+    assert found[0].learning_rate == 2.0 / 50
+    assert found[1].learning_rate == 2.0
+
+
+def test_a_training_of_one_update_has_one_rung():
+    found = learning_rates(TrainConfig(), steps_per_epoch=1, total_steps=1)
+    assert [(rung.after_updates, rung.learning_rate) for rung in found] == [(0, 0.7)]

@@ -1,0 +1,184 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from pipelines.artifacts.layout import Layout
+from pipelines.config import Config, DataConfig, PreprocessConfig, TrainConfig, load
+from pipelines.errors import CorpusError
+from pipelines.forecast import probe
+from pipelines.forecast.data import ExpectedData, expect_data
+from pipelines.forecast.probe import _line, _mean, _Timed
+from pipelines.forecast.training import expected_epoch, forecast, quick_forecast
+from pipelines.init import run as make_project
+from pipelines.model import device as devices
+
+
+def paper(folder, **values):
+    make_project(folder, "paper", values, force=False)
+    return load(folder).config
+
+
+def test_the_paper_recipe_before_there_is_any_text(tmp_path):
+    found = quick_forecast(paper(tmp_path), Layout(tmp_path), most_bytes=0)
+    parts = found.parameters
+    assert parts.source_embeddings == 160_000_000
+    assert parts.target_embeddings == parts.output == 80_000_000
+    assert parts.encoder == parts.decoder == 32_000_000
+    assert (parts.recurrent, parts.without_biases) == (64_000_000, 384_000_000)
+    assert (parts.peepholes, parts.biases) == (24_000, 112_000)
+    assert parts.total == 384_136_000
+    epoch = found.epoch
+    assert (epoch.basis, epoch.reason) == ("nothing", "data.train is not set")
+    assert (epoch.pairs, epoch.updates) == (12_000_000, 2 * 46_875)
+    assert epoch.words == 304_000_000 + 348_000_000 + 24_000_000
+    assert epoch.total_updates == 703_125
+    assert found.learning_rates[1].after_updates == 468_750
+    assert found.disk.checkpoint_bytes == 4 * 384_136_000
+    assert found.disk.num_checkpoints == 4
+    assert found.speed is None
+    assert "--dry-run" in found.no_speed
+
+
+def small(folder, text, **preprocess):
+    for side, lines in zip(("src", "tgt"), text, strict=True):
+        (folder / side).write_text("".join(f"{line}\n" for line in lines))
+    return Config(
+        data=DataConfig(train=("src", "tgt")),
+        preprocess=PreprocessConfig(tokenizer="none", **preprocess),
+    )
+
+
+TEXT = (["a b c", "", "A  b", "a"], ["x y", "x", "z", "x " * 9])
+
+
+def test_text_is_counted_by_lines_and_blanks(tmp_path):
+    found = expect_data(small(tmp_path, TEXT), Layout(tmp_path))
+    assert found.basis == "text"
+    assert found.src_lengths.tolist() == [4, 3, 2]  # blank pairs go; EOS counts
+    assert found.tgt_lengths.tolist() == [3, 2, 10]
+    assert found.vocab_sizes == (4 + 3, 3 + 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"max_ratio": 2.0}, [4, 3]),
+        ({"max_length": 2}, [3]),
+        ({"lowercase": True}, [4, 3, 2]),
+    ],
+)
+def test_text_is_filtered_as_preprocessing_will(tmp_path, settings, expected):
+    found = expect_data(small(tmp_path, TEXT, **settings), Layout(tmp_path))
+    assert found.src_lengths.tolist() == expected
+
+
+def test_vocabularies_are_never_larger_than_the_settings_say(tmp_path):
+    config = small(tmp_path, TEXT, source_vocab_size=5, target_vocab_size=4)
+    assert expect_data(config, Layout(tmp_path)).vocab_sizes == (5, 4)
+
+
+def test_characters_are_counted_for_that_tokenizer(tmp_path):
+    config = small(tmp_path, (["ab é", "b"], ["x", "y"]))
+    settings = config.preprocess.model_copy(
+        update={"tokenizer": "characters", "lowercase": True}
+    )
+    config = config.model_copy(update={"preprocess": settings})
+    found = expect_data(config, Layout(tmp_path))
+    assert found.src_lengths.tolist() == [5, 2]
+    assert found.vocab_sizes == (4 + 3, 2 + 3)
+
+
+def test_pieces_are_as_many_as_the_settings_say(tmp_path):
+    config = small(tmp_path, TEXT)
+    settings = config.preprocess.model_copy(
+        update={"tokenizer": "sentencepiece", "sentencepiece_vocab_size": 100}
+    )
+    config = config.model_copy(update={"preprocess": settings})
+    assert expect_data(config, Layout(tmp_path)).vocab_sizes == (103, 103)
+
+
+def test_packed_text_is_read_too(tmp_path):
+    config = small(tmp_path, TEXT)
+    packed = gzip.compress((tmp_path / "src").read_bytes())
+    (tmp_path / "src.gz").write_bytes(packed)
+    config = config.model_copy(update={"data": DataConfig(train=("src.gz", "tgt"))})
+    assert expect_data(config, Layout(tmp_path)).src_lengths.tolist() == [4, 3, 2]
+
+
+def test_text_that_is_not_there_yet_is_said(tmp_path):
+    config = small(tmp_path, TEXT)
+    (tmp_path / "tgt").unlink()
+    found = expect_data(config, Layout(tmp_path))
+    assert found.basis == "nothing"
+    assert "tgt is not there" in found.reason
+
+
+def test_long_text_is_left_to_the_dry_run(tmp_path):
+    found = expect_data(small(tmp_path, TEXT), Layout(tmp_path), most_bytes=3)
+    assert found.basis == "nothing"
+    assert "--dry-run counts it" in found.reason
+
+
+def test_text_without_a_pair_is_an_error(tmp_path):
+    with pytest.raises(CorpusError, match="no training pair is left"):
+        expect_data(small(tmp_path, (["", "a"], ["x", ""])), Layout(tmp_path))
+
+
+def test_max_steps_shortens_the_training():
+    lengths = np.full(100, 5, dtype=np.int64)
+    data = ExpectedData("shards", "", lengths, lengths, (9, 9))
+    found = expected_epoch(data, 10, TrainConfig(max_epochs=7.5, max_steps=15))
+    assert (found.total_updates, found.epochs, found.total_words) == (15, 1.5, 1500)
+
+
+def test_nothing_is_timed_where_memory_does_not_suffice(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "_available_bytes", lambda: 1000)
+    found = forecast(small(tmp_path, TEXT), Layout(tmp_path))
+    assert found.speed is None
+    assert "memory" in found.no_speed
+    assert not found.memory.fits
+
+
+def test_a_small_model_is_timed_with_whole_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "_ENOUGH_S", 0.05)
+    config = small(tmp_path, TEXT)
+    model = config.model.model_copy(
+        update={"layers": 1, "cells": 8, "embedding_size": 8}
+    )
+    train = TrainConfig(ema_decay=0.9, max_minutes=1e-6)
+    config = config.model_copy(update={"model": model, "train": train})
+    found = forecast(config, Layout(tmp_path))
+    assert found.speed is not None
+    assert found.speed.trial_pairs == 3
+    assert found.speed.words_per_s == pytest.approx(24 / found.speed.update_s)
+    assert found.speed.training_s == pytest.approx(6e-5)  # max_minutes ends it
+
+
+def test_where_a_batch_takes_long_a_line_through_its_parts_tells():
+    found = _line([_Timed(2, 100, 1.0), _Timed(4, 200, 1.5), _Timed(8, 400, 2.5)])
+    assert found.num_pairs == 8
+    assert found.update_s(6400) == pytest.approx(0.5 + 6400 * 0.005)
+    whole = _mean([_Timed(128, 1000, 1.0), _Timed(64, 500, 0.5)])
+    assert whole.update_s(6400) == pytest.approx(6.4)
+
+
+@pytest.mark.parametrize(("second_s", "updates"), [(0.0, None), (60.0, 2)])
+def test_a_trial_without_time_tells_what_two_short_updates_do_or_nothing(
+    tmp_path, monkeypatch, second_s, updates
+):
+    monkeypatch.setattr(probe, "_TOTAL_S", 0.0)
+    monkeypatch.setattr(probe, "_SECOND_S", second_s)
+    config = small(tmp_path, TEXT)
+    model = config.model.model_copy(
+        update={"layers": 1, "cells": 8, "embedding_size": 8}
+    )
+    config = config.model_copy(update={"model": model})
+    found = forecast(config, Layout(tmp_path))
+    if updates is None:
+        assert found.speed is None
+        assert "takes seconds" in found.no_speed
+    else:
+        assert found.speed is not None
+        assert (found.speed.trial_updates, found.speed.trial_pairs) == (updates, 3)
+        assert found.speed.trial_words < found.epoch.words
