@@ -9,34 +9,23 @@ import math
 import time
 from dataclasses import asdict
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from pipelines.config import TrainConfig
 from pipelines.data.batching import Indices
 from pipelines.data.dataset import ParallelDataset
 from pipelines.data.loader import Loader, Planned
-from pipelines.errors import DivergenceError, Interrupted, OutOfMemoryError
-from pipelines.model.precision import computing_in
+from pipelines.errors import DivergenceError, Interrupted
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress, Task
 from pipelines.trainer.epochs import batches_of, last_step
 from pipelines.trainer.interrupt import Requests, listening
+from pipelines.trainer.learner import Learner
 from pipelines.trainer.metrics_log import MetricsLog
-from pipelines.trainer.optimizer import (
-    WeightAverage,
-    build_optimizer,
-    prepare_state,
-    state_tensors,
-    update,
-)
 from pipelines.trainer.position import Position
 from pipelines.trainer.schedule import learning_rate
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu, Validation, validate
 from pipelines.trainer.window import Window
-from pipelines.trainer.world import GradientExchange, World
+from pipelines.trainer.world import World
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +63,7 @@ class Trainer:
         self._train, self._valid = train, valid
         self._store, self._progress, self._bleu = store, progress, bleu
         self._world = world or World()
-        self._parameters = list(model.parameters())
-        self._device = self._parameters[0].device
-        self._optimizer = build_optimizer(self._parameters, config)
-        self._average = (
-            WeightAverage(model, decay=config.ema_decay) if config.ema_decay else None
-        )
-        self._exchange = GradientExchange(self._world, self._parameters)
+        self._learner = Learner(model, config, self._world)
         self.steps_per_epoch = len(self._batches(0))
         self.position = Position(steps_per_epoch=self.steps_per_epoch)
         self._late = False
@@ -120,7 +103,7 @@ class Trainer:
                 Loader(
                     self._train,
                     self._batches,
-                    device=self._device,
+                    device=self._learner.device,
                     rank=self._world.rank,
                     num_ranks=self._world.size,
                 ) as loader,
@@ -138,18 +121,11 @@ class Trainer:
 
     def _resume(self) -> None:
         """Go on from the newest sound checkpoint, which the first process reads."""
-        found = None
-        if self._world.is_first:
-            found = self._store.resume(self.model, self._optimizer, self._average)
+        found = self._store.resume(self._learner) if self._world.is_first else None
         info = self._world.share(found)
         if not isinstance(info, dict):
             return
-        if not self._world.is_first:
-            prepare_state(self._optimizer)
-        self._world.spread([p.detach() for p in self._parameters])
-        self._world.spread(state_tensors(self._optimizer))
-        if self._average is not None:
-            self._world.spread(self._average.tensors)
+        self._learner.spread()
         self.position = Position.from_info(info)
         log.info("going on from step %d of %d", self.position.step, self.total_steps)
 
@@ -173,56 +149,12 @@ class Trainer:
             raise self._interrupted(stop_signal)
 
     def _update(self, planned: Planned, waited_s: float) -> None:
-        position, config = self.position, self.config
-        if self.model.config.dropout:
-            seed = _dropout_seed(config.seed, position.step, self._world.rank)
-            torch.manual_seed(seed)
-        per_sentence = config.loss_per == "sentence"
-        divisor = len(planned.numbers) if per_sentence else planned.num_tgt_tokens
-        try:
-            nll = self._differentiate(planned, planned.weight / divisor)
-        except RuntimeError as error:  # torch has no kind of its own on a CPU
-            if "memory" not in str(error) and "alloc" not in str(error):
-                raise
-            raise self._out_of_memory(planned) from error
-        norm = update(
-            self._optimizer,
-            self._parameters,
-            rate=self.learning_rate(position.step),
-            clip_norm=config.clip_norm,
+        position = self.position
+        nll, norm = self._learner.learn(
+            planned, step=position.step, rate=self.learning_rate(position.step)
         )
-        position.step += 1
-        position.batch += 1
-        if planned.ends_epoch:
-            position.epoch += 1
-            position.batch = 0
-        if self._average is not None:
-            self._average.update(position.step)
+        position.advance(planned)
         self._window.add(planned, nll, norm, waited_s)
-        position.num_words += planned.num_words
-
-    def _differentiate(self, planned: Planned, scale: float) -> Tensor:
-        """Make the gradient of the scaled loss; returns the negative log-likelihood."""
-        with computing_in(self.config.precision, self._device):
-            loss, nll = self.model(
-                planned.batch.to(self._device),
-                label_smoothing=self.config.label_smoothing,
-            )
-        (loss * scale).backward()
-        self._exchange.finish()
-        weighted: Tensor = nll * planned.weight
-        return weighted
-
-    def _out_of_memory(self, planned: Planned) -> OutOfMemoryError:
-        batch = planned.batch
-        return OutOfMemoryError(
-            f"out of memory at step {self.position.step + 1}: a batch of "
-            f"{batch.num_sentences} pairs of up to {len(batch.src.sizes)} source and "
-            f"{len(batch.tgt_in.sizes)} target tokens",
-            hint="lower train.max_batch_tokens (now "
-            f"{self.config.max_batch_tokens}) or train.batch_size "
-            f"({self.config.batch_size}); s2s train goes on from the last checkpoint",
-        )
 
     def learning_rate(self, step: int) -> float:
         """The rate of the update that follows `step` updates."""
@@ -295,7 +227,7 @@ class Trainer:
             {
                 "epoch": round(epoch, 4),
                 **found,
-                "learning_rate": self._optimizer.param_groups[0]["lr"],
+                "learning_rate": self.learning_rate(position.step - 1),
                 "elapsed_s": position.elapsed_s,
             },
         )
@@ -309,8 +241,8 @@ class Trainer:
 
     def _validate(self, figures: MetricsLog) -> None:
         position = self.position
-        if self._average is not None:
-            self._average.swap()
+        if self._learner.average is not None:
+            self._learner.average.swap()
         found = validate(
             self.model,
             self._valid,
@@ -319,8 +251,8 @@ class Trainer:
             progress=self._progress,
             bleu=self._bleu,
         )
-        if self._average is not None:
-            self._average.swap()
+        if self._learner.average is not None:
+            self._learner.average.swap()
         better = found.better_than(position.best, self.config.best_by)
         if better:
             position.best, position.best_step = found, position.step
@@ -355,9 +287,7 @@ class Trainer:
         position.scores = {s: v for s, v in position.scores.items() if s in kept}
         self._store.save(
             position.step,
-            self.model,
-            self._optimizer,
-            self._average,
+            self._learner,
             position=position.to_info(),
             validation=asdict(found) if found else None,
             best_step=position.best_step,
@@ -369,10 +299,3 @@ class Trainer:
 
     def _new_window(self) -> Window:
         return Window(self._world, clip_norm=self.config.clip_norm)
-
-
-def _dropout_seed(seed: int, step: int, rank: int) -> int:
-    """Chance is a function of the seed and the step, so that training can resume."""
-    words = [seed, step, rank] if rank else [seed, step]
-    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
-    return int(state[0])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from pipelines.data.loader import Planned
 from pipelines.trainer.validation import Validation
 
 
@@ -29,6 +30,15 @@ class Position:
     best_step: int = 0
     scores: dict[int, float] = field(default_factory=dict)
     """Step of each kept checkpoint -> what it is ranked by, lower is better."""
+
+    def advance(self, planned: Planned) -> None:
+        """Count one update."""
+        self.step += 1
+        self.batch += 1
+        self.num_words += planned.num_words
+        if planned.ends_epoch:
+            self.epoch += 1
+            self.batch = 0
 
     def to_info(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -22,8 +22,8 @@ from pipelines.artifacts.checkpoint import (
 )
 from pipelines.artifacts.layout import checkpoint_name
 from pipelines.config import TrainConfig
-from pipelines.model.seq2seq import Seq2Seq
-from pipelines.trainer.optimizer import WeightAverage, prepare_state
+from pipelines.trainer.learner import Learner
+from pipelines.trainer.optimizer import prepare_state
 
 
 class CheckpointStore:
@@ -73,9 +73,7 @@ class CheckpointStore:
     def save(
         self,
         step: int,
-        model: Seq2Seq,
-        optimizer: torch.optim.Optimizer,
-        average: WeightAverage | None,
+        learner: Learner,
         *,
         position: Mapping[str, Any],
         validation: Mapping[str, Any] | None,
@@ -83,8 +81,9 @@ class CheckpointStore:
         kept: set[int],
     ) -> None:
         """Write a checkpoint, point to it, then delete those that are not kept."""
-        raw = dict(model.named_parameters())
-        tensors = _optimizer_tensors(optimizer)
+        average = learner.average
+        raw = dict(learner.model.named_parameters())
+        tensors = _optimizer_tensors(learner.optimizer)
         weights: Mapping[str, Tensor] = raw
         if average is not None:
             tensors |= {f"raw.{name}": tensor for name, tensor in raw.items()}
@@ -101,13 +100,8 @@ class CheckpointStore:
         self._point(path, best_step)
         prune(self.checkpoints, [checkpoint_name(number) for number in kept])
 
-    def resume(
-        self,
-        model: Seq2Seq,
-        optimizer: torch.optim.Optimizer,
-        average: WeightAverage | None,
-    ) -> dict[str, Any] | None:
-        """Load the newest sound checkpoint into model, optimizer and average.
+    def resume(self, learner: Learner) -> dict[str, Any] | None:
+        """Load the newest sound checkpoint into a learner.
 
         Returns:
             The position as saved, or None where there is no checkpoint.
@@ -120,7 +114,8 @@ class CheckpointStore:
             return None
         weights = read_model(path).tensors
         trainer = read_trainer(path)
-        _load_optimizer(optimizer, trainer.tensors)
+        _load_optimizer(learner.optimizer, trainer.tensors)
+        model, average = learner.model, learner.average
         names = [name for name, _ in model.named_parameters()]
         with torch.no_grad():
             if average is not None:

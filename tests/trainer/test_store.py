@@ -7,8 +7,10 @@ from pipelines.artifacts.checkpoint import BEST, LATEST, checkpoints
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.errors import CorruptArtifactError
 from pipelines.model.seq2seq import Seq2Seq, initialize
-from pipelines.trainer.optimizer import WeightAverage, build_optimizer, prepare_state
+from pipelines.trainer.learner import Learner
+from pipelines.trainer.optimizer import prepare_state
 from pipelines.trainer.store import CheckpointStore
+from pipelines.trainer.world import World
 
 MODEL = ModelConfig(layers=1, cells=4, embedding_size=4)
 TRAIN = TrainConfig(optimizer="adam", ema_decay=0.9, keep_last=3)
@@ -45,14 +47,14 @@ def remove(path):
 
 @pytest.fixture
 def parts():
-    """A model with all that is saved beside it, different at every call."""
+    """A learner, different for every seed."""
 
     def make(seed):
         model = Seq2Seq(MODEL, 9, 9)
         initialize(model, init_range=0.1, seed=seed)
-        optimizer = build_optimizer(model.parameters(), TRAIN)
-        prepare_state(optimizer)
-        return model, optimizer, WeightAverage(model, decay=0.9)
+        learner = Learner(model, TRAIN, World())
+        prepare_state(learner.optimizer)
+        return learner
 
     return make
 
@@ -70,7 +72,7 @@ def store(tmp_path, parts):
     for step in (1, 2, 3):
         found.save(
             step,
-            *parts(step),
+            parts(step),
             position={"step": step, "best_step": 2 if step > 1 else 0},
             validation=None,
             best_step=2 if step > 1 else 0,
@@ -89,9 +91,9 @@ def test_a_damaged_checkpoint_is_refused_and_the_last_sound_one_used(
     store, parts, caplog, name, damage
 ):
     damage(store.checkpoints / "step-00000003" / name)
-    model, optimizer, average = parts(9)
-    assert store.resume(model, optimizer, average)["step"] == 2
-    wanted = parts(2)[0]
+    learner = parts(9)
+    assert store.resume(learner)["step"] == 2
+    model, wanted = learner.model, parts(2).model
     for found, other in zip(model.parameters(), wanted.parameters(), strict=True):
         assert torch.equal(found, other)
     assert f"step-00000003/{name}" in caplog.text
@@ -103,7 +105,7 @@ def test_training_does_not_begin_at_zero_when_every_checkpoint_is_damaged(store,
     for path in checkpoints(store.checkpoints):
         flip(path / "model.safetensors")
     with pytest.raises(CorruptArtifactError, match="no sound checkpoint") as caught:
-        store.resume(*parts(9))
+        store.resume(parts(9))
     assert "s2s train --force" in caught.value.hint
 
 
@@ -111,13 +113,13 @@ def test_before_the_first_checkpoint_there_is_nothing_to_resume(tmp_path, parts)
     store = CheckpointStore(
         tmp_path / "train", TRAIN, text=tmp_path, run="run", model_info={}
     )
-    assert store.resume(*parts(9)) is None
+    assert store.resume(parts(9)) is None
 
 
 def test_pointers_that_a_kill_left_behind_are_set_right(store, parts):
     (store.folder / LATEST).write_text('{"checkpoint": "step-00000001"}\n')
     (store.folder / BEST).unlink()
-    store.resume(*parts(9))
+    store.resume(parts(9))
     assert named(store, LATEST) == "step-00000003"
     assert named(store, BEST) == "step-00000002"
 
@@ -125,12 +127,12 @@ def test_pointers_that_a_kill_left_behind_are_set_right(store, parts):
 def test_a_half_written_checkpoint_is_no_checkpoint(store, parts):
     leftover = store.checkpoints / "step-00000004.tmp-999999999"
     leftover.mkdir()
-    assert store.resume(*parts(9))["step"] == 3
+    assert store.resume(parts(9))["step"] == 3
     assert store.keep({}, 5) == {2, 3, 5}
 
 
 def test_only_what_is_kept_stays_and_no_half_of_the_rest(store, parts):
     (store.checkpoints / "step-00000007.tmp-999999999").mkdir()
     position = {"step": 4, "best_step": 0}
-    store.save(4, *parts(4), position=position, validation=None, best_step=0, kept={4})
+    store.save(4, parts(4), position=position, validation=None, best_step=0, kept={4})
     assert [p.name for p in store.checkpoints.iterdir()] == ["step-00000004"]

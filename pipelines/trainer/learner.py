@@ -1,0 +1,130 @@
+"""One update of the model: loss, gradient, clipping, step; and all that it changes.
+
+Holds what a checkpoint keeps beside the position: weights, optimizer, average. An
+update is a function of these, its batch, its number and the seed.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.config import TrainConfig
+from pipelines.data.loader import Planned
+from pipelines.errors import OutOfMemoryError
+from pipelines.model.precision import computing_in
+from pipelines.model.seq2seq import Seq2Seq
+from pipelines.trainer.optimizer import (
+    WeightAverage,
+    build_optimizer,
+    prepare_state,
+    state_tensors,
+    update,
+)
+from pipelines.trainer.world import GradientExchange, World
+
+
+class Learner:
+    """A model that learns from one batch after the other.
+
+    Args:
+        model: On its device, initialized.
+        config: Of training.
+        world: The processes that train this model together.
+
+    Attributes:
+        average: Of the weights, where that is wanted.
+    """
+
+    def __init__(self, model: Seq2Seq, config: TrainConfig, world: World) -> None:
+        self.model, self.world = model, world
+        self._config = config
+        self._parameters = list(model.parameters())
+        self.device = self._parameters[0].device
+        self.optimizer = build_optimizer(self._parameters, config)
+        self.average = (
+            WeightAverage(model, decay=config.ema_decay) if config.ema_decay else None
+        )
+        self._exchange = GradientExchange(world, self._parameters)
+
+    def learn(
+        self, planned: Planned, *, step: int, rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """Make one update.
+
+        Args:
+            planned: Its pairs.
+            step: Updates before it.
+            rate: Learning rate.
+
+        Returns:
+            The negative log-likelihood of this process's target tokens, in sum, and
+            the norm of the gradient of all processes; float32 scalars on the device.
+
+        Raises:
+            OutOfMemoryError: The batch is too large.
+        """
+        config = self._config
+        if self.model.config.dropout:
+            torch.manual_seed(_dropout_seed(config.seed, step, self.world.rank))
+        per_sentence = config.loss_per == "sentence"
+        divisor = len(planned.numbers) if per_sentence else planned.num_tgt_tokens
+        try:
+            nll = self._differentiate(planned, planned.weight / divisor)
+            norm = update(
+                self.optimizer,
+                self._parameters,
+                rate=rate,
+                clip_norm=config.clip_norm,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise self._out_of_memory(planned, step) from error
+        if self.average is not None:
+            self.average.update(step + 1)
+        return nll, norm
+
+    def spread(self) -> None:
+        """Give all processes what the first one has."""
+        if not self.world.is_first:
+            prepare_state(self.optimizer)
+        self.world.spread([p.detach() for p in self._parameters])
+        self.world.spread(state_tensors(self.optimizer))
+        if self.average is not None:
+            self.world.spread(self.average.tensors)
+
+    def _differentiate(self, planned: Planned, scale: float) -> Tensor:
+        """Make the gradient of the scaled loss; returns the negative log-likelihood."""
+        with computing_in(self._config.precision, self.device):
+            loss, nll = self.model(
+                planned.batch.to(self.device),
+                label_smoothing=self._config.label_smoothing,
+            )
+        (loss * scale).backward()
+        self._exchange.finish()
+        weighted: Tensor = nll * planned.weight
+        return weighted
+
+    def _out_of_memory(self, planned: Planned, step: int) -> OutOfMemoryError:
+        batch = planned.batch
+        return OutOfMemoryError(
+            f"out of memory at step {step + 1}: a batch of "
+            f"{batch.num_sentences} pairs of up to {len(batch.src.sizes)} source and "
+            f"{len(batch.tgt_in.sizes)} target tokens",
+            hint="lower train.max_batch_tokens (now "
+            f"{self._config.max_batch_tokens}) or train.batch_size "
+            f"({self._config.batch_size}); s2s train goes on from the last checkpoint",
+        )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has an error of its own for a GPU's memory alone."""
+    found = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return found or "DefaultCPUAllocator" in str(error)
+
+
+def _dropout_seed(seed: int, step: int, rank: int) -> int:
+    """Chance is a function of the seed and the step, so that training can resume."""
+    words = [seed, step, rank] if rank else [seed, step]
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
+    return int(state[0])
