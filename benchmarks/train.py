@@ -163,16 +163,20 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def write_shards(name: str, pairs: int, folder: Path) -> None:
+    size = SIZES[name]
+    texts = make_text(size.src_vocab, size.tgt_vocab, pairs)
+    src, tgt = ([[*ids, 2] for ids in text] for text in texts)
+    write_shard(folder / "train.00000.safetensors", src, tgt, metadata={})
+
+
 def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
     """One row of the table."""
     size, device = SIZES[name], choose_device(args.device)
     precision = choose_precision(args.precisions, device)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        texts = make_text(size.src_vocab, size.tgt_vocab, args.pairs)
-        src, tgt = ([[*ids, 2] for ids in text] for text in texts)
-        write_shard(folder / "train.00000.safetensors", src, tgt, metadata={})
-        dataset = ParallelDataset.open(folder, "train")
+        dataset = ParallelDataset.open(Path(args.row), "train")
         model = Seq2Seq(size.model, size.src_vocab, size.tgt_vocab)
         initialize(model, init_range=0.08, seed=1)
         model.to(device)
@@ -232,7 +236,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--write-text", metavar="PREFIX", help="write the text only")
-    parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--row", metavar="SHARDS", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.row:
         print(json.dumps(measure(args.sizes, args)))
@@ -252,31 +256,32 @@ def main() -> None:
         f"{'size':<8} {'prec.':<5} {'words/s':>9} {'GFLOP/s':>9} {'peak':>8} "
         f"{'share':>6} {'memory':>8}"
     )
-    own = {"--sizes", "--precisions"}
-    common = [
-        text
-        for name, value in vars(args).items()
-        if (flag := f"--{name.replace('_', '-')}") not in own
-        and value not in (None, False)
-        for text in (flag, str(value))
-    ]
     for name in args.sizes.split(","):
-        for precision in args.precisions.split(","):
-            chosen = ["--row", "--sizes", name, "--precisions", precision, *common]
-            command = [sys.executable, __file__, *chosen]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                print(
-                    f"{name:<8} {precision:<5} failed: {done.stderr.splitlines()[-1:]}"
-                )
-                continue
-            row = json.loads(done.stdout)
-            print(
-                f"{name:<8} {row['precision']:<5} {row['words_per_s']:>9,.0f} "
-                f"{row['gflop_per_s']:>9,.0f} {row['peak_gflop_per_s']:>8,.0f} "
-                f"{row['share_of_peak']:>6.0%} {row['peak_memory_gb']:>5.2f} GB",
-                flush=True,
-            )
+        with tempfile.TemporaryDirectory() as folder:
+            write_shards(name, args.pairs, Path(folder))
+            for precision in args.precisions.split(","):
+                print(row(name, precision, folder, args), flush=True)
+
+
+def row(name: str, precision: str, shards: str, args: argparse.Namespace) -> str:
+    """Measure in a process of its own."""
+    flags = vars(args) | {"sizes": name, "precisions": precision, "row": shards}
+    chosen = [
+        text
+        for flag, value in flags.items()
+        if value is not None
+        for text in (f"--{flag.replace('_', '-')}", str(value))
+    ]
+    command = [sys.executable, __file__, *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"{name:<8} {precision:<5} failed: {done.stderr.splitlines()[-1:]}"
+    found = json.loads(done.stdout)
+    return (
+        f"{name:<8} {found['precision']:<5} {found['words_per_s']:>9,.0f} "
+        f"{found['gflop_per_s']:>9,.0f} {found['peak_gflop_per_s']:>8,.0f} "
+        f"{found['share_of_peak']:>6.0%} {found['peak_memory_gb']:>5.2f} GB"
+    )
 
 
 if __name__ == "__main__":
