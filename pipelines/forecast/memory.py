@@ -15,6 +15,7 @@ from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.batch import Batch
 from pipelines.forecast.figures import Memory
 from pipelines.model.loss import chunks
+from pipelines.model.lstm import SMALL_CELLS
 from pipelines.model.seq2seq import ParameterCount
 
 _FLOAT32 = 4
@@ -132,20 +133,26 @@ def _own_engine(model: ModelConfig, engine: Engine) -> bool:
     return engine.device.type != "cuda" or model.peepholes
 
 
+def _trace_bytes(model: ModelConfig, engine: Engine) -> int:
+    """Bytes that a cell leaves at each step, besides its output."""
+    plain = not (model.peepholes or engine.rounds)
+    if engine.device.type == "cpu" and plain and model.cells <= SMALL_CELLS:
+        return _FLOAT32 * 11
+    if _own_engine(model, engine):
+        return _FLOAT32 * (7 if model.peepholes else 6)
+    return engine.item_bytes * 6
+
+
 def _activations_bytes(model: ModelConfig, load: Load, engine: Engine) -> int:
     """What a forward pass leaves for the way back.
 
     A token leaves in each layer its output and, in our own engine, factors of the four
     gates, what carries the output to the cell, and the forget gate, in float32, with
-    peepholes the cell, too (`_Trace`). The library on a GPU keeps gates, cell and its
-    tanh: an estimate. Dropout keeps a mask and what it has let through.
+    peepholes the cell, too (`Trace`). The library on a GPU keeps gates, cell and its
+    tanh: an estimate. oneDNN's, for small layers, was measured. Dropout keeps a mask and what it has let through.
     """
-    tokens, item, cells = load.src_tokens + load.tgt_tokens, engine.item_bytes, 0
-    if _own_engine(model, engine):
-        cells = _FLOAT32 * (7 if model.peepholes else 6)
-    else:
-        cells = 6 * item
-    layer = model.cells * (item + cells)
+    tokens, item = load.src_tokens + load.tgt_tokens, engine.item_bytes
+    layer = model.cells * (item + _trace_bytes(model, engine))
     embedding = model.embedding_size * item + 2 * _INT64
     if model.dropout:
         layer += model.cells * (1 + item)

@@ -41,22 +41,20 @@ class Decoder(nn.Module):
         Returns:
             What the softmax layer reads, float [N, O], a row for each token read.
         """
-        features_NO, _ = self._read(
-            embed(self.embedding.weight, tgt_in), tgt_in.sizes, state
-        )
-        return features_NO
+        embedded_NE = self.dropout(embed(self.embedding.weight, tgt_in))
+        return self._features(self.lstm.read(embedded_NE, tgt_in.sizes, state))
 
     def step(self, tokens_B: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one token each, int64 [B]; returns features [B, O] and the state."""
-        return self._read(self.embedding(tokens_B), (len(tokens_B),), state)
+        embedded_BE = self.dropout(self.embedding(tokens_B))
+        output_BH, state = self.lstm(embedded_BE, (len(tokens_B),), state)
+        return self._features(output_BH), state
 
-    def _read(
-        self, embedded_NE: Tensor, sizes: tuple[int, ...], state: State
-    ) -> tuple[Tensor, State]:
-        features_NO, state = self.lstm(self.dropout(embedded_NE), sizes, state)
-        if self.projection is not None:
-            features_NO = self.projection(features_NO)
-        return features_NO, state
+    def _features(self, output_NH: Tensor) -> Tensor:
+        if self.projection is None:
+            return output_NH
+        features_NO: Tensor = self.projection(output_NH)
+        return features_NO
 
     @property
     def output_weight_VO(self) -> Tensor:

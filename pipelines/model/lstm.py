@@ -1,7 +1,8 @@
 """A stack of LSTM layers: the body of the encoder and of the decoder.
 
 On a GPU the stack runs in cuDNN; on a CPU, and with peepholes (which cuDNN lacks), in
-our own engine.
+our own engine, but for small layers in float32, where oneDNN's is faster: its steps
+cost less beside products that take no time.
 
 Shapes: N tokens, B sentences, I input size, H cells, L layers.
 """
@@ -16,6 +17,12 @@ from torch import Tensor, nn
 
 from pipelines.config import ModelConfig
 from pipelines.model.recurrence import LayerWeights, run_layer
+
+SMALL_CELLS = 512
+"""oneDNN's layer takes 0.55 of our own's time for 256 cells, 0.9 for 512, 1.07 for 1000
+(medians side by side on one machine; docs/experiments.md)."""
+_PADDED = 1.15
+"""Most places, with padding, for each token that small layers are given."""
 
 State = tuple[Tensor, Tensor]
 """(h_LBH, c_LBH): hidden and cell state of every layer."""
@@ -73,13 +80,35 @@ class LSTMStack(nn.Module):
             The last layer's output [N, H], and the state after each sentence's own
             last step.
         """
-        if input_NI.is_cuda and not self._peepholes:
+        on_gpu = input_NI.is_cuda and not self._peepholes
+        if on_gpu or (sizes[-1] == sizes[0] and self._is_small()):
             return self.run_library(input_NI, sizes, state)
-        return self._run_own(input_NI, sizes, state)
+        return self.run_own(input_NI, sizes, state)
 
-    def _run_own(
+    def read(
+        self, input_NI: Tensor, sizes: Sequence[int], state: State | None = None
+    ) -> Tensor:
+        """Run all layers where nobody asks for the last state; as `forward`."""
+        num_steps, most = len(sizes), sizes[0]
+        full = num_steps * most == len(input_NI)
+        if full or not self._is_small() or num_steps * most > _PADDED * len(input_NI):
+            return self.forward(input_NI, sizes, state)[0]
+        runs_TB = torch.arange(most) < torch.tensor(sizes)[:, None]
+        rows_N = runs_TB.flatten().nonzero().flatten()
+        padded = input_NI.new_zeros(num_steps * most, input_NI.shape[1])
+        padded = padded.index_copy(0, rows_N, input_NI)
+        output, _ = self.run_library(padded, (most,) * num_steps, state)
+        return output.index_select(0, rows_N)
+
+    def _is_small(self) -> bool:
+        """Whether oneDNN's layer suits better than our own."""
+        plain = not (self._peepholes or torch.is_autocast_enabled("cpu"))
+        return plain and self._cells <= SMALL_CELLS
+
+    def run_own(
         self, output: Tensor, sizes: Sequence[int], state: State | None
     ) -> tuple[Tensor, State]:
+        """Run in our own engine; arguments as `forward`."""
         hidden: list[Tensor] = []
         cell: list[Tensor] = []
         for number, weights in enumerate(self._weights()):

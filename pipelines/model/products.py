@@ -17,6 +17,8 @@ from torch import Tensor
 _ROWS = 16
 """Row counts are rounded up to this: oneDNN plans anew for each it has not seen."""
 _BLOCK = 256
+_PACK_USES, _PACK_WEIGHTS = 4, 1 << 20
+"""Laying out costs about two products of large weights, and twenty of small ones."""
 
 
 class Products(Protocol):
@@ -38,7 +40,10 @@ class Products(Protocol):
         ...
 
     def accumulate(self, sum_NJ: Tensor, rows_NI: Tensor, weight: Any) -> Tensor:
-        """Sum + rows @ weight.T, for one step; may overwrite the sum."""
+        """Sum + rows @ weight.T, for one step; may overwrite the sum.
+
+        With an overhang it may not: those rows are another step's.
+        """
         ...
 
     def outer(self, left_NJ: Tensor, right_NI: Tensor) -> Tensor:
@@ -92,7 +97,7 @@ class _OneDNN(_Plain):
 
     def prepare(self, weight_JI: Tensor, num_uses: int) -> Tensor:
         weight = self.cast(weight_JI)
-        if num_uses < 4:  # laying out costs about as much as two small products
+        if num_uses < _PACK_USES or weight.numel() < _PACK_WEIGHTS:
             return weight
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         return packed
@@ -116,7 +121,8 @@ class _OneDNN(_Plain):
 
     def accumulate(self, sum_NJ: Tensor, rows_NI: Tensor, weight: Tensor) -> Tensor:
         if not weight.is_mkldnn:  # used once: a plan would cost more than it saves
-            return super().accumulate(sum_NJ, rows_NI, weight)
+            # Not in place: the overhanging rows are the next step's.
+            return torch.addmm(sum_NJ, rows_NI, weight.T)
         total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             rows_NI, sum_NJ, weight, None, "add"
         )

@@ -4,8 +4,8 @@ import torch
 
 from pipelines.config import ModelConfig
 from pipelines.data.batch import lay_out
+from pipelines.model import lstm, recurrence
 from pipelines.model import products as products_module
-from pipelines.model import recurrence
 from pipelines.model.lstm import LSTMStack, select_state
 
 SIZES = (4, 4, 3, 1, 1)
@@ -73,9 +73,15 @@ ROUGH_ENGINES = {
 }
 
 
+@pytest.fixture
+def own_engine(monkeypatch):
+    monkeypatch.setattr(lstm, "SMALL_CELLS", 0)
+
+
 @pytest.fixture(params=ENGINES)
-def engine(request, monkeypatch):
+def engine(request, own_engine, monkeypatch):
     monkeypatch.setattr(recurrence, "products", lambda _: ENGINES[request.param])
+    monkeypatch.setattr(products_module, "_PACK_WEIGHTS", 0)
 
 
 both = pytest.mark.parametrize("peepholes", [False, True])
@@ -160,7 +166,7 @@ def test_own_engine_and_torchs_lstm_agree_on_values_and_gradients(engine, sizes)
         torch.randn(2, 2, sizes[0], 6).unbind(),
         sizes,
     )
-    own = run_both_ways(stack.forward, stack, *arguments)
+    own = run_both_ways(stack.run_own, stack, *arguments)
     library = run_both_ways(stack.run_library, stack, *arguments)
     for ours, theirs in zip(own, library, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -173,9 +179,9 @@ def test_bf16_products_stay_near_fp32(name, peepholes, monkeypatch):
     sizes = (40, 40, 33, 17, 1)
     stack = make_stack(2, 16, 24, peepholes=peepholes)
     arguments = torch.randn(131, 16), torch.randn(2, 2, 40, 24).unbind(), sizes
-    exact = run_both_ways(stack.forward, stack, *arguments)
+    exact = run_both_ways(stack.run_own, stack, *arguments)
     monkeypatch.setattr(recurrence, "products", lambda _: ROUGH_ENGINES[name])
-    rough = run_both_ways(stack.forward, stack, *arguments)
+    rough = run_both_ways(stack.run_own, stack, *arguments)
     for near, there in zip(rough, exact, strict=True):
         assert (near - there).abs().max() <= 0.02 * there.abs().max()
 
@@ -224,3 +230,16 @@ def test_select_state_repeats_and_reorders_rows():
     assert h.shape == (2, 4, 2)
     torch.testing.assert_close(h[:, 1], state[0][:, 0])
     torch.testing.assert_close(c[:, 0], state[1][:, 2])
+
+
+@both
+@pytest.mark.parametrize("sizes", [SIZES, (4, 4, 4, 3), (2, 2)])
+def test_reading_gives_the_output_whichever_engine_runs(sizes, peepholes, monkeypatch):
+    torch.manual_seed(6)
+    stack = make_stack(peepholes=peepholes)
+    input_NI = torch.randn(sum(sizes), 5)
+    state = torch.randn(2, 2, sizes[0], 6).unbind()
+    wanted, _ = stack.run_own(input_NI, sizes, state)
+    torch.testing.assert_close(stack.read(input_NI, sizes, state), wanted)
+    monkeypatch.setattr(lstm, "_PADDED", 100.0)
+    torch.testing.assert_close(stack.read(input_NI, sizes, state), wanted)
