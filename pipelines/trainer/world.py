@@ -108,26 +108,37 @@ def joined(device_type: str) -> Iterator[World]:
 class GradientExchange:
     """Sums the gradients of all processes while they are being made.
 
+    They are sent in one order, that of the parameters from the last to the first, as
+    soon as all before them are there: processes whose batches take other paths through
+    the model get them in other orders.
+
     Args:
         world: The processes.
         parameters: In the same order in all of them.
     """
 
     def __init__(self, world: World, parameters: Sequence[nn.Parameter]) -> None:
+        self._order = list(parameters)[::-1] if world.size > 1 else []
         self._world = world
+        self._ready: set[Tensor] = set()
+        self._num_sent = 0
         self._pending: list[dist.Work] = []
-        self._sparse: list[nn.Parameter] = []
-        if world.size > 1:
-            for parameter in parameters:
-                parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call] # torch's
-                    self._send
-                )
+        for parameter in self._order:
+            parameter.register_post_accumulate_grad_hook(self._take)  # type: ignore[no-untyped-call]
+
+    def _take(self, parameter: Tensor) -> None:
+        self._ready.add(parameter)
+        while self._num_sent < len(self._order):
+            following = self._order[self._num_sent]
+            if following not in self._ready:
+                break
+            self._send(following)
+            self._num_sent += 1
 
     def _send(self, parameter: Tensor) -> None:
         gradient = parameter.grad
-        assert gradient is not None, "the hook runs when there is a gradient"
-        if gradient.is_sparse:
-            self._sparse.append(parameter)  # type: ignore[arg-type] # hooks say Tensor
+        assert gradient is not None, "it is sent when there is a gradient"
+        if gradient.is_sparse:  # these are summed at the end
             return
         work = dist.all_reduce(gradient, async_op=True)
         if work is not None:
@@ -135,13 +146,14 @@ class GradientExchange:
 
     def finish(self) -> None:
         """Wait until every gradient is the sum."""
-        for parameter in self._sparse:
-            assert parameter.grad is not None
-            parameter.grad = self._sum_sparse(parameter.grad)
-        self._sparse.clear()
         for work in self._pending:
             work.wait()
+        for parameter in self._order:
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = self._sum_sparse(parameter.grad)
         self._pending.clear()
+        self._ready.clear()
+        self._num_sent = 0
 
     def _sum_sparse(self, gradient: Tensor) -> Tensor:
         """Gather words and rows of all processes and add up those of the same word."""
