@@ -149,8 +149,8 @@ def _activations_bytes(model: ModelConfig, load: Load, engine: Engine) -> int:
     A token leaves in each layer its output and, in our own engine, factors of the four
     gates, what carries the output to the cell, and the forget gate, in float32, with
     peepholes the cell, too (`Trace`). The library on a GPU keeps gates, cell and its
-    tanh: an estimate. oneDNN's, for small layers, was measured. Dropout keeps a mask and
-    what it has let through.
+    tanh: an estimate. oneDNN's, for small layers, was measured. Dropout keeps a mask
+    and what it has let through.
     """
     tokens, item = load.src_tokens + load.tgt_tokens, engine.item_bytes
     layer = model.cells * (item + _trace_bytes(model, engine))
