@@ -29,12 +29,12 @@ files.sync_tree = slow_sync
 """
 SLOW_STEPS = """
 import os, time
-from pipelines.trainer import loop
-update, brake = loop.update, {brake!r}
+from pipelines.trainer import learner
+update, brake = learner.update, {brake!r}
 def slow_update(*arguments, **options):
     time.sleep(60 * os.path.exists(brake))
     return update(*arguments, **options)
-loop.update = slow_update
+learner.update = slow_update
 """
 
 
