@@ -18,9 +18,12 @@ from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.metrics.bleu import detokenised_bleu
 from pipelines.model.device import choose_device, cpu_for_training, describe
+from pipelines.model.frozen import FrozenSeq2Seq
 from pipelines.model.precision import choose_precision
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
+from pipelines.search.ensemble import Ensemble
+from pipelines.search.members import Members
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
 from pipelines.trainer.folder import claim
@@ -109,6 +112,7 @@ def _make_trainer(
                 "model": config.model.model_dump(),
                 "src_vocab_size": sizes[0],
                 "tgt_vocab_size": sizes[1],
+                "length_ratio": data["train"].length_ratio(),
             },
         ),
         progress=progress,
@@ -142,10 +146,13 @@ def _validation_bleu(config: Config, layout: Layout, pipeline: TextPipeline) -> 
     src, tgt = (layout.root / name for name in config.data.valid)
     lines = [list(decoded_lines(path)) for path in (src, tgt)]
     greedy = TranslateConfig(beam=1, batch_size=config.translate.batch_size)
+    precision = config.train.precision
 
     def bleu(model: Seq2Seq) -> float:
         device = next(model.parameters()).device
-        translator = Translator([model], pipeline, greedy, device=device)
+        frozen = FrozenSeq2Seq(model, precision=precision, device=device)
+        members = Members(Ensemble([frozen]), pipeline, device)
+        translator = Translator(members, greedy)
         output = [found.text for found in translator.translate(lines[0])]
         return detokenised_bleu(output, lines[1], lowercase=pipeline.lowercase)
 

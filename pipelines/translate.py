@@ -8,12 +8,12 @@ One line in, one line out, in order, counted and checked; blank in, blank out.
 """
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pipelines import plan
-from pipelines.artifacts.checkpoint import best_checkpoint
 from pipelines.artifacts.corpus import read_lines
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import Layout
@@ -23,9 +23,9 @@ from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
 from pipelines.progress import SILENT, Progress
+from pipelines.search.members import Members
+from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.translator import Translation, Translator
-from pipelines.trainer.validation import validate
-from pipelines.trainer.world import World
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,10 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         ArtifactError: No sound checkpoint is there.
         CorpusError: The test source cannot be read.
     """
-    checkpoint = best_checkpoint(layout.train)
-    translator = Translator.load([checkpoint], config.translate)
-    log.info("translating with %s, beam %d", checkpoint.name, config.translate.beam)
+    members = Members.load([layout.train], config.translate)
+    translator = Translator(members, config.translate)
+    (checkpoint,) = members.names
+    log.info("translating with %s, beam %d", checkpoint, config.translate.beam)
     raw = list(read_lines(layout.root / config.data.test[0]))
     started = time.perf_counter()
     stream = translate_stream(
@@ -62,8 +63,8 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         "lines": len(found),
         "blank": sum(not t.candidates for t in found),
         "truncated": sum(t.truncated for t in found),
-        "checkpoint": checkpoint.name,
-        "perplexity": _perplexity(translator, config, layout, progress),
+        "checkpoint": checkpoint,
+        "perplexity": _perplexity(members, layout),
         "seconds": round(elapsed_s, 1),
     }
     with staged(layout.translate) as folder:
@@ -148,17 +149,16 @@ def entries(number: int, translation: Translation) -> list[NbestEntry]:
     ]
 
 
-def _perplexity(
-    translator: Translator, config: Config, layout: Layout, progress: Progress
-) -> float:
+def _perplexity(members: Members, layout: Layout) -> float:
     """Of the test references, by forced decoding."""
-    return validate(
-        translator.models[0],
-        ParallelDataset.open(layout.binarize, "test"),
-        config.train,
-        world=World(),
-        progress=progress,
-    ).perplexity
+    dataset = ParallelDataset.open(layout.binarize, "test")
+    pairs = [dataset.pair(number) for number in range(len(dataset))]
+    scores = Scorer(members).score(
+        [Candidates(src, [tgt[:-1].tolist()]) for src, tgt in pairs]
+    )
+    num_tokens = sum(len(tgt) for _, tgt in pairs)
+    log_prob = sum(sum(score[0]) for score in scores)
+    return math.exp(min(700.0, -log_prob / num_tokens))
 
 
 def _windows(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

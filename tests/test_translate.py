@@ -15,7 +15,7 @@ class Echo:
 
     def translate(self, lines):
         return [
-            Translation((Candidate(x, (x,), -1.0, -1.0),), truncated=len(x) > 5)
+            Translation((Candidate(x, (x,), -1.0, -1.0, ()),), truncated=len(x) > 5)
             for x in lines
         ]
 
@@ -45,7 +45,7 @@ def test_a_lost_line_is_an_error_not_a_shorter_output():
 
 
 def test_entries_carry_the_log_probability_and_the_score():
-    candidate = Candidate("A b", ("A", "b"), -1.5, -0.5)
+    candidate = Candidate("A b", ("A", "b"), -1.5, -0.5, (-1.0, -0.5))
     (entry,) = entries(3, Translation((candidate,)))
     assert (entry.sentence, entry.tokens) == (3, ("A", "b"))
     assert entry.features == {"LSTM": (-1.5,)}

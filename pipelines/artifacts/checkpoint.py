@@ -80,14 +80,14 @@ def write_checkpoint(
 
 
 def read_model(path: Path) -> Part:
-    """Read what translates, after checking every hash.
+    """Read what translates, after checking its hashes.
 
     Raises:
         MissingArtifactError: The folder holds no complete checkpoint.
         CorruptArtifactError: A file is damaged; the message names it.
     """
     try:
-        require_sound(path)
+        require_sound(path, leave_out="trainer.")
     except MissingArtifactError as error:
         raise MissingArtifactError(
             f"{path} is not a checkpoint: {error.message}",
@@ -97,7 +97,8 @@ def read_model(path: Path) -> Part:
 
 
 def read_trainer(path: Path) -> Part:
-    """Read what training needs to go on; `read_model` has checked the folder."""
+    """Read what training needs to go on; errors as `read_model`."""
+    require_sound(path, leave_out="model.")
     return _read_part(path, TRAINER, TRAINER_INFO)
 
 
@@ -156,16 +157,17 @@ def point_to(path: Path, pointer: str) -> None:
     write_atomic(path.parent.parent / pointer, content.encode())
 
 
-def best_checkpoint(train: Path) -> Path:
-    """The checkpoint that translates: the best one, if it is sound.
+def read_best(train: Path) -> tuple[Path, Part]:
+    """The checkpoint that translates, the best one if it is sound, and its model.
 
     Raises:
         MissingArtifactError: Training has not written any.
+        CorruptArtifactError: None is sound.
     """
     folder = train / "checkpoints"
     try:
-        name = json.loads((train / BEST).read_bytes())["checkpoint"]
-        require_sound(folder / name)
+        best: Path = folder / json.loads((train / BEST).read_bytes())["checkpoint"]
+        return best, read_model(best)
     except FileNotFoundError:
         raise MissingArtifactError(
             f"{train / BEST} not found", hint="s2s train"
@@ -177,9 +179,20 @@ def best_checkpoint(train: Path) -> Path:
                 f"{folder} holds no sound checkpoint: {error}", hint="s2s verify"
             ) from error
         log.warning("the best checkpoint is damaged (%s); using %s", error, sound.name)
-        return sound
-    found: Path = folder / name
-    return found
+        return sound, read_model(sound)
+
+
+def find_model(path: Path) -> tuple[Path, Part]:
+    """The model that a path names: a checkpoint, a project or its folder `train`.
+
+    Raises:
+        MissingArtifactError: None is there.
+        CorruptArtifactError: It is damaged.
+    """
+    for train in (path / "train", path):
+        if (train / BEST).is_file():
+            return read_best(train)
+    return path, read_model(path)
 
 
 def prune(folder: Path, keep: Iterable[str]) -> None:

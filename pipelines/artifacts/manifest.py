@@ -123,8 +123,12 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**content, outputs=outputs)
 
 
-def damaged_files(folder: Path) -> list[str]:
+def damaged_files(folder: Path, *, leave_out: str = "\0") -> list[str]:
     """Compare every file of a folder with its manifest.
+
+    Args:
+        folder: A stage's, or a checkpoint.
+        leave_out: Files whose names begin so are not looked at.
 
     Returns:
         One line for each file that is missing, of another size or of other content,
@@ -137,6 +141,8 @@ def damaged_files(folder: Path) -> list[str]:
     problems: list[str] = []
     for name, output in manifest.outputs.items():
         path = folder / name
+        if name.startswith(leave_out):
+            continue
         if not path.is_file():
             problems.append(f"{path} is missing")
         elif (size := path.stat().st_size) != output.num_bytes:
@@ -146,15 +152,15 @@ def damaged_files(folder: Path) -> list[str]:
     return problems
 
 
-def require_sound(folder: Path) -> Manifest:
-    """Read a folder's manifest and check every file against it.
+def require_sound(folder: Path, *, leave_out: str = "\0") -> Manifest:
+    """Read a folder's manifest and check every file against it, as `damaged_files`.
 
     Raises:
         MissingArtifactError: There is no manifest.
         CorruptArtifactError: A file differs; the message names it.
     """
     manifest = read_manifest(folder)
-    if problems := damaged_files(folder):
+    if problems := damaged_files(folder, leave_out=leave_out):
         raise CorruptArtifactError(problems[0], hint="s2s verify lists all damage")
     return manifest
 

@@ -204,20 +204,27 @@ class TranslateConfig(Section):
     """Hypotheses kept at each step; 1 is greedy search."""
     nbest: Positive = 1
     """Translations written for each sentence, at most the beam."""
-    mode: Literal["standard", "paper"] = "standard"
+    search: Literal["standard", "paper"] = "standard"
     """`paper`: a finished hypothesis narrows the beam, and no length normalization."""
-    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
-    """`standard`: log-probability is divided by length to this power; 0 does not."""
-    allow_unk: bool = False
-    """Let the decoder write <unk>."""
-    max_length_ratio: Annotated[float, Field(gt=0.0)] = 2.0
-    """Longest output: this many times the source's tokens, and max_length_extra."""
-    max_length_extra: NonNegative = 50
+    length_penalty: Annotated[float, Field(ge=0.0)] | Literal["average"] = 0.6
+    """`standard`: alpha of GNMT's penalty, 0 for none; or average: for each token."""
+    unk: Literal["allow", "forbid", "copy"] = "forbid"
+    """Writing <unk>; copy puts the source's unknown words in its place, in order."""
+    ensemble: Literal["probabilities", "log_probabilities"] = "probabilities"
+    """Of what the mean is taken where there are several models."""
+    max_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
+    """Longest output: so many times the source's tokens, and max_length_extra; 0: as
+    the training pairs suggest."""
+    max_length_extra: NonNegative = 10
     """Tokens that the longest output may have beyond max_length_ratio."""
     max_source_length: Positive = 1000
     """Longer source sentences are cut to so many tokens, with a warning."""
-    batch_size: Positive = Field(default=64, json_schema_extra=EXECUTION)
-    """Sentences translated together."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "int8"] = "auto"
+    """Of matrix products; auto takes bf16 where the hardware has it, else fp32."""
+    batch_size: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
+    """Most sentences translated together; 0: as many as fill 768 places of the beam."""
+    max_batch_tokens: Positive = Field(default=16_384, json_schema_extra=EXECUTION)
+    """Most source tokens translated together."""
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",

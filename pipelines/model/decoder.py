@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipelines.config import ModelConfig
 from pipelines.data.batch import Sequences
-from pipelines.model.embedding import embed
+from pipelines.model.embedding import embed, empty_embedding
 from pipelines.model.lstm import LSTMStack, State
 
 
@@ -22,7 +22,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, config.embedding_size)
+        self.embedding = empty_embedding(vocab_size, config.embedding_size)
         self.dropout = nn.Dropout(config.dropout)
         self.lstm = LSTMStack(config)
         self.projection: nn.Linear | None = None

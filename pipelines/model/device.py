@@ -50,29 +50,42 @@ def cpu_for_training(num_threads: int) -> Iterator[None]:
     """Set up the CPU for training inside the block, before it computes anything.
 
     Numbers too small for float32's normal form become zero: with a few of them among
-    its operands, a product takes six times as long. Memory that is freed stays with
-    the process: getting it back from Linux page by page costs more than the work on it.
+    its operands, a product takes six times as long.
 
     Args:
         num_threads: 0 leaves the choice to torch.
     """
     use_threads(num_threads)
+    keep_freed_memory()
     torch.set_flush_denormal(True)
-    with contextlib.suppress(OSError, AttributeError):  # another C library has its own
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(_M_TOP_PAD, 1 << 26)
     try:
         yield
     finally:
         torch.set_flush_denormal(False)
 
 
+def keep_freed_memory() -> None:
+    """Let memory that is freed stay with the process.
+
+    Getting it back from Linux page by page costs more than the work on it.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library has its own
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 1 << 26)
+
+
 def use_threads(num_threads: int) -> None:
     """Set the number of CPU threads; 0 leaves it to torch."""
     if num_threads:
         torch.set_num_threads(num_threads)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Torch has an error of its own for a GPU's memory alone."""
+    found = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return found or "DefaultCPUAllocator" in str(error)
 
 
 def describe(device: torch.device) -> str:

@@ -10,7 +10,7 @@ Shapes: N tokens, U different tokens, V vocabulary, E embedding size.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipelines.data.batch import Sequences
@@ -22,6 +22,15 @@ def embed(weight_VE: Tensor, sequences: Sequences) -> Tensor:
         weight_VE, sequences.types_U, sequences.places_N
     )
     return found
+
+
+def empty_embedding(vocab_size: int, size: int) -> nn.Embedding:
+    """An embedding whose weights are still to be set.
+
+    Drawing them as torch does would load its whole compiler where a checkpoint is read
+    (a second and a half), and be overwritten in any case.
+    """
+    return nn.Embedding(vocab_size, size, _weight=torch.empty(vocab_size, size))
 
 
 class _Embed(torch.autograd.Function):

@@ -111,7 +111,7 @@ class LSTMStack(nn.Module):
         """Run in our own engine; arguments as `forward`."""
         hidden: list[Tensor] = []
         cell: list[Tensor] = []
-        for number, weights in enumerate(self._weights()):
+        for number, weights in enumerate(self.layer_weights()):
             start = None if state is None else (state[0][number], state[1][number])
             output, h_BH, c_BH = run_layer(output, sizes, weights, start)
             hidden.append(h_BH)
@@ -131,7 +131,7 @@ class LSTMStack(nn.Module):
             zeros = input_NI.new_zeros(len(self.layers), sizes[0], self._cells)
             state = zeros, zeros
         flat: list[Tensor] = []
-        for weights in self._weights():
+        for weights in self.layer_weights():
             flat += [weights.input_GI, weights.recurrent_GH, weights.bias_G]
             flat.append(torch.zeros_like(weights.bias_G))  # torch's has two biases
         # They are laid out for cuDNN anew at each update anyway, as they have changed.
@@ -147,7 +147,8 @@ class LSTMStack(nn.Module):
             )
         return self.dropout(output), (h_LBH, c_LBH)
 
-    def _weights(self) -> list[LayerWeights]:
+    def layer_weights(self) -> list[LayerWeights]:
+        """The weights of each layer, the lowest first."""
         return [cast(LSTMLayer, layer).weights for layer in self.layers]
 
 

@@ -192,20 +192,24 @@ def _products(device_type: str, dtype: torch.dtype) -> Products:
 @cache
 def has_fast_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
-    capabilities = _capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    known = capabilities()
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @cache
 def _is_intel() -> bool:
-    name = str(_capabilities().get("cpu_name", ""))
+    name = str(capabilities().get("cpu_name", ""))
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return True
     return "Intel" in name
 
 
-def _capabilities() -> Mapping[str, Any]:
+def capabilities() -> Mapping[str, Any]:
+    """What this CPU can do, by name."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.11
-        return {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+        return {
+            "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+            "avx512_vnni": torch.cpu._is_vnni_supported(),
+        }
     found: Mapping[str, Any] = torch.cpu.get_capabilities()
     return found

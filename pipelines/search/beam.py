@@ -1,28 +1,28 @@
 """Beam search: which hypotheses live, finish and win.
 
-Knows ids only: no model, no words, no files. A `StepFunction` gives log-probabilities
-and carries a state that is opaque here. The large tensors stay on its device and are
-read once a step, for the best words of each row; the choice among these is made on the
-CPU for all sentences at once. Only live hypotheses have rows, so a finished sentence
-costs nothing.
+Knows ids only: no model, no words, no files. A `StepFunction` names the best next words
+of each row and carries a state that is opaque here. What it names is fetched once a
+step, which is the only time the search waits for the device; the choice among these is
+made on the CPU for all sentences at once. Only live hypotheses have rows, so a finished
+sentence costs nothing.
 
 Shapes: B sentences, S of them still searched, N rows (live hypotheses, sentence by
-sentence, best first), W most rows of one sentence, C best words of a row, M candidates
-of a sentence, T tokens so far, V target vocabulary.
+sentence, best first), C best candidates of a sentence, T tokens so far.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from pipelines.artifacts.vocab import EOS
+from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config.schema import TranslateConfig
 from pipelines.errors import DivergenceError
-from pipelines.search.candidates import best_words
+from pipelines.search.candidates import Extensions, Live
 
 State = TypeVar("State")
 
@@ -30,15 +30,19 @@ State = TypeVar("State")
 class StepFunction(Protocol[State]):
     """A model, or several, one word at a time; each row independent of the others."""
 
-    def __call__(self, tokens_N: Tensor, state: State) -> tuple[Tensor, State]:
-        """Score every next word.
+    def __call__(
+        self, tokens_N: Tensor, state: State, live: Live, *, count: int
+    ) -> tuple[Extensions, State]:
+        """Read a word and find the best words to go on with.
 
         Args:
             tokens_N: int64, the word each row took last; EOS at the start.
             state: As the last call or `select` left it.
+            live: What the rows are, on the CPU.
+            count: Candidates to find for each sentence; fewer where there are fewer.
 
         Returns:
-            Natural log-probabilities [N, V], and the new state.
+            The candidates, and the new state.
         """
 
     def select(self, state: State, rows_N: Tensor) -> State:
@@ -51,8 +55,8 @@ class SearchSettings:
 
     beam: int = 12
     nbest: int = 1
-    mode: Literal["standard", "paper"] = "standard"
-    length_penalty: float = 1.0
+    search: Literal["standard", "paper"] = "standard"
+    length_penalty: float | Literal["average"] = 0.6
     allow_unk: bool = False
 
     @classmethod
@@ -61,15 +65,22 @@ class SearchSettings:
         return cls(
             beam=config.beam,
             nbest=config.nbest,
-            mode=config.mode,
+            search=config.search,
             length_penalty=config.length_penalty,
-            allow_unk=config.allow_unk,
+            allow_unk=config.unk != "forbid",
         )
 
-    @property
-    def exponent(self) -> float:
-        """Power of the length that divides a log-probability; 0 in mode `paper`."""
-        return self.length_penalty if self.mode == "standard" else 0.0
+    def norm(self, length: int) -> float:
+        """What divides the log-probability of `length` tokens, EOS counted; rises.
+
+        Source: Wu et al. 2016, "Google's Neural Machine Translation System", equation
+        14, for the penalty with an exponent; the paper divides by nothing.
+        """
+        if self.search == "paper":
+            return 1.0
+        if self.length_penalty == "average":
+            return float(length)
+        return float(((5 + length) / 6) ** self.length_penalty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,8 @@ class Hypothesis:
     """Sum of natural log-probabilities, that of EOS included when it was taken."""
     score: float
     """What ranked it; the higher the better."""
+    token_log_probs: tuple[float, ...]
+    """Of each token, EOS included when it was taken; they sum up to `log_prob`."""
     finished: bool
     """It ends with EOS."""
 
@@ -97,21 +110,24 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Find the likeliest translations of several sentences.
 
-    Mode `standard`: of the candidates of a sentence (each live hypothesis with each
-    word) the best `beam` that are not EOS live on; an EOS among the best `beam`
-    candidates is a finished hypothesis. The search of a sentence ends when it has
-    `beam` finished ones and the nbest-th of them scores at least as well as the best
-    live one would if the next word ended it for sure. (Counting alone would not do: a
-    model that is sure of a long output puts EOS second at every step before.) Score:
-    log-probability / length**length_penalty, EOS counted.
+    `paper`: of all candidates (each live hypothesis with each word) the `beam` most
+    likely are kept; one that takes EOS leaves the beam for good and narrows it by its
+    place. Score: the log-probability.
 
-    Mode `paper`: the best of all candidates are kept; one that takes EOS leaves the
-    beam for good and narrows it by its place. Score: the log-probability.
+    `standard`: the beam keeps its width. The best `beam` candidates that are not EOS
+    live on; an EOS among the best `beam` candidates is a finished hypothesis. (Were the
+    beam to narrow, a model that is sure of a long output would lose its places to EOS,
+    the second best word at every step.) Score: log-probability / `norm(length)`.
 
-    In both, a sentence also ends as soon as its nbest-th finished score is at least
-    `best live log-probability / (max_length + 1)**length_penalty`: log-probabilities
-    only fall and no hypothesis grows longer, so none can enter the n-best any more and
-    stopping changes nothing. With beam 1 either mode is greedy search.
+    In both, what cannot win is given up. Log-probabilities only fall and no hypothesis
+    grows beyond its limit, so that a live one ends with at most its log-probability /
+    `norm(limit + 1)`. Where that is no more than the nbest-th finished score,
+    `standard` drops the hypothesis: those that took its place would be worse still.
+    `paper`, where hypotheses without hope still narrow the beam, ends the sentence when
+    that holds for its best one. Neither changes the result, nor does `nbest` change
+    what comes first.
+
+    With beam 1 the first EOS ends the sentence: greedy search.
 
     PAD is never written. At its length limit a hypothesis can only take EOS. Only when
     none of a sentence's hypotheses can be finished (EOS impossible at the limit, or
@@ -142,12 +158,8 @@ def beam_search(
     tokens_N = torch.full((num_sentences,), EOS, device=device)
     with torch.inference_mode():
         while True:
-            log_probs_NV, state = step(tokens_N, state)
-            scores_NC, ids_NC = best_words(
-                log_probs_NV, beam=settings.beam, allow_unk=settings.allow_unk
-            )
-            eos_N = log_probs_NV[:, EOS]
-            rows_N = beams.advance(scores_NC.cpu(), ids_NC.cpu(), eos_N.cpu())
+            found, state = step(tokens_N, state, beams.live, count=2 * settings.beam)
+            rows_N = beams.advance(found.fetch())
             if not len(rows_N):
                 return beams.ranked()
             if not _is_identity(rows_N, len(tokens_N)):
@@ -163,61 +175,57 @@ class _Beams:
         self.settings = settings
         self.finished: list[list[Hypothesis]] = [[] for _ in max_lengths]
         self.limit_B = torch.tensor(max_lengths)
-        self.longest_B = (self.limit_B + 1).double() ** settings.exponent
+        self.longest_norm_B = torch.tensor(
+            [settings.norm(limit + 1) for limit in max_lengths], dtype=torch.float64
+        )
         self.num_finished_B = torch.zeros(num_sentences, dtype=torch.int64)
         self.to_beat_B = torch.full((num_sentences,), -torch.inf, dtype=torch.float64)
-        self.sentence_N = torch.arange(num_sentences)
-        self.log_prob_N = torch.zeros(num_sentences, dtype=torch.float64)
+        self.active_S = torch.arange(num_sentences)
+        self.live = Live(
+            torch.zeros(num_sentences, dtype=torch.float64),
+            [1] * num_sentences,
+            (PAD,) if settings.allow_unk else (PAD, UNK),
+        )
         self.ids_NT = torch.zeros((num_sentences, 0), dtype=torch.int32)
+        self.token_log_probs_NT = torch.zeros((num_sentences, 0))
         self.tokens_N = torch.full((num_sentences,), EOS)
 
-    def advance(self, scores_NC: Tensor, ids_NC: Tensor, eos_N: Tensor) -> Tensor:
+    def advance(self, found: Extensions) -> Tensor:
         """Take one more word.
 
         Args:
-            scores_NC: Log-probabilities of the best words of each row, in any order;
-                changed here.
-            ids_NC: int64, their ids; changed here.
-            eos_N: Log-probability of EOS.
+            found: The best candidates of each sentence, on the CPU.
 
         Returns:
             int64: for each row from now on, the row it continues. Empty at the end.
         """
-        if scores_NC.isnan().any():
+        if found.log_prob_SC.isnan().any():
             raise DivergenceError("the model's log-probabilities are not numbers (NaN)")
-        self._only_eos_at_the_limit(scores_NC, ids_NC, eos_N)
-        active_S, place_N, width_S = torch.unique_consecutive(
-            self.sentence_N, return_inverse=True, return_counts=True
-        )
-        first_S = width_S.cumsum(0) - width_S
-        slot_N = torch.arange(len(place_N)) - first_S[place_N]
-        num_words = scores_NC.shape[1]
-        grid_SWC = torch.full(
-            (len(active_S), int(width_S.max()), num_words),
-            -torch.inf,
-            dtype=torch.float64,
-        )
-        grid_SWC[place_N, slot_N] = self.log_prob_N[:, None] + scores_NC
-        # `stable` keeps equal candidates in the order of rows, then of ids
-        total_SM, order_SM = grid_SWC.flatten(1).sort(
+        row_SC, id_SC, last_SC = self._at_the_limit(found)
+        total_SC, order_SC = (self.live.log_prob_N[row_SC] + last_SC).sort(
             dim=1, descending=True, stable=True
         )
-        num_candidates = 2 * self.settings.beam
-        total_SM, order_SM = total_SM[:, :num_candidates], order_SM[:, :num_candidates]
-        possible_SM = total_SM > -torch.inf
-        row_SM = first_S[:, None] + order_SM // num_words
-        row_SM = row_SM.where(possible_SM, 0)
-        id_SM = ids_NC[row_SM, order_SM % num_words]
-        ends_SM, lives_SM = self._choose(id_SM == EOS, possible_SM, active_S)
-        self._finish(active_S, total_SM, row_SM, ends_SM)
-        self._keep_unfinished(active_S, place_N, ends_SM | lives_SM)
-        lives_SM &= ~self._is_done(active_S, total_SM, lives_SM)[:, None]
-        rows_N: Tensor = row_SM[lives_SM]
-        self.tokens_N = id_SM[lives_SM]
-        self.log_prob_N = total_SM[lives_SM]
-        self.sentence_N = active_S[:, None].expand_as(id_SM)[lives_SM]
+        row_SC, id_SC, last_SC = (
+            each.gather(1, order_SC) for each in (row_SC, id_SC, last_SC)
+        )
+        ends_SC, lives_SC = self._choose(id_SC == EOS, total_SC > -torch.inf)
+        self._finish(total_SC, last_SC, row_SC, ends_SC)
+        self._keep_unfinished(ends_SC | lives_SC)
+        lives_SC = self._can_win(total_SC, lives_SC)
+        rows_N: Tensor = row_SC[lives_SC]
+        self.tokens_N = id_SC[lives_SC]
         self.ids_NT = torch.cat(
             [self.ids_NT[rows_N], self.tokens_N[:, None].int()], dim=1
+        )
+        self.token_log_probs_NT = torch.cat(
+            [self.token_log_probs_NT[rows_N], last_SC[lives_SC][:, None]], dim=1
+        )
+        width_S = lives_SC.sum(1)
+        self.active_S = self.active_S[width_S > 0]
+        self.live = replace(
+            self.live,
+            log_prob_N=total_SC[lives_SC],
+            widths=width_S[width_S > 0].tolist(),
         )
         return rows_N
 
@@ -230,76 +238,88 @@ class _Beams:
             for found in self.finished
         ]
 
-    def _only_eos_at_the_limit(
-        self, scores_NC: Tensor, ids_NC: Tensor, eos_N: Tensor
-    ) -> None:
-        at_limit_N = self.limit_B[self.sentence_N] == self.ids_NT.shape[1]
-        if at_limit_N.any():
-            scores_NC[at_limit_N] = -torch.inf
-            scores_NC[at_limit_N, 0] = eos_N[at_limit_N]
-            ids_NC[at_limit_N, 0] = EOS
+    def _at_the_limit(self, found: Extensions) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, ids and log-probabilities, EOS alone where nothing else may follow."""
+        row_SC, id_SC, last_SC = found.row_SC, found.id_SC, found.log_prob_SC
+        at_limit_S = self.limit_B[self.active_S] == self.ids_NT.shape[1]
+        if not at_limit_S.any():
+            return row_SC, id_SC, last_SC
+        widths = self.live.widths
+        slot_SC = torch.arange(max(*widths, row_SC.shape[1])).expand(len(widths), -1)
+        width_S1 = torch.tensor(widths)[:, None]
+        rows = (width_S1.cumsum(0) - width_S1 + slot_SC).where(slot_SC < width_S1, 0)
+        ends = found.eos_log_prob_N[rows].where(slot_SC < width_S1, -torch.inf)
+        missing = slot_SC.shape[1] - row_SC.shape[1]
+        limited = at_limit_S[:, None]
+        return (
+            rows.where(limited, F.pad(row_SC, (0, missing))),
+            torch.full_like(rows, EOS).where(limited, F.pad(id_SC, (0, missing))),
+            ends.where(limited, F.pad(last_SC, (0, missing), value=-torch.inf)),
+        )
 
-    def _choose(
-        self, eos_SM: Tensor, possible_SM: Tensor, active_S: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _choose(self, eos_SC: Tensor, possible_SC: Tensor) -> tuple[Tensor, Tensor]:
         """Which candidates, sorted by log-probability, finish, and which live on."""
-        rank_M = torch.arange(eos_SM.shape[1])
-        words_SM = possible_SM & ~eos_SM
+        rank_C = torch.arange(eos_SC.shape[1])
+        words_SC = possible_SC & ~eos_SC
         beam = self.settings.beam
-        if self.settings.mode == "paper":
-            places_S = beam - self.num_finished_B[active_S]
-            kept_SM = rank_M < places_S[:, None]
-            return kept_SM & possible_SM & eos_SM, kept_SM & words_SM
-        ends_SM = (rank_M < beam) & possible_SM & eos_SM
-        return ends_SM, words_SM & (words_SM.cumsum(1) <= beam)
+        if self.settings.search == "paper" or beam == 1:
+            places_S = beam - self.num_finished_B[self.active_S]
+            kept_SC = rank_C < places_S[:, None]
+            return kept_SC & possible_SC & eos_SC, kept_SC & words_SC
+        ends_SC = (rank_C < beam) & possible_SC & eos_SC
+        return ends_SC, words_SC & (words_SC.cumsum(1) <= beam)
 
     def _finish(
-        self, active_S: Tensor, total_SM: Tensor, row_SM: Tensor, ends_SM: Tensor
+        self, total_SC: Tensor, last_SC: Tensor, row_SC: Tensor, ends_SC: Tensor
     ) -> None:
-        if not ends_SM.any():
+        if not ends_SC.any():
             return
-        ends = ends_SM.nonzero()
-        sentences = active_S[ends[:, 0]].tolist()
-        ids = self.ids_NT[row_SM[ends_SM]].tolist()
-        length = self.ids_NT.shape[1] + 1
-        for sentence, words, log_prob in zip(
-            sentences, ids, total_SM[ends_SM].tolist(), strict=True
+        sentences = self.active_S[ends_SC.nonzero()[:, 0]].tolist()
+        rows = row_SC[ends_SC]
+        ids = self.ids_NT[rows].tolist()
+        token_log_probs = torch.cat(
+            [self.token_log_probs_NT[rows], last_SC[ends_SC][:, None]], dim=1
+        ).tolist()
+        norm = self.settings.norm(self.ids_NT.shape[1] + 1)
+        for sentence, words, each, log_prob in zip(
+            sentences, ids, token_log_probs, total_SC[ends_SC].tolist(), strict=True
         ):
-            score = log_prob / length**self.settings.exponent
             self.finished[sentence].append(
-                Hypothesis(tuple(words), log_prob, score, finished=True)
+                Hypothesis(
+                    tuple(words), log_prob, log_prob / norm, tuple(each), finished=True
+                )
             )
-        self.num_finished_B[active_S] += ends_SM.sum(1)
+        self.num_finished_B[self.active_S] += ends_SC.sum(1)
         nbest = self.settings.nbest
         for sentence in set(sentences):
             best = nlargest(nbest, (h.score for h in self.finished[sentence]))
             if len(best) == nbest:
                 self.to_beat_B[sentence] = best[-1]
 
-    def _keep_unfinished(
-        self, active_S: Tensor, place_N: Tensor, chosen_SM: Tensor
-    ) -> None:
+    def _keep_unfinished(self, chosen_SC: Tensor) -> None:
         """Where nothing can go on and nothing has finished, keep what there is."""
-        stuck_S = ~chosen_SM.any(1) & (self.num_finished_B[active_S] == 0)
-        length = max(1, self.ids_NT.shape[1])
-        for row in stuck_S[place_N].nonzero().flatten().tolist():
-            log_prob = float(self.log_prob_N[row])
-            score = log_prob / length**self.settings.exponent
+        stuck_S = ~chosen_SC.any(1) & (self.num_finished_B[self.active_S] == 0)
+        if not stuck_S.any():
+            return
+        norm = self.settings.norm(max(1, self.ids_NT.shape[1]))
+        widths = torch.tensor(self.live.widths)
+        sentence_N = self.active_S.repeat_interleave(widths).tolist()
+        for row in stuck_S.repeat_interleave(widths).nonzero().flatten().tolist():
+            log_prob = float(self.live.log_prob_N[row])
             words = tuple(self.ids_NT[row].tolist())
-            self.finished[int(self.sentence_N[row])].append(
-                Hypothesis(words, log_prob, score, finished=False)
+            each = tuple(self.token_log_probs_NT[row].tolist())
+            self.finished[sentence_N[row]].append(
+                Hypothesis(words, log_prob, log_prob / norm, each, finished=False)
             )
 
-    def _is_done(self, active_S: Tensor, total_SM: Tensor, lives_SM: Tensor) -> Tensor:
-        """Sentences whose search is over: see `beam_search`."""
-        best_live_S = total_SM.where(lives_SM, -torch.inf).amax(1)
-        to_beat_S = self.to_beat_B[active_S]
-        done_S = to_beat_S >= best_live_S / self.longest_B[active_S]
-        enough_S = self.num_finished_B[active_S] >= self.settings.beam
-        if self.settings.beam > 1:
-            ended_next = self.ids_NT.shape[1] + 2  # with this word and EOS
-            enough_S &= to_beat_S >= best_live_S / ended_next**self.settings.exponent
-        return done_S | enough_S
+    def _can_win(self, total_SC: Tensor, lives_SC: Tensor) -> Tensor:
+        """Those that live and may still enter the n-best: see `beam_search`."""
+        best_end_SC = total_SC / self.longest_norm_B[self.active_S, None]
+        to_beat_S1 = self.to_beat_B[self.active_S, None]
+        can_win_SC: Tensor = lives_SC & (best_end_SC > to_beat_S1)
+        if self.settings.search == "paper":
+            return lives_SC & can_win_SC.any(1, keepdim=True)
+        return can_win_SC
 
 
 def _is_identity(rows_N: Tensor, num_rows: int) -> bool:

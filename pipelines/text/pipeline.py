@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 from pipelines.artifacts.files import sha256_bytes, write_atomic
 from pipelines.artifacts.vocab import (
     SPECIALS,
+    UNK,
     UNK_TOKEN,
     Vocabulary,
     read_vocab,
@@ -170,6 +171,20 @@ class TextPipeline:
     def source_ids(self, line: str) -> list[int]:
         """Ids of the source sequence of a raw line."""
         return self.source_vocab.ids(self.source_tokens(line))
+
+    def cut_source(self, ids: Sequence[int], limit: int) -> list[int]:
+        """A source sequence of at most `limit` tokens and EOS: the line's beginning."""
+        tokens = ids[:-1]
+        kept = tokens[-limit:] if self.settings.reverse_source else tokens[:limit]
+        return [*kept, ids[-1]]
+
+    def unknown_source_words(self, line: str) -> list[str]:
+        """Tokens of a raw line that its vocabulary lacks, in the line's order."""
+        tokens = self._tokenize(line, self._source_tokenizer).tokens
+        ids = self.source_vocab.ids(tokens)
+        return [
+            token for token, number in zip(tokens, ids, strict=True) if number == UNK
+        ]
 
     def target_ids(self, line: str) -> list[int]:
         """Ids of the target sequence of a raw line."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipelines.config import TrainConfig
 from pipelines.data.loader import Planned
 from pipelines.errors import OutOfMemoryError
+from pipelines.model.device import is_out_of_memory
 from pipelines.model.precision import computing_in
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.trainer.optimizer import (
@@ -77,7 +78,7 @@ class Learner:
                 clip_norm=config.clip_norm,
             )
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise self._out_of_memory(planned, step) from error
         if self.average is not None:
@@ -115,12 +116,6 @@ class Learner:
             f"{self._config.max_batch_tokens}) or train.batch_size "
             f"({self._config.batch_size}); s2s train goes on from the last checkpoint",
         )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has an error of its own for a GPU's memory alone."""
-    found = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return found or "DefaultCPUAllocator" in str(error)
 
 
 def _dropout_seed(seed: int, step: int, rank: int) -> int:

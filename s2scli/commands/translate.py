@@ -76,11 +76,9 @@ def command(
         checkpoints = model
         settings = request.settings(**flags).translate
     else:
-        from pipelines.artifacts.checkpoint import best_checkpoint
-
         project = request.project(**flags)
         _train_first(project)
-        checkpoints = [best_checkpoint(project.layout.train)]
+        checkpoints = [project.layout.train]
         settings = project.config.translate
     _translate(checkpoints, settings, input_file, output_file, nbest)
 
@@ -93,10 +91,11 @@ def _translate(
     nbest: int | None,
 ) -> None:
     from pipelines.artifacts.stream import line_windows
+    from pipelines.search.members import Members
     from pipelines.search.translator import Translator
     from pipelines.translate import translate_stream
 
-    translator = Translator.load(checkpoints, settings)
+    translator = Translator(Members.load(checkpoints, settings), settings)
     with _output(output_file) as output, _input(input_file) as file:
         # A bar would run through translations that go to the same terminal.
         shown = SILENT if output.isatty() else progress()

@@ -7,12 +7,12 @@ from pipelines.artifacts import checkpoint
 from pipelines.artifacts.checkpoint import (
     BEST,
     Part,
-    best_checkpoint,
     checkpoints,
     latest_sound,
     newest_to_go_on,
     point_to,
     prune,
+    read_best,
     read_model,
     read_trainer,
     write_checkpoint,
@@ -81,19 +81,19 @@ def test_training_goes_on_from_a_sound_checkpoint_or_not_at_all(train, tmp_path)
 
 def test_best_is_what_the_pointer_names(train):
     point_to(train / "checkpoints" / "step-00000010", BEST)
-    assert best_checkpoint(train).name == "step-00000010"
+    assert read_best(train)[0].name == "step-00000010"
 
 
 def test_a_damaged_best_is_replaced_by_the_newest_sound_one(train, caplog):
     point_to(train / "checkpoints" / "step-00000010", BEST)
     flip(train / "checkpoints" / "step-00000010" / "model.safetensors")
-    assert best_checkpoint(train).name == "step-00000030"
+    assert read_best(train)[0].name == "step-00000030"
     assert "the best checkpoint is damaged" in caplog.text
 
 
 def test_before_training_there_is_no_best(tmp_path):
     with pytest.raises(MissingArtifactError, match=r"best\.json") as caught:
-        best_checkpoint(tmp_path)
+        read_best(tmp_path)[0]
     assert caught.value.hint == "s2s train"
 
 
@@ -102,7 +102,7 @@ def test_without_any_sound_checkpoint_the_error_says_so(train):
     for path in checkpoints(train / "checkpoints"):
         flip(path / "model.safetensors")
     with pytest.raises(CorruptArtifactError, match="no sound checkpoint"):
-        best_checkpoint(train)
+        read_best(train)[0]
 
 
 def test_prune_keeps_those_named(train):

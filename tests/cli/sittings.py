@@ -13,8 +13,8 @@ import torch
 
 from pipelines.artifacts.checkpoint import (
     Part,
-    best_checkpoint,
     checkpoints,
+    read_best,
     read_model,
     read_trainer,
 )
@@ -120,7 +120,7 @@ def final_state(project):
     train = project / "train"
     newest = checkpoints(train / "checkpoints")[-1]
     state = {}
-    for role, path in (("best", best_checkpoint(train)), ("latest", newest)):
+    for role, path in (("best", read_best(train)[0]), ("latest", newest)):
         state[role] = (path.name, read_model(path))
     trainer = read_trainer(newest)
     info = {key: x for key, x in trainer.info.items() if key != "elapsed_s"}

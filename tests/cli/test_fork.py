@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pipelines.artifacts.checkpoint import (
-    best_checkpoint,
     checkpoints,
+    read_best,
     read_model,
     read_trainer,
 )
@@ -392,7 +392,7 @@ def test_tensorboard_events_are_written_when_asked_for(s2s, stopped):
     found = s2s("train", "-d", stopped, "--tensorboard")
     assert found.status == 0
     assert list((stopped / "train" / "tensorboard").glob("events.*"))
-    assert best_checkpoint(stopped / "train").is_dir()
+    assert read_best(stopped / "train")[0].is_dir()
 
 
 def test_tensorboard_that_is_not_installed_is_said(s2s, stopped, monkeypatch):

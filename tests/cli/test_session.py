@@ -258,8 +258,8 @@ def test_the_papers_parts_go_through_all_stages(s2s, tmp_path, optimizer):
         "train.loss_per=sentence",
         "train.ema_decay=0.0",
         "train.max_steps=3",
-        "translate.mode=paper",
-        "translate.allow_unk=true",
+        "translate.search=paper",
+        "translate.unk=allow",
     )
     s2s(*init_arguments(data, demo, *settings))
     assert s2s("score", "-q", "-d", demo).status == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import best_checkpoint, read_model
+from pipelines.artifacts.checkpoint import read_best, read_model
 from tests.cli.conftest import init_arguments, write_corpus
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def two(folder, *arguments, **options):
 
 
 def weights(folder):
-    return read_model(best_checkpoint(folder / "train")).tensors
+    return read_model(read_best(folder / "train")[0]).tensors
 
 
 def metrics(folder):

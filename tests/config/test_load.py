@@ -95,7 +95,7 @@ def test_missing_project_and_broken_files(tmp_path, project):
     ("text", "value"),
     [
         ("train.seed=3", 3),
-        ("translate.allow_unk=true", True),
+        ("translate.unk=allow", "allow"),
         ("train.device=cpu", "cpu"),
         ('train.device="cpu"', "cpu"),
         ('data.train=["a", "b"]', ["a", "b"]),
@@ -147,7 +147,7 @@ def test_paper_recipe_is_the_paper():
     assert (train["optimizer"], train["learning_rate"]) == ("sgd", 0.7)
     assert (train["batch_size"], train["clip_norm"]) == (128, 5.0)
     assert (train["max_epochs"], train["halve_after_epochs"]) == (7.5, 5.0)
-    assert (train["loss_per"], found["translate"]["mode"]) == ("sentence", "paper")
+    assert (train["loss_per"], found["translate"]["search"]) == ("sentence", "paper")
 
 
 def test_every_setting_is_described(project):

@@ -13,8 +13,21 @@ from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config.schema import TranslateConfig
 from pipelines.errors import DivergenceError
 from pipelines.search.beam import Hypothesis, SearchSettings, beam_search
+from pipelines.search.candidates import Extensions, best_extensions
 
 CPU = torch.device("cpu")
+
+
+def extensions(values, live, count):
+    """What a model with these log-probabilities [N, V] answers."""
+    allowed = values.clone()
+    allowed[:, list(live.banned)] = -torch.inf
+    rows, ids, possible = best_extensions(
+        allowed, live.log_prob_N, live.widths, count=count
+    )
+    return Extensions(
+        rows, ids, values[rows, ids].where(possible, -torch.inf), values[:, EOS]
+    )
 
 
 @dataclass
@@ -27,11 +40,10 @@ class TableStep:
     table: torch.Tensor
     num_rows_scored: int = 0
 
-    def __call__(self, tokens, state):
+    def __call__(self, tokens, state, live, *, count):
         self.num_rows_scored += len(tokens)
-        return self.table[state[:, 0], state[:, 1], tokens], state + torch.tensor(
-            [0, 1]
-        )
+        values = self.table[state[:, 0], state[:, 1], tokens]
+        return extensions(values, live, count), state + torch.tensor([0, 1])
 
     def select(self, state, rows):
         return state[rows]
@@ -68,24 +80,21 @@ def search(step, found, *, limits):
     )
 
 
-def enough(finished, live, chosen, exponent):
-    if len(finished) < chosen.beam:
-        return False
-    if chosen.beam == 1 or chosen.mode == "paper":
-        return True
-    to_beat = sorted((score for _, _, score in finished), reverse=True)
-    ids, log_prob = live[0]
-    return to_beat[chosen.nbest - 1] >= log_prob / (len(ids) + 1) ** exponent
+def norm_of(chosen, length):
+    if chosen.search == "paper":
+        return 1.0
+    if chosen.length_penalty == "average":
+        return length
+    return ((5 + length) / 6) ** chosen.length_penalty
 
 
 def naive_search(step, sentence, limit, chosen):
     """The documented rules, one candidate at a time, without stopping early."""
-    exponent = chosen.length_penalty if chosen.mode == "standard" else 0.0
     banned = {PAD} if chosen.allow_unk else {PAD, UNK}
     live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     finished: list[tuple[tuple[int, ...], float, float]] = []
     places = chosen.beam
-    while live and not enough(finished, live, chosen, exponent):
+    while live and not (finished and chosen.beam == 1):
         candidates = [
             (ids, word, log_prob + score)
             for ids, log_prob in live
@@ -94,15 +103,19 @@ def naive_search(step, sentence, limit, chosen):
             if word == EOS or len(ids) < limit
         ]
         if not candidates and not finished:
-            finished = [(ids, p, p / max(1, len(ids)) ** exponent) for ids, p in live]
+            finished = [
+                (ids, p, p / norm_of(chosen, max(1, len(ids)))) for ids, p in live
+            ]
             break
         candidates.sort(key=lambda candidate: -candidate[2])
         best = candidates[:places]
         ends = [
-            (ids, p, p / (len(ids) + 1) ** exponent) for ids, w, p in best if w == EOS
+            (ids, p, p / norm_of(chosen, len(ids) + 1))
+            for ids, w, p in best
+            if w == EOS
         ]
         finished += ends
-        if chosen.mode == "paper":
+        if chosen.search == "paper":
             places -= len(ends)
             candidates = best
         live = [((*ids, word), p) for ids, word, p in candidates if word != EOS]
@@ -123,8 +136,8 @@ def forced_log_prob(step, sentence, hypothesis):
 
 
 seeds = st.integers(0, 2**32)
-modes = st.sampled_from(["standard", "paper"])
-penalties = st.sampled_from([0.0, 0.6, 1.0])
+searches = st.sampled_from(["standard", "paper"])
+penalties = st.sampled_from([0.0, 0.6, 1.0, "average"])
 
 
 @st.composite
@@ -133,7 +146,7 @@ def search_settings(draw):
     return SearchSettings(
         beam=beam,
         nbest=draw(st.integers(1, beam)),
-        mode=draw(modes),
+        search=draw(searches),
         length_penalty=draw(penalties),
         allow_unk=draw(st.booleans()),
     )
@@ -154,32 +167,31 @@ def test_search_agrees_with_the_naive_search_on_every_sentence(
         assert pairs(found[sentence]) == expected
 
 
-@given(seeds, modes, st.integers(3, 7), st.integers(1, 7))
+@given(seeds, searches, st.integers(3, 7), st.integers(1, 7))
 @settings(deadline=None)
-def test_equal_scores_are_ranked_as_documented(seed, mode, beam, nbest):
+def test_equal_scores_are_ranked_as_documented(seed, kind, beam, nbest):
     step = random_step(seed, length=3)
     few_values = step.table.mul(2).round().div(2).clamp(max=0)
     step = TableStep(few_values)
-    chosen = SearchSettings(beam=beam, nbest=min(nbest, beam), mode=mode)
+    chosen = SearchSettings(beam=beam, nbest=min(nbest, beam), search=kind)
     found = search(step, chosen, limits=[3])[0]
     assert pairs(found) == naive_search(step, 0, 3, chosen)
 
 
-@given(seeds, modes, penalties, st.booleans(), st.integers(0, 3))
+@given(seeds, searches, penalties, st.booleans(), st.integers(0, 3))
 @settings(deadline=None)
-def test_a_wide_beam_equals_exhaustive_search(seed, mode, penalty, unk, limit):
+def test_a_wide_beam_equals_exhaustive_search(seed, kind, penalty, unk, limit):
     vocab = 5
     step = random_step(seed, length=limit, vocab=vocab)
     beam = vocab ** (limit + 1)
     chosen = SearchSettings(
-        beam=beam, nbest=beam, mode=mode, length_penalty=penalty, allow_unk=unk
+        beam=beam, nbest=beam, search=kind, length_penalty=penalty, allow_unk=unk
     )
-    exponent = penalty if mode == "standard" else 0.0
     words = [word for word in range(vocab) if word != EOS and word != PAD]
     words = [word for word in words if unk or word != UNK]
     every = {
-        ids: forced_log_prob(step, 0, Hypothesis(ids, 0.0, 0.0, finished=True))
-        / (length + 1) ** exponent
+        ids: forced_log_prob(step, 0, Hypothesis(ids, 0.0, 0.0, (), finished=True))
+        / norm_of(chosen, length + 1)
         for length in range(limit + 1)
         for ids in itertools.product(words, repeat=length)
     }
@@ -188,9 +200,9 @@ def test_a_wide_beam_equals_exhaustive_search(seed, mode, penalty, unk, limit):
     assert found[0].score == max(h.score for h in found)
 
 
-@given(seeds, modes, penalties)
+@given(seeds, searches, penalties)
 @settings(deadline=None)
-def test_beam_one_is_greedy_search(seed, mode, penalty):
+def test_beam_one_is_greedy_search(seed, kind, penalty):
     step = random_step(seed, length=6, vocab=6)
     ids: list[int] = []
     log_prob = 0.0
@@ -202,7 +214,7 @@ def test_beam_one_is_greedy_search(seed, mode, penalty):
         if word == EOS:
             break
         ids.append(word)
-    chosen = SearchSettings(beam=1, mode=mode, length_penalty=penalty)
+    chosen = SearchSettings(beam=1, search=kind, length_penalty=penalty)
     (found,) = search(step, chosen, limits=[6])[0]
     assert found.ids == tuple(ids)
     assert found.log_prob == pytest.approx(log_prob)
@@ -257,7 +269,7 @@ def test_the_nbest_is_sorted_distinct_and_within_its_limits(seed, chosen):
             assert len(hypothesis.ids) <= limit
             assert not {PAD, EOS} & set(hypothesis.ids)
             assert chosen.allow_unk or UNK not in hypothesis.ids
-            if chosen.mode == "paper":
+            if chosen.search == "paper":
                 assert hypothesis.score == hypothesis.log_prob
 
 
@@ -273,7 +285,9 @@ def fixed_step(rows, *, length=6):
 def test_a_translation_may_be_empty():
     step = fixed_step({EOS: {EOS: 0.9, 3: 0.1}, 3: {EOS: 1.0}})
     (found,) = search(step, SearchSettings(beam=1), limits=[6])[0]
-    assert found == Hypothesis((), math.log(0.9), math.log(0.9), finished=True)
+    assert found.ids == ()
+    assert found.log_prob == found.score == pytest.approx(math.log(0.9))
+    assert found.finished
 
 
 def test_unk_is_written_only_when_allowed():
@@ -284,7 +298,7 @@ def test_unk_is_written_only_when_allowed():
     assert [h.ids for h in search(step, chosen, limits=[6])[0]] == [(UNK,), (3,)]
 
 
-def test_a_finished_hypothesis_narrows_the_beam_only_in_mode_paper():
+def test_a_finished_hypothesis_narrows_the_beam_only_in_the_papers_search():
     step = fixed_step(
         {
             EOS: {EOS: 0.5, 3: 0.3, 4: 0.2},
@@ -295,7 +309,7 @@ def test_a_finished_hypothesis_narrows_the_beam_only_in_mode_paper():
     )
     chosen = SearchSettings(beam=2, nbest=2, length_penalty=0.0)
     standard = search(step, chosen, limits=[6])[0]
-    paper = search(step, replace(chosen, mode="paper"), limits=[6])[0]
+    paper = search(step, replace(chosen, search="paper"), limits=[6])[0]
     assert [h.ids for h in standard] == [(), (4,)]
     assert [h.ids for h in paper] == [(), (3,)]
 
@@ -304,7 +318,7 @@ def test_the_length_penalty_favours_longer_translations():
     step = fixed_step({EOS: {EOS: 0.4, 3: 0.6}, 3: {EOS: 0.6, 4: 0.4}, 4: {EOS: 0.9}})
     chosen = SearchSettings(beam=4, length_penalty=0.0)
     assert search(step, chosen, limits=[6])[0][0].ids == ()
-    chosen = replace(chosen, length_penalty=1.0)
+    chosen = replace(chosen, length_penalty="average")
     assert search(step, chosen, limits=[6])[0][0].ids == (3, 4)
 
 
@@ -316,14 +330,12 @@ def test_at_the_limit_only_eos_is_taken():
     assert found.log_prob == pytest.approx(math.log(0.9 * 0.1))
 
 
-@pytest.mark.parametrize("mode", ["standard", "paper"])
-def test_what_cannot_finish_is_returned_unfinished(mode):
+@pytest.mark.parametrize("kind", ["standard", "paper"])
+def test_what_cannot_finish_is_returned_unfinished(kind):
     step = fixed_step({EOS: {3: 0.7, 4: 0.3}, 3: {3: 1.0}, 4: {}})
-    chosen = SearchSettings(beam=2, nbest=2, mode=mode)
+    chosen = SearchSettings(beam=2, nbest=2, search=kind)
     found = search(step, chosen, limits=[3])[0]
-    assert found == [
-        Hypothesis((3, 3, 3), found[0].log_prob, found[0].score, finished=False)
-    ]
+    assert [(h.ids, h.finished) for h in found] == [((3, 3, 3), False)]
     assert found[0].log_prob == pytest.approx(math.log(0.7))
 
 
@@ -335,7 +347,7 @@ def test_a_finished_hypothesis_displaces_unfinished_ones():
 
 def test_a_sentence_without_any_possible_word_is_empty_and_unfinished():
     found = search(fixed_step({}), SearchSettings(beam=2), limits=[3])[0]
-    assert found == [Hypothesis((), 0.0, 0.0, finished=False)]
+    assert found == [Hypothesis((), 0.0, 0.0, (), finished=False)]
 
 
 def test_search_stops_when_no_live_hypothesis_can_win():
@@ -347,7 +359,7 @@ def test_search_stops_when_no_live_hypothesis_can_win():
 def test_only_live_hypotheses_are_scored():
     rows = {EOS: {3: 0.5, 4: 0.5}, 3: {EOS: 0.9, 5: 0.1}, 4: {5: 1.0}, 5: {EOS: 1.0}}
     step = fixed_step(rows)
-    chosen = SearchSettings(beam=2, nbest=2, mode="paper")
+    chosen = SearchSettings(beam=2, nbest=2, search="paper")
     search(step, chosen, limits=[6])
     # one at the start, two words, then one place is taken by what has finished
     assert step.num_rows_scored == 1 + 2 + 1
@@ -388,9 +400,9 @@ def test_limits_are_checked(limits):
 
 
 def test_settings_are_those_of_the_configuration():
-    config = TranslateConfig(beam=5, nbest=3, mode="paper", length_penalty=0.5)
+    config = TranslateConfig(beam=5, nbest=3, search="paper", unk="copy")
     assert SearchSettings.from_config(config) == SearchSettings(
-        beam=5, nbest=3, mode="paper", length_penalty=0.5, allow_unk=False
+        beam=5, nbest=3, search="paper", length_penalty=0.6, allow_unk=True
     )
 
 
@@ -404,8 +416,8 @@ def test_a_sure_model_is_followed_past_many_unlikely_ends(beam):
     table[:, length, EOS] = -1e-4
 
     class Certain:
-        def __call__(self, tokens_N, state):
-            return table[0, state], state + 1
+        def __call__(self, tokens_N, state, live, *, count):
+            return extensions(table[0, state], live, count), state + 1
 
         def select(self, state, rows_N):
             return state[rows_N]

@@ -1,32 +1,60 @@
-"""The best words of a row."""
+"""The best extensions of the rows of several sentences."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.artifacts.vocab import PAD, UNK
-from pipelines.search.candidates import best_words, topk
+from pipelines.search.candidates import Extensions, best_extensions, joined
 
 
-@given(st.integers(0, 2**32), st.integers(1, 700), st.integers(1, 20))
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    st.sampled_from([1, 5, 16, 64, 320, 321]),
+    st.integers(1, 20),
+)
 @settings(deadline=None)
-def test_topk_finds_the_largest_values_of_rows_of_any_length(seed, num_ids, count):
+def test_extensions_are_the_largest_of_each_sentence(seed, widths, num_ids, count):
     generator = torch.Generator().manual_seed(seed)
-    values = torch.randn((3, num_ids), generator=generator)
-    count = min(count, num_ids)
-    found, ids = topk(values, count)
-    assert torch.equal(found, values.topk(count).values)
-    assert torch.equal(found, values.gather(1, ids))
-    assert all(len(set(row)) == count for row in ids.tolist())
+    values = torch.randn((sum(widths), num_ids), generator=generator)
+    shift = torch.randn(sum(widths), generator=generator)
+    rows, ids, possible = best_extensions(values, shift, widths, count=count)
+    total = (values + shift[:, None]).double()
+    for own, found, words, real in zip(
+        torch.arange(sum(widths)).split(widths), rows, ids, possible, strict=True
+    ):
+        chosen = list(zip(found[real].tolist(), words[real].tolist(), strict=True))
+        assert chosen == sorted(set(chosen))
+        assert len(chosen) == min(count, len(own) * num_ids)
+        expected = total[own].flatten().topk(len(chosen)).values
+        assert sorted(total[row, word].item() for row, word in chosen) == sorted(
+            expected.tolist()
+        )
+        assert set(found[real].tolist()) <= set(own.tolist())
 
 
-@pytest.mark.parametrize("allow_unk", [True, False])
-def test_best_words_leave_out_what_may_not_be_written(allow_unk):
-    log_probs = torch.linspace(0, -9, 10)[None]
-    scores, ids = best_words(log_probs, beam=2, allow_unk=allow_unk)
-    possible = ids[scores > -torch.inf].tolist()
-    assert PAD not in possible
-    assert (UNK in possible) == allow_unk
-    assert len(possible) >= 3
-    assert torch.equal(log_probs[0].isinf(), torch.zeros(10, dtype=torch.bool))
+def test_what_is_impossible_is_no_candidate():
+    values = torch.full((3, 64), -torch.inf)
+    values[0, 5], values[2, 7] = -1.0, -2.0
+    rows, ids, possible = best_extensions(values, torch.zeros(3), [1, 2], count=3)
+    assert possible.sum(1).tolist() == [1, 1]
+    assert (rows[possible].tolist(), ids[possible].tolist()) == ([0, 2], [5, 7])
+
+
+@pytest.mark.parametrize("num_ids", [5, 64])
+def test_what_is_not_a_number_is_not_hidden(num_ids):
+    values = torch.full((1, num_ids), torch.nan)
+    _, _, possible = best_extensions(values, torch.zeros(1), [1], count=2)
+    assert possible.all()
+
+
+def test_parts_of_unequal_width_are_joined():
+    def part(num_sentences, places):
+        full = torch.ones(num_sentences, places)
+        return Extensions(full.long(), full.long(), -full, full[:, 0])
+
+    found = joined([part(2, 3), part(1, 5)])
+    assert found.log_prob_SC.tolist()[0] == [-1, -1, -1, -torch.inf, -torch.inf]
+    assert found.row_SC.shape == (3, 5)
+    assert len(found.eos_log_prob_N) == 3

@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import best_checkpoint, checkpoints, read_model
+from pipelines.artifacts.checkpoint import checkpoints, read_best, read_model
 from pipelines.artifacts.shards import write_shard
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.dataset import ParallelDataset
@@ -89,9 +89,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(make, config):
     position = rest.fit()
     assert position.step == whole.position.step == whole.total_steps
     assert torch.equal(weights(rest), weights(whole))
-    saved = [
-        read_model(best_checkpoint(t._store.folder)).tensors for t in (whole, rest)
-    ]
+    saved = [read_best(t._store.folder)[1].tensors for t in (whole, rest)]
     assert all(torch.equal(saved[0][name], saved[1][name]) for name in saved[0])
 
 
@@ -117,7 +115,7 @@ def test_a_finished_run_does_nothing_more(make):
     assert sorted(p.name for p in checkpoints(again._store.checkpoints)) == before
 
 
-def test_last_and_best_checkpoints_are_kept(make):
+def test_last_and_read_bests_are_kept(make):
     config = TRAIN.model_copy(
         update={"max_epochs": 6.0, "keep_last": 2, "keep_best": 1}
     )

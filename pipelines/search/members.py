@@ -1,0 +1,109 @@
+"""From checkpoints on disk to what answers: models, text rules, device."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pipelines.artifacts.checkpoint import find_model
+from pipelines.artifacts.layout import TEXT
+from pipelines.config import TranslateConfig
+from pipelines.errors import UsageError
+from pipelines.model.device import choose_device, keep_freed_memory, use_threads
+from pipelines.model.frozen import FrozenSeq2Seq
+from pipelines.model.seq2seq import build_model
+from pipelines.search.ensemble import Ensemble
+from pipelines.text.pipeline import PIPELINE, TextPipeline
+
+_UNKNOWN_RATIO = 2.0
+"""Longest output for each source token where a checkpoint does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """One model or an ensemble, ready to translate and to score."""
+
+    ensemble: Ensemble
+    pipeline: TextPipeline
+    """The text rules all of them were trained with."""
+    device: torch.device
+    length_ratio: float = _UNKNOWN_RATIO
+    """Target tokens for each source token that the training pairs suggest."""
+    names: tuple[str, ...] = ()
+    """Of the checkpoints."""
+
+    @classmethod
+    def load(
+        cls,
+        paths: Sequence[Path],
+        config: TranslateConfig,
+        *,
+        weights: Sequence[float] = (),
+    ) -> "Members":
+        """Load models.
+
+        Args:
+            paths: Checkpoints, or projects, whose best ones are taken.
+            config: Device, threads, precision, and what an ensemble averages.
+            weights: One for each model; equal by default.
+
+        Raises:
+            ArtifactError: One is missing or damaged.
+            UsageError: Their text rules differ, the weights are not one positive
+                number for each, or the device is not there or lacks the precision.
+        """
+        _check_weights(weights, len(paths))
+        use_threads(config.threads)
+        keep_freed_memory()
+        device = choose_device(config.device)
+        models: list[FrozenSeq2Seq] = []
+        ratios: list[float] = []
+        found: list[Path] = []
+        for path in paths:
+            checkpoint, part = find_model(path)
+            _require_same_text(checkpoint, [*found, checkpoint][0])
+            model = build_model(part.info, part.tensors)
+            models.append(
+                FrozenSeq2Seq(model, precision=config.precision, device=device)
+            )
+            ratios.append(float(part.info.get("length_ratio", _UNKNOWN_RATIO)))
+            found.append(checkpoint)
+        return cls(
+            Ensemble(models, weights=weights, mean=config.ensemble),
+            TextPipeline.load(found[0] / TEXT),
+            device,
+            max(ratios),
+            tuple(path.name for path in found),
+        )
+
+
+def _check_weights(weights: Sequence[float], num_models: int) -> None:
+    if weights and len(weights) != num_models:
+        raise UsageError(
+            f"{num_models} models, {len(weights)} weights",
+            hint="--model-weight once for each --model, in the same order",
+        )
+    if any(weight <= 0 for weight in weights):
+        raise UsageError(f"weights {list(weights)}: expected positive numbers")
+
+
+def _require_same_text(path: Path, first: Path) -> None:
+    """Compare the hashes that both record of their text rules and vocabularies."""
+    own, expected = (
+        json.loads((p / TEXT / PIPELINE).read_bytes()) for p in (path, first)
+    )
+    if own["sha256"] == expected["sha256"]:
+        return
+    parts = {"settings": (own["settings"], expected["settings"])}
+    names = {*own["files"], *expected["files"]}
+    parts |= {
+        name: (own["files"].get(name), expected["files"].get(name)) for name in names
+    }
+    other = sorted(name for name, (a, b) in parts.items() if a != b)
+    raise UsageError(
+        f"{path} and {first} cannot vote together: they differ in {', '.join(other)} "
+        f"of their folders {TEXT}/",
+        hint="members of an ensemble are trained from one preprocess folder",
+    )

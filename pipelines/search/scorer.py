@@ -1,0 +1,149 @@
+"""Forced decoding: how likely given translations are.
+
+Translations of one source share its encoding, and each beginning that several have in
+common is read once: a 1000-best list of one sentence is a tree with a few thousand
+nodes. The products are the search's, so that a translation scores what its search said.
+
+Shapes: B sentences, N rows (different beginnings), K different next words, X
+translations.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.artifacts.vocab import EOS
+from pipelines.data.batch import Ids, lay_out
+from pipelines.search.halving import in_halves
+from pipelines.search.members import Members
+
+State = TypeVar("State")
+
+_ROWS = 768
+"""Translations scored together; more bring no speed on a CPU."""
+
+
+class WordScorer(Protocol[State]):
+    """A model, or several, that scores given words."""
+
+    def log_probs(
+        self, tokens_N: Tensor, state: State, rows_K: Tensor, words_K: Tensor
+    ) -> tuple[Tensor, State]:
+        """Read a word and score given next ones: see `Ensemble.log_probs`."""
+
+    def select(self, state: State, rows_N: Tensor) -> State:
+        """The state of the given rows (int64): repeated, in a new order, or dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A source and some translations of it."""
+
+    source: Ids
+    """As the encoder reads it, EOS included."""
+    targets: Sequence[Sequence[int]]
+    """Ids without EOS."""
+
+
+class Scorer:
+    """Scores given translations.
+
+    Args:
+        members: One model or an ensemble.
+    """
+
+    def __init__(self, members: Members) -> None:
+        self.members = members
+
+    def score(self, sentences: Sequence[Candidates]) -> list[list[list[float]]]:
+        """Score translations, those of about one length together.
+
+        Returns:
+            For each sentence and each translation of it the natural log-probability of
+            each token, EOS included.
+        """
+        found: list[list[list[float]]] = [[] for _ in sentences]
+        for numbers in _batches(sentences):
+            scores = in_halves(self._score, [sentences[n] for n in numbers])
+            for number, score in zip(numbers, scores, strict=True):
+                found[number] = score
+        return found
+
+    def _score(self, sentences: Sequence[Candidates]) -> list[list[list[float]]]:
+        members = self.members
+        src = lay_out([sentence.source for sentence in sentences])
+        src = src.map(lambda tensor: tensor.to(members.device))
+        return forced_log_probs(
+            members.ensemble,
+            members.ensemble.encode(src),
+            [sentence.targets for sentence in sentences],
+            vocab_size=len(members.pipeline.target_vocab),
+            device=members.device,
+        )
+
+
+def _batches(sentences: Sequence[Candidates]) -> Iterator[list[int]]:
+    longest = [max(map(len, each.targets), default=0) for each in sentences]
+    batch: list[int] = []
+    num_rows = 0
+    for number in sorted(range(len(sentences)), key=lambda n: -longest[n]):
+        more = len(sentences[number].targets)
+        if batch and num_rows + more > _ROWS:
+            yield batch
+            batch, num_rows = [], 0
+        batch.append(number)
+        num_rows += more
+    if batch:
+        yield batch
+
+
+def forced_log_probs(
+    scorer: WordScorer[State],
+    state: State,
+    targets: Sequence[Sequence[Sequence[int]]],
+    *,
+    vocab_size: int,
+    device: torch.device,
+) -> list[list[list[float]]]:
+    """Score translations of several sentences.
+
+    Args:
+        scorer: The model.
+        state: One row for each sentence.
+        targets: For each sentence its translations, ids without EOS.
+        vocab_size: Of the target.
+        device: Where `scorer` expects tokens and rows.
+
+    Returns:
+        For each translation the natural log-probability of each token, EOS included.
+    """
+    hypotheses = [[*ids, EOS] for each in targets for ids in each]
+    found = np.zeros((len(hypotheses), max(map(len, hypotheses), default=0)))
+    length_X = np.array([len(ids) for ids in hypotheses])
+    row_X = np.repeat(np.arange(len(targets)), [len(each) for each in targets])
+    tokens_N = torch.full((len(targets),), EOS, device=device)
+    alive_X = np.arange(len(hypotheses))
+    for depth in range(found.shape[1]):
+        word_X = np.array([hypotheses[number][depth] for number in alive_X])
+        keys_K, key_X = np.unique(row_X * vocab_size + word_X, return_inverse=True)
+        log_probs_K, state = scorer.log_probs(
+            tokens_N,
+            state,
+            torch.from_numpy(keys_K // vocab_size),
+            torch.from_numpy(keys_K % vocab_size).to(device),
+        )
+        found[alive_X, depth] = log_probs_K.cpu().numpy()[key_X]
+        goes_on_X = length_X[alive_X] > depth + 1
+        alive_X = alive_X[goes_on_X]
+        if not len(alive_X):
+            break
+        kept, row_X = np.unique(key_X[goes_on_X], return_inverse=True)
+        rows = torch.from_numpy(keys_K[kept] // vocab_size).to(device)
+        state = scorer.select(state, rows)
+        tokens_N = torch.from_numpy(keys_K[kept] % vocab_size).to(device)
+    flat = iter(found[n, :length].tolist() for n, length in enumerate(length_X))
+    return [[next(flat) for _ in each] for each in targets]
