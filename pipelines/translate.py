@@ -7,15 +7,17 @@
 One line in, one line out, in order, counted and checked; blank in, blank out.
 """
 
+import json
 import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from pipelines import plan
-from pipelines.artifacts.corpus import read_lines
-from pipelines.artifacts.files import staged
+from pipelines.artifacts.corpus import read_lines, warn_of_lines
+from pipelines.artifacts.files import sha256_bytes, sha256_file, staged
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.nbest import NbestEntry, write_nbest
@@ -28,8 +30,6 @@ from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.translator import Translation, Translator
 
 log = logging.getLogger(__name__)
-
-_NAMED_LINES = 3
 
 
 class LineTranslator(Protocol):
@@ -57,7 +57,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     stream = translate_stream(
         _windows(raw, translator.window), translator, progress=progress, total=len(raw)
     )
-    found = list(stream)
+    found = [translation for window in stream for translation in window]
     elapsed_s = time.perf_counter() - started
     counts = {
         "lines": len(found),
@@ -92,25 +92,28 @@ def translate_stream(
     windows: Iterable[Sequence[bytes]],
     translator: LineTranslator,
     *,
+    first: int = 0,
     progress: Progress = SILENT,
     total: int | None = None,
-) -> Iterator[Translation]:
+) -> Iterator[list[Translation]]:
     """Translate lines as they come.
 
     Args:
         windows: Raw lines without their ends, as many at a time as are at hand.
         translator: Does the work.
+        first: Lines before the first of these, for messages.
         progress: Where to show.
         total: Number of lines, where it is known.
 
     Yields:
-        One translation for each line, in order. Bytes that are not UTF-8 become
-        U+FFFD; these lines and those cut short are counted and told at the end.
+        For each window one translation for each line, in order. Bytes that are not
+        UTF-8 become U+FFFD; these lines and those cut short are counted and told at the
+        end.
 
     Raises:
         S2SError: The number of translations is not the number of lines.
     """
-    lines_in = lines_out = 0
+    lines_in = lines_out = first
     not_utf8: list[int] = []
     truncated: list[int] = []
     with progress.task("translate", total=total) as task:
@@ -123,17 +126,27 @@ def translate_stream(
                 except UnicodeDecodeError:
                     not_utf8.append(lines_in)
                     lines.append(raw.decode(errors="replace"))
-            for translation in translator.translate(lines):
-                lines_out += 1
+            translations = translator.translate(lines)
+            for number, translation in enumerate(translations, start=lines_out + 1):
                 if translation.truncated:
-                    truncated.append(lines_out)
-                yield translation
+                    truncated.append(number)
+            lines_out += len(translations)
+            if lines_in != lines_out:
+                raise S2SError(f"{lines_in} lines in, {lines_out} lines out")
+            yield translations
             task.advance(len(window))
-    _warn(not_utf8, "not UTF-8; the bad bytes were replaced")
+    warn_of_lines(log, not_utf8, "not UTF-8; the bad bytes were replaced")
     limit = translator.config.max_source_length
-    _warn(truncated, f"longer than {limit} tokens; cut (translate.max_source_length)")
-    if lines_in != lines_out:
-        raise S2SError(f"{lines_in} lines in, {lines_out} lines out")
+    warn_of_lines(
+        log, truncated, f"longer than {limit} tokens; cut (translate.max_source_length)"
+    )
+
+
+def task_identity(translator: Translator, source: Path, form: str) -> str:
+    """Hash of all that decides the translation of a file, and how it is written."""
+    settings = translator.config.fingerprinted()
+    content = [translator.members.identity, settings, sha256_file(source), form]
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())
 
 
 def entries(number: int, translation: Translation) -> list[NbestEntry]:
@@ -164,10 +177,3 @@ def _perplexity(members: Members, layout: Layout) -> float:
 def _windows(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
     for start in range(0, len(lines), size):
         yield lines[start : start + size]
-
-
-def _warn(numbers: Sequence[int], what: str) -> None:
-    if numbers:
-        named = ", ".join(str(n) for n in numbers[:_NAMED_LINES])
-        more = ", ..." if len(numbers) > _NAMED_LINES else ""
-        log.warning("%d lines %s: line %s%s", len(numbers), what, named, more)

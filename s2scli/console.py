@@ -79,6 +79,14 @@ def configure(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
     logger.propagate = False
 
 
+def show_note(message: str) -> None:
+    """Print what goes with a result but is not part of it; -q does not silence it."""
+    if _State.log_format is LogFormat.JSON:
+        sys.stderr.write(json.dumps({"level": "NOTE", "message": message}) + "\n")
+    else:
+        stderr.print(message, soft_wrap=True, markup=False)
+
+
 def show_error(message: str, hint: str = "") -> None:
     """Print an error: the fact, and what to do."""
     if _State.log_format is LogFormat.JSON:

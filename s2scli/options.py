@@ -30,6 +30,24 @@ DryRun = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
 ]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="auto, fp32, tf32, bf16 or int8.")
+]
+Model = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help="A checkpoint's folder, which needs no project, or a project; several "
+        "are an ensemble.",
+    ),
+]
+ModelWeight = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--model-weight", help="Of each --model in the vote; equal by default."
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Processes; 0: one for each core.")
 ]

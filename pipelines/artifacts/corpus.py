@@ -8,8 +8,9 @@ know tokens.
 import gzip
 import hashlib
 import io
+import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +24,7 @@ from pipelines.artifacts.zstd import ZstdFile
 from pipelines.errors import CorpusError, CorruptArtifactError, MissingArtifactError
 
 _AGAIN = "s2s preprocess --force"
+_NAMED_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +184,11 @@ def read_part(path: Path) -> Iterator[list[str]]:
         raise MissingArtifactError(f"{path} not found", hint=_AGAIN) from None
     except UnicodeDecodeError as error:
         raise CorruptArtifactError(f"{path} is not UTF-8", hint=_AGAIN) from error
+
+
+def warn_of_lines(log: logging.Logger, numbers: Sequence[int], what: str) -> None:
+    """Tell how many lines something is the matter with, and the first of them."""
+    if numbers:
+        named = ", ".join(map(str, numbers[:_NAMED_LINES]))
+        more = ", ..." if len(numbers) > _NAMED_LINES else ""
+        log.warning("%d lines %s: line %s%s", len(numbers), what, named, more)

@@ -23,14 +23,15 @@ class _End:
     error: Exception | None
 
 
-def line_windows(file: BinaryIO, size: int) -> Iterator[list[bytes]]:
+def line_windows(file: BinaryIO, size: int, *, skip: int = 0) -> Iterator[list[bytes]]:
     """Yield windows of at most `size` lines, without LF or CR LF.
 
     Args:
         file: Standard input or an opened file.
         size: Most lines of a window.
+        skip: Lines to leave out first.
     """
-    lines = strip_lines(file)
+    lines = islice(strip_lines(file), skip, None)
     if _is_regular(file):
         while window := list(islice(lines, size)):
             yield window

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
-from pipelines.artifacts.checkpoint import find_model
+from pipelines.artifacts.checkpoint import MODEL, find_model
+from pipelines.artifacts.files import sha256_bytes
 from pipelines.artifacts.layout import TEXT
+from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import TranslateConfig
 from pipelines.errors import UsageError
 from pipelines.model.device import choose_device, keep_freed_memory, use_threads
@@ -33,6 +35,8 @@ class Members:
     """Target tokens for each source token that the training pairs suggest."""
     names: tuple[str, ...] = ()
     """Of the checkpoints."""
+    identity: str = ""
+    """Hash of all weights and text rules, and of each model's share of the vote."""
 
     @classmethod
     def load(
@@ -61,6 +65,7 @@ class Members:
         models: list[FrozenSeq2Seq] = []
         ratios: list[float] = []
         found: list[Path] = []
+        hashes: list[str] = []
         for path in paths:
             checkpoint, part = find_model(path)
             _require_same_text(checkpoint, [*found, checkpoint][0])
@@ -70,12 +75,15 @@ class Members:
             )
             ratios.append(float(part.info.get("length_ratio", _UNKNOWN_RATIO)))
             found.append(checkpoint)
+            hashes.append(read_manifest(checkpoint).outputs[MODEL].sha256)
+        text = (found[0] / TEXT / PIPELINE).read_bytes().decode()
         return cls(
             Ensemble(models, weights=weights, mean=config.ensemble),
             TextPipeline.load(found[0] / TEXT),
             device,
             max(ratios),
             tuple(path.name for path in found),
+            sha256_bytes(json.dumps([hashes, list(weights), text]).encode()),
         )
 
 

@@ -16,7 +16,7 @@ from pipelines.search.members import Members
 
 _PLACES = 768
 """Places of the beams of all sentences together; more bring no speed on a CPU."""
-_WINDOW_LINES = 2048
+_WINDOW_LINES, _WINDOW_BATCHES = 2048, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Translator:
     @property
     def window(self) -> int:
         """Lines that are worth handing over together."""
-        return max(_WINDOW_LINES, 2 * self._batch_size)
+        return min(_WINDOW_LINES, _WINDOW_BATCHES * self._batch_size)
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:
         """Translate lines, in order; a blank line gives an empty translation."""

@@ -1,18 +1,31 @@
 """`s2s score`."""
 
+import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from s2scli.commands.stage import bring_up_to_date
-from s2scli.console import print_json, print_lines, print_table
-from s2scli.options import Force, Json, Request, with_common_options
+from pipelines.progress import SILENT
+from s2scli.commands.stage import bring_up_to_date, models_of
+from s2scli.console import print_json, print_lines, print_table, progress, show_note
+from s2scli.options import (
+    Device,
+    Force,
+    Json,
+    Model,
+    ModelWeight,
+    Precision,
+    Request,
+    with_common_options,
+)
+from s2scli.output import standard_output
 
 if TYPE_CHECKING:
     from pipelines.artifacts.report import Report
-    from pipelines.config import ScoreConfig
+    from pipelines.config import ScoreConfig, TranslateConfig
 
 
 @with_common_options
@@ -32,10 +45,35 @@ def command(
         bool | None,
         typer.Option("--lowercase/--cased", help="Ignore case.", show_default=False),
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "-s",
+            "--source",
+            help="With --ref: print how likely the model finds each of its lines, "
+            "as log-probability (natural) and number of tokens.",
+        ),
+    ] = None,
+    model: Model = None,
+    model_weight: ModelWeight = None,
+    precision: Precision = None,
+    device: Device = None,
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Score the translation of the test split, or with --ref any translation."""
+    """Score the translation of the test split, or with --ref any translation.
+
+    With --source and --ref, a model (the project's, or --model) scores given pairs.
+    """
+    if source is not None:
+        if reference is None or force or input_file or lowercase is not None:
+            raise typer.BadParameter("--source goes with --ref and --model alone")
+        how = {"translate__precision": precision, "translate__device": device}
+        models, config = models_of(request, model, how)
+        _score_pairs(source, reference, models, model_weight or [], config, as_json)
+        return
+    if model or model_weight or precision or device:
+        raise typer.BadParameter("--model scores pairs: it needs --source and --ref")
     flags = {"score__lowercase": lowercase}
     if reference is not None:
         if force:
@@ -68,6 +106,48 @@ def _score_file(
     return score_lines(
         read_lines(input_file), reference, config=settings, source=input_file
     )
+
+
+def _score_pairs(
+    source: Path,
+    reference: Path,
+    models: list[Path],
+    weights: list[float],
+    config: "TranslateConfig",
+    as_json: bool,
+) -> None:
+    from pipelines.artifacts.corpus import read_lines
+    from pipelines.likelihood import score_pairs
+    from pipelines.search.members import Members
+
+    members = Members.load(models, config, weights=weights)
+    total = {"pairs": 0, "tokens": 0, "unknown": 0, "log_prob": 0.0}
+    with standard_output() as output:
+        for found in score_pairs(
+            read_lines(source),
+            read_lines(reference),
+            members,
+            config,
+            names=(source, reference),
+            progress=SILENT if output.isatty() else progress(),
+        ):
+            row = {
+                "log_prob": found.log_prob,
+                "tokens": found.num_tokens,
+                "unknown": found.num_unknown,
+            }
+            total = {key: total[key] + row.get(key, 1) for key in total}
+            plain = f"{found.log_prob:.6f}\t{found.num_tokens}"
+            output.write((json.dumps(row) if as_json else plain) + "\n")
+    perplexity = math.exp(min(700.0, -total["log_prob"] / max(1, total["tokens"])))
+    if as_json:
+        print_lines([json.dumps({**total, "perplexity": perplexity})])
+    else:
+        show_note(
+            f"{total['pairs']} pairs, {total['tokens']} tokens "
+            f"({total['unknown']} unknown): log-probability {total['log_prob']:.4f}, "
+            f"perplexity {perplexity:.4f}"
+        )
 
 
 _NAMES = {

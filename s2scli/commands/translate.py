@@ -1,8 +1,8 @@
 """`s2s translate`."""
 
-import os
+import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 import typer
 
 from pipelines.progress import SILENT
-from s2scli.commands.stage import bring_up_to_date
+from s2scli.commands.stage import bring_up_to_date, models_of
 from s2scli.console import progress
-from s2scli.options import Device, Force, Project, Request, with_common_options
+from s2scli.options import (
+    Device,
+    Force,
+    Model,
+    ModelWeight,
+    Precision,
+    Request,
+    with_common_options,
+)
+from s2scli.output import complete_file, standard_output
 
 if TYPE_CHECKING:
     from pipelines.config import TranslateConfig
-    from pipelines.search.translator import Translation
+    from pipelines.search.translator import Translation, Translator
+
+    Format = Callable[[int, Translation], str]
 
 
 @with_common_options
@@ -28,28 +39,48 @@ def command(
     ] = None,
     output_file: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Instead of standard output."),
-    ] = None,
-    model: Annotated[
-        list[Path] | None,
         typer.Option(
-            "-m",
-            "--model",
-            help="A checkpoint's folder, which needs no project; several are an "
-            "ensemble.",
+            "-o",
+            "--output",
+            help="Instead of standard output; with -i, an interrupted translation "
+            "goes on where it stopped.",
         ),
     ] = None,
+    model: Model = None,
+    model_weight: ModelWeight = None,
     split: Annotated[
         str | None,
         typer.Option(help="test: translate the test split into translate/test/."),
     ] = None,
     beam: Annotated[
-        int | None, typer.Option("-b", "--beam", min=1, help="1 is greedy search.")
+        int | None,
+        typer.Option("-b", "--beam", "--beam-size", min=1, help="1 is greedy search."),
     ] = None,
     nbest: Annotated[
         int | None,
         typer.Option("--nbest", "--n-best", min=1, help="Write a Moses n-best list."),
     ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Write a JSON object for each line: text, tokens and the "
+            "log-probability of each.",
+        ),
+    ] = False,
+    search: Annotated[
+        str | None, typer.Option(help="standard, or paper: as in the paper.")
+    ] = None,
+    length_penalty: Annotated[
+        str | None, typer.Option(help="GNMT's alpha, 0 for none; or average.")
+    ] = None,
+    unk: Annotated[
+        str | None,
+        typer.Option(
+            help="allow, forbid, or copy: the source's unknown words in its place."
+        ),
+    ] = None,
+    precision: Precision = None,
     device: Device = None,
     force: Force = False,
 ) -> None:
@@ -60,59 +91,123 @@ def command(
     flags = {
         "translate__beam": beam,
         "translate__nbest": nbest,
+        "translate__search": search,
+        "translate__length_penalty": length_penalty,
+        "translate__unk": unk,
+        "translate__precision": precision,
         "translate__device": device,
     }
     if split is not None:
         _refuse(split != "test", f"--split {split}: only test can be translated")
         _refuse(
-            bool(input_file or output_file or model),
-            "--split test reads and writes the project; leave out -i, -o and -m",
+            bool(input_file or output_file or model or as_json),
+            "--split test reads and writes the project; leave out -i, -o, -m, --json",
         )
         project = request.project(**flags)
         bring_up_to_date(project, "translate", force=force)
         return
     _refuse(force, "--force goes with --split test; s2s train --force trains again")
-    if model:
-        checkpoints = model
-        settings = request.settings(**flags).translate
-    else:
-        project = request.project(**flags)
-        _train_first(project)
-        checkpoints = [project.layout.train]
-        settings = project.config.translate
-    _translate(checkpoints, settings, input_file, output_file, nbest)
+    _refuse(bool(model_weight) and not model, "--model-weight goes with --model")
+    models, settings = models_of(request, model, flags)
+    _translate(
+        _translator(models, model_weight or [], settings),
+        input_file,
+        output_file,
+        _json_line if as_json else _moses if nbest else _text,
+    )
+
+
+def _translator(
+    models: list[Path], weights: list[float], settings: "TranslateConfig"
+) -> "Translator":
+    from pipelines.search.members import Members
+    from pipelines.search.translator import Translator
+
+    return Translator(Members.load(models, settings, weights=weights), settings)
 
 
 def _translate(
-    checkpoints: list[Path],
-    settings: "TranslateConfig",
+    translator: "Translator",
     input_file: Path | None,
     output_file: Path | None,
-    nbest: int | None,
+    form: "Format",
 ) -> None:
+    if input_file is not None and output_file is not None:
+        _translate_file(translator, input_file, output_file, form)
+        return
     from pipelines.artifacts.stream import line_windows
-    from pipelines.search.members import Members
-    from pipelines.search.translator import Translator
     from pipelines.translate import translate_stream
 
-    translator = Translator(Members.load(checkpoints, settings), settings)
-    with _output(output_file) as output, _input(input_file) as file:
+    opened = complete_file(output_file) if output_file else standard_output()
+    with opened as output, _input(input_file) as file:
         # A bar would run through translations that go to the same terminal.
         shown = SILENT if output.isatty() else progress()
         windows = line_windows(file, translator.window)
-        _write(translate_stream(windows, translator, progress=shown), output, nbest)
+        number = 0
+        for found in translate_stream(windows, translator, progress=shown):
+            number = _write(found, number, output, form)
+            output.flush()
 
 
-def _write(stream: "Iterable[Translation]", output: TextIO, nbest: int | None) -> None:
-    from pipelines.artifacts.nbest import write_nbest
+def _translate_file(
+    translator: "Translator", input_file: Path, output_file: Path, form: "Format"
+) -> None:
+    """Translate a file into a file, going on where an earlier process stopped."""
+    from pipelines.artifacts.resumable import resumable
+    from pipelines.artifacts.stream import line_windows
+    from pipelines.translate import task_identity, translate_stream
+
+    identity = task_identity(translator, input_file, form.__name__)
+    with resumable(output_file, identity) as output, _input(input_file) as file:
+        number = output.num_inputs
+        windows = line_windows(file, translator.window, skip=number)
+        stream = translate_stream(
+            windows, translator, first=number, progress=progress()
+        )
+        for found in stream:
+            number = _write(found, number, output.file, form)
+            output.record(number)
+
+
+def _write(
+    found: "Iterable[Translation]", number: int, output: TextIO, form: "Format"
+) -> int:
+    """Write translations from line `number` (from 0); returns the next number."""
+    for translation in found:
+        output.write(form(number, translation))
+        number += 1
+    return number
+
+
+def _text(_number: int, translation: "Translation") -> str:
+    return translation.text + "\n"
+
+
+def _moses(number: int, translation: "Translation") -> str:
+    from pipelines.artifacts.nbest import format_entry
     from pipelines.translate import entries
 
-    for number, translation in enumerate(stream):
-        if nbest is None:
-            output.write(translation.text + "\n")
-        else:
-            write_nbest(output, entries(number, translation))
-        output.flush()
+    found = entries(number, translation)
+    return "".join(format_entry(entry) + "\n" for entry in found)
+
+
+def _json_line(number: int, translation: "Translation") -> str:
+    content = {
+        "line": number + 1,
+        "text": translation.text,
+        "truncated": translation.truncated,
+        "candidates": [
+            {
+                "text": candidate.text,
+                "score": candidate.score,
+                "log_prob": candidate.log_prob,
+                "tokens": candidate.tokens,
+                "token_log_probs": candidate.token_log_probs,
+            }
+            for candidate in translation.candidates
+        ],
+    }
+    return json.dumps(content, ensure_ascii=False) + "\n"
 
 
 @contextmanager
@@ -125,28 +220,6 @@ def _input(path: Path | None) -> Iterator[BinaryIO]:
     else:
         with open_text(path) as file:
             yield file
-
-
-@contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output as UTF-8, or a file that appears when it is complete."""
-    if path is None:
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr] # a real file
-        yield sys.stdout
-        return
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _train_first(project: Project) -> None:
-    from pipelines.run import bring_up_to_date as run
-
-    run(project.config, project.layout, target="train", progress=progress())
 
 
 def _refuse(condition: bool, message: str) -> None:

@@ -1,46 +1,30 @@
+"""Lines in, translations out, whatever stands beside a line."""
+
+from dataclasses import replace
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipelines.artifacts.vocab import EOS, SPECIALS, Vocabulary
-from pipelines.config import Config, ModelConfig, TranslateConfig
-from pipelines.data.batch import lay_out
-from pipelines.model.frozen import FrozenSeq2Seq
-from pipelines.model.seq2seq import Seq2Seq, initialize
-from pipelines.search.ensemble import Ensemble
-from pipelines.search.members import Members
+from pipelines.artifacts.vocab import UNK_TOKEN
+from pipelines.config import TranslateConfig
+from pipelines.errors import OutOfMemoryError
+from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.translator import Translator
-from pipelines.text.pipeline import TextPipeline, TextSettings
-
-CPU = torch.device("cpu")
-WORDS = ("a", "b", "c", "d", "e")
-MODEL = ModelConfig(layers=2, cells=8, embedding_size=6)
-
-
-def make_model(seed):
-    model = Seq2Seq(MODEL, 8, 8)
-    initialize(model, init_range=1.5, seed=seed)
-    return model.eval()
+from pipelines.text.pipeline import TextPipeline
+from tests.model.test_frozen import PRECISIONS
+from tests.search.tiny import WORDS, make_members, make_pipeline
 
 
 @pytest.fixture
 def pipeline():
-    config = Config.model_validate({"preprocess": {"tokenizer": "none"}})
-    vocabulary = Vocabulary((*SPECIALS, *WORDS), (0,) * 8)
-    settings = TextSettings.from_config(config)
-    return TextPipeline(settings, vocabulary, vocabulary)
-
-
-def make_members(pipeline, *seeds, precision="fp32", **options):
-    models = [
-        FrozenSeq2Seq(make_model(seed), precision=precision, device=CPU)
-        for seed in seeds
-    ]
-    return Members(Ensemble(models, **options), pipeline, CPU)
+    return make_pipeline()
 
 
 def make_translator(pipeline, *seeds, **settings):
     config = TranslateConfig(**{"beam": 3, **settings})
-    members = make_members(pipeline, *seeds, precision=config.precision)
+    members = make_members(*seeds, pipeline=pipeline, precision=config.precision)
     return Translator(members, config)
 
 
@@ -74,10 +58,8 @@ def test_batch_size_changes_nothing(pipeline):
 
 @pytest.mark.parametrize("reverse", [True, False])
 def test_a_long_source_is_cut_at_its_end_whatever_the_direction(pipeline, reverse):
-    from dataclasses import replace
-
-    settings = replace(pipeline.settings, reverse_source=reverse)
-    own = TextPipeline(settings, pipeline.source_vocab, pipeline.target_vocab)
+    rules = replace(pipeline.settings, reverse_source=reverse)
+    own = TextPipeline(rules, pipeline.source_vocab, pipeline.target_vocab)
     translator = make_translator(own, 1, max_source_length=3)
     long, short = translator.translate(["a b c d e", "a b c"])
     assert long.truncated
@@ -85,26 +67,107 @@ def test_a_long_source_is_cut_at_its_end_whatever_the_direction(pipeline, revers
     assert long.text == short.text
 
 
-def test_scores_are_those_of_forced_decoding(pipeline):
-    model = make_model(1)
-    translator = make_translator(pipeline, 1, nbest=3, length_penalty=0.0)
-    line = "a b c"
-    for candidate in translator.translate([line])[0].candidates:
-        ids = [*pipeline.target_vocab.ids(candidate.tokens), EOS]
-        state = model.encode(lay_out([pipeline.source_ids(line)]))
-        token, total = torch.tensor([EOS]), 0.0
-        for word in ids:
-            logits, state = model.step(token, state)
-            total += logits.log_softmax(1)[0, word].item()
-            token = torch.tensor([word])
-        assert candidate.log_prob == pytest.approx(total, rel=1e-4)
-        assert candidate.score == pytest.approx(candidate.log_prob)
+lines = st.lists(
+    st.lists(st.sampled_from([*WORDS, "zzz"]), max_size=6).map(" ".join),
+    min_size=1,
+    max_size=8,
+)
+searches = st.fixed_dictionaries(
+    {
+        "beam": st.integers(1, 5),
+        "search": st.sampled_from(["standard", "paper"]),
+        "length_penalty": st.sampled_from([0.0, 0.6, "average"]),
+        "unk": st.sampled_from(["allow", "forbid", "copy"]),
+        "max_length_ratio": st.just(1.0),
+        "max_length_extra": st.just(2),
+    }
+)
+MEMBERS = {
+    (precision, seeds): make_members(*seeds, precision=precision)
+    for precision in PRECISIONS
+    for seeds in ((1,), (1, 2))
+}
+
+
+@pytest.mark.parametrize("key", MEMBERS, ids=str)
+@given(lines, searches, st.integers(1, 4), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=30)
+def test_a_translation_depends_on_its_line_alone(key, lines, search, size, random):
+    """Not on the batch, its neighbours, their order, or the depth of the n-best."""
+
+    def translate(texts, **other):
+        config = TranslateConfig(**{**search, **other})
+        return Translator(MEMBERS[key], config).translate(texts)
+
+    whole = translate(lines)
+    assert translate(lines, batch_size=size) == whole
+    order = random.sample(range(len(lines)), len(lines))
+    assert translate([lines[n] for n in order]) == [whole[n] for n in order]
+    deep = translate(lines, nbest=search["beam"])
+    assert [t.candidates[:1] for t in deep] == [t.candidates for t in whole]
+
+
+@pytest.mark.parametrize("key", MEMBERS, ids=str)
+@given(lines, searches)
+@settings(deadline=None, max_examples=30)
+def test_scores_are_those_of_forced_decoding(key, lines, search):
+    members = MEMBERS[key]
+    config = TranslateConfig(**{**search, "nbest": search["beam"], "unk": "allow"})
+    found = Translator(members, config).translate(lines)
+    pipeline = members.pipeline
+    scores = Scorer(members).score(
+        [
+            Candidates(
+                pipeline.source_ids(line),
+                [pipeline.target_vocab.ids(c.tokens) for c in each.candidates],
+            )
+            for line, each in zip(lines, found, strict=True)
+        ]
+    )
+    for each, forced in zip(found, scores, strict=True):
+        for candidate, log_probs in zip(each.candidates, forced, strict=True):
+            assert candidate.token_log_probs == tuple(log_probs)
+            assert candidate.log_prob == pytest.approx(sum(log_probs), rel=1e-12)
+
+
+def test_beams_of_any_width_agree_on_what_is_best_when_they_see_all(pipeline):
+    everything = make_translator(
+        pipeline, 1, beam=400, max_length_ratio=1.0, max_length_extra=1
+    )
+    more = make_translator(
+        pipeline, 1, beam=500, max_length_ratio=1.0, max_length_extra=1
+    )
+    assert everything.translate(["a"]) == more.translate(["a"])
 
 
 def test_an_ensemble_of_one_model_twice_is_that_model(pipeline):
     one = make_translator(pipeline, 1).translate(LINES)
     two = make_translator(pipeline, 1, 1).translate(LINES)
     assert [t.text for t in one] == [t.text for t in two]
+
+
+def test_copies_fill_unknown_places_in_order(pipeline):
+    line = "zzz a yyy b xxx"
+    allowed = make_translator(pipeline, 2, unk="allow").translate([line])[0]
+    copied = make_translator(pipeline, 2, unk="copy").translate([line])[0]
+    words = iter(["zzz", "yyy", "xxx"])
+    assert UNK_TOKEN in allowed.candidates[0].tokens
+    assert copied.candidates[0].tokens == tuple(
+        next(words, UNK_TOKEN) if token == UNK_TOKEN else token
+        for token in allowed.candidates[0].tokens
+    )
+    forbidden = make_translator(pipeline, 2, unk="forbid").translate([line])[0]
+    assert UNK_TOKEN not in forbidden.candidates[0].tokens
+
+
+def test_a_batch_holds_no_more_tokens_than_allowed(pipeline):
+    translator = make_translator(pipeline, 1, batch_size=4, max_batch_tokens=8)
+    batches = [numbers for numbers, _ in translator.translate_batches(LINES)]
+    lengths = [len(line.split()) + 1 for line in LINES]
+    assert sorted(n for numbers in batches for n in numbers) == [0, 2, 3, 5, 6]
+    for numbers in batches:
+        longest = max(lengths[n] for n in numbers)
+        assert len(numbers) == 1 or len(numbers) * longest <= 8
 
 
 def test_running_out_of_memory_halves_the_batch(pipeline, monkeypatch, caplog):
@@ -120,3 +183,21 @@ def test_running_out_of_memory_halves_the_batch(pipeline, monkeypatch, caplog):
     monkeypatch.setattr(Translator, "_search", tight)
     assert [t.text for t in translator.translate(LINES)] == expected
     assert "halving" in caplog.text
+
+
+def test_too_little_memory_for_one_sentence_is_one_clear_error(pipeline, monkeypatch):
+    def never(self, sources):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Translator, "_search", never)
+    with pytest.raises(OutOfMemoryError, match="single sentence"):
+        make_translator(pipeline, 1).translate(LINES)
+
+
+def test_other_failures_are_not_taken_for_too_little_memory(pipeline, monkeypatch):
+    def broken(self, sources):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Translator, "_search", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        make_translator(pipeline, 1).translate(LINES)

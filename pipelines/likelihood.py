@@ -1,0 +1,100 @@
+"""How likely a model finds given translations: forced decoding of pairs of lines."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path
+
+from pipelines.artifacts.corpus import decode_line, warn_of_lines
+from pipelines.artifacts.vocab import UNK
+from pipelines.config import TranslateConfig
+from pipelines.errors import CorpusError
+from pipelines.progress import SILENT, Progress
+from pipelines.search.members import Members
+from pipelines.search.scorer import Candidates, Scorer
+
+log = logging.getLogger(__name__)
+
+_WINDOW = 2048
+"""Pairs that are worth scoring together."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """What a model says of a given translation."""
+
+    log_prob: float
+    """Natural logarithm, EOS included."""
+    num_tokens: int
+    """EOS included."""
+    num_unknown: int
+    """Tokens that the target vocabulary lacks: scored as `<unk>`."""
+
+
+def score_pairs(
+    source: Iterable[bytes],
+    reference: Iterable[bytes],
+    members: Members,
+    config: TranslateConfig,
+    *,
+    names: tuple[Path, Path],
+    progress: Progress = SILENT,
+) -> Iterator[PairScore]:
+    """Score given translations by forced decoding, as they come.
+
+    A blank source or translation is scored as the empty sequence that it is.
+
+    Args:
+        source: Raw lines without their ends.
+        reference: A translation of each.
+        members: One model or an ensemble.
+        config: Sources longer than its `max_source_length` are cut.
+        names: What messages call the two.
+        progress: Where to show.
+
+    Raises:
+        CorpusError: A line is not UTF-8, or the numbers of lines differ.
+    """
+    scorer, pipeline = Scorer(members), members.pipeline
+    pairs = _paired(source, reference, names)
+    cut: list[int] = []
+    number = 0
+    with progress.task("score", unit="pairs") as task:
+        while window := list(islice(pairs, _WINDOW)):
+            sentences: list[Candidates] = []
+            for src, ref in window:
+                number += 1
+                ids = pipeline.source_ids(src)
+                if len(ids) - 1 > config.max_source_length:
+                    cut.append(number)
+                    ids = pipeline.cut_source(ids, config.max_source_length)
+                sentences.append(Candidates(ids, [pipeline.target_ids(ref)[:-1]]))
+            scores = scorer.score(sentences)
+            for sentence, (log_probs,) in zip(sentences, scores, strict=True):
+                yield PairScore(
+                    log_prob=sum(log_probs),
+                    num_tokens=len(log_probs),
+                    num_unknown=list(sentence.targets[0]).count(UNK),
+                )
+            task.advance(len(window))
+    limit = config.max_source_length
+    warn_of_lines(log, cut, f"longer than {limit} tokens; cut")
+
+
+def _paired(
+    source: Iterable[bytes], reference: Iterable[bytes], names: tuple[Path, Path]
+) -> Iterator[tuple[str, str]]:
+    lines = zip_longest(source, reference)
+    for number, raw in enumerate(lines, start=1):
+        for line, name, other in zip(raw, names, names[::-1], strict=True):
+            if line is None:
+                raise CorpusError(
+                    f"{name} has {number - 1} lines, {other} has more",
+                    hint="line n of the translation is scored as that of line n",
+                )
+        src, ref = (
+            decode_line(line, name, number)
+            for line, name in zip(raw, names, strict=True)
+        )
+        yield src, ref
