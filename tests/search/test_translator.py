@@ -89,7 +89,13 @@ MEMBERS = {
 }
 
 
-@pytest.mark.parametrize("key", MEMBERS, ids=str)
+KEYS = [
+    pytest.param(key, marks=() if key == ("fp32", (1,)) else pytest.mark.slow)
+    for key in MEMBERS
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
 @given(lines, searches, st.integers(1, 4), st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=30)
 def test_a_translation_depends_on_its_line_alone(key, lines, search, size, random):
@@ -107,7 +113,7 @@ def test_a_translation_depends_on_its_line_alone(key, lines, search, size, rando
     assert [t.candidates[:1] for t in deep] == [t.candidates for t in whole]
 
 
-@pytest.mark.parametrize("key", MEMBERS, ids=str)
+@pytest.mark.parametrize("key", KEYS, ids=str)
 @given(lines, searches)
 @settings(deadline=None, max_examples=30)
 def test_scores_are_those_of_forced_decoding(key, lines, search):

@@ -1,0 +1,85 @@
+"""An output that survives being interrupted."""
+
+import json
+
+import pytest
+
+from pipelines.artifacts.resumable import resumable
+from pipelines.errors import BusyError
+
+
+class Killed(Exception):
+    pass
+
+
+def write(path, pieces, *, identity="same", die_after=None, torn=""):
+    """Write pieces that are not there yet; returns how many were."""
+    with resumable(path, identity) as output:
+        start = output.num_inputs
+        for number in range(start, len(pieces)):
+            if number == die_after:
+                output.file.write(torn)
+                output.file.flush()
+                raise Killed
+            output.file.write(pieces[number])
+            output.record(number + 1)
+    return start
+
+
+PIECES = ["eins\n", "zwei\u2028\n", "", "drei\n"]
+
+
+@pytest.mark.parametrize("die_after", [0, 1, 2, 3])
+@pytest.mark.parametrize("torn", ["", "half a li"])
+def test_a_killed_process_is_gone_on_with(tmp_path, die_after, torn):
+    path = tmp_path / "out"
+    with pytest.raises(Killed):
+        write(path, PIECES, die_after=die_after, torn=torn)
+    assert not path.exists()
+    assert write(path, PIECES) == die_after
+    assert path.read_bytes().decode() == "".join(PIECES)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_another_task_starts_again_and_says_so(tmp_path, caplog):
+    path = tmp_path / "out"
+    with pytest.raises(Killed):
+        write(path, PIECES, die_after=2)
+    assert write(path, ["other\n"], identity="another") == 0
+    assert path.read_text() == "other\n"
+    assert "other models, settings or input" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["record", "part", "numbers"])
+def test_what_is_damaged_is_not_trusted(tmp_path, caplog, damage):
+    path = tmp_path / "out"
+    with pytest.raises(Killed):
+        write(path, PIECES, die_after=2)
+    record = tmp_path / "out.part.json"
+    if damage == "record":
+        record.write_text("{")
+    elif damage == "part":
+        (tmp_path / "out.part").write_text("e")
+    else:
+        record.write_text(json.dumps({"identity": "same", "inputs": "x", "bytes": 1}))
+    assert write(path, PIECES) == 0
+    assert path.read_bytes().decode() == "".join(PIECES)
+    assert "is damaged; starting again" in caplog.text
+
+
+def test_an_earlier_output_stays_until_the_new_one_is_complete(tmp_path):
+    path = tmp_path / "out"
+    path.write_text("old\n")
+    with pytest.raises(Killed):
+        write(path, PIECES, die_after=1)
+    assert path.read_text() == "old\n"
+
+
+def test_two_processes_do_not_write_one_file(tmp_path):
+    path = tmp_path / "out"
+    with (
+        resumable(path, "same"),
+        pytest.raises(BusyError, match="another process"),
+        resumable(path, "same"),
+    ):
+        pass

@@ -1,0 +1,149 @@
+"""Searching, scoring and going on, as a user calls them."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from pipelines.errors import Interrupted
+from pipelines.search.translator import Translator
+from tests.cli.conftest import init_arguments, write_corpus
+
+
+@pytest.fixture
+def model(project):
+    """The project's model by itself, without the project."""
+    return ["--model", project]
+
+
+LINES = b"a b\n\nc\n"
+
+
+def test_json_tells_the_log_probability_of_each_token(s2s, project, model):
+    found = s2s("translate", *model, "--json", "--nbest", 2, stdin=LINES)
+    rows = [json.loads(line) for line in found.lines]
+    assert [row["line"] for row in rows] == [1, 2, 3]
+    assert [row["text"] for row in rows] == ["A B", "", "C"]
+    assert rows[1]["candidates"] == []
+    for candidate in rows[0]["candidates"]:
+        assert len(candidate["token_log_probs"]) == len(candidate["tokens"]) + 1
+        assert sum(candidate["token_log_probs"]) == pytest.approx(candidate["log_prob"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--nbest", 9, "--beam", 4], "nbest (9) exceeds beam (4)"),
+        (["--search", "wide"], "'standard' or 'paper'"),
+        (["--unk", "maybe"], "'allow', 'forbid' or 'copy'"),
+        (["--length-penalty", "-1"], "length_penalty"),
+        (["--precision", "fp8"], "precision"),
+        (["--precision", "tf32", "--device", "cpu"], "tf32"),
+        (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
+        (["--model-weight", "-1"], "positive"),
+    ],
+)
+def test_mistakes_are_refused_before_any_line_is_read(s2s, model, options, message):
+    found = s2s("translate", *model, *options, stdin=LINES)
+    assert (found.status, found.out) == (2, "")
+    assert message in " ".join(found.err.split())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--search", "paper"],
+        ["--length-penalty", "average"],
+        ["--unk", "copy"],
+        ["--precision", "bf16"],
+        ["--beam", 1],
+    ],
+    ids=str,
+)
+def test_every_way_to_search_translates(s2s, model, options):
+    assert s2s("translate", *model, *options, stdin=LINES).lines == ["A B", "", "C"]
+
+
+def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_path):
+    data = write_corpus(tmp_path / "data", (("train", 30), ("valid", 5), ("test", 5)))
+    other = tmp_path / "other"
+    s2s(*init_arguments(data, other, "train.max_epochs=1"))
+    assert s2s("train", "-d", other).status == 0
+    found = s2s("translate", "-m", project, "-m", other, stdin=LINES)
+    assert (found.status, found.out) == (2, "")
+    assert "cannot vote together" in found.err
+    assert "source.vocab.tsv" in found.err
+
+
+def test_pairs_are_scored_as_the_search_scores_them(s2s, project, tmp_path):
+    (tmp_path / "src").write_bytes(LINES)
+    (tmp_path / "ref").write_text("A B\n\nzz\n")
+    files = ["--source", tmp_path / "src", "--ref", tmp_path / "ref"]
+    found = s2s("score", "--model", project, *files)
+    assert [line.split("\t")[1] for line in found.lines] == ["3", "1", "2"]
+    first = s2s("translate", "-m", project, "--json", stdin=LINES).lines[0]
+    best = json.loads(first)["candidates"][0]["log_prob"]
+    assert float(found.lines[0].split("\t")[0]) == pytest.approx(best, abs=1e-6)
+    assert "3 pairs, 6 tokens (1 unknown)" in found.err
+    rows = [json.loads(x) for x in s2s("score", "-d", project, *files, "--json").lines]
+    total = sum(row["log_prob"] for row in rows[:3])
+    assert rows[3]["log_prob"] == pytest.approx(total)
+    assert rows[3]["perplexity"] == pytest.approx(math.exp(-total / 6))
+
+
+def test_pairs_must_be_pairs(s2s, project, tmp_path):
+    (tmp_path / "src").write_bytes(LINES)
+    (tmp_path / "ref").write_text("A B\n")
+    files = ["--source", tmp_path / "src", "--ref", tmp_path / "ref"]
+    found = s2s("score", "--model", project, *files)
+    assert found.status == 2
+    assert "has 1 lines" in found.err
+    assert s2s("score", "--model", project, *files[:2]).status == 2
+    assert s2s("score", "--model", project).status == 2
+
+
+def test_an_interrupted_translation_goes_on(s2s, project, tmp_path, monkeypatch):
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b"a b\nc\n\nd e\nf a\nb\n" * 5)
+    command = ["translate", "-m", project, "-i", source, "-o", output, "--nbest", 2]
+    whole = s2s("translate", "-m", project, "--nbest", 2, stdin=source.read_bytes())
+    monkeypatch.setattr(Translator, "window", 4)
+    translate, seen = Translator.translate, []
+
+    def stop(self, lines):
+        seen.append(lines)
+        if len(seen) == 3:
+            raise Interrupted
+        return translate(self, lines)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Translator, "translate", stop)
+        assert s2s(*command).status == 130
+    assert not output.exists()
+    found = s2s(*command)
+    assert "after 8 lines" in found.err
+    assert output.read_text() == whole.out
+
+
+def test_one_sentence_needs_no_trainer_and_no_compiler(project):
+    """What is imported decides how long a user waits for the first answer."""
+    code = (
+        "import sys\n"
+        "sys.argv = ['s2s', 'translate', '-m', sys.argv[1]]\n"
+        "from s2scli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = ('torch._dynamo', 'sacrebleu', 'pipelines.trainer', 'sympy')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, project],
+        input=b"a b\n",
+        capture_output=True,
+        check=True,
+    )
+    assert found.stdout.decode().split("\n")[:2] == ["A B", "[]"]
