@@ -11,6 +11,7 @@ import typer
 
 from pipelines.errors import Interrupted, S2SError
 from s2scli.commands import (
+    average,
     binarize,
     config,
     init,
@@ -43,6 +44,7 @@ app.command("init", rich_help_panel=_PROJECT)(init.command)
 app.command("run", rich_help_panel=_PROJECT)(run.command)
 app.command("status", rich_help_panel=_PROJECT)(status.command)
 app.command("verify", rich_help_panel=_PROJECT)(verify.command)
+app.command("average", rich_help_panel=_PROJECT)(average.command)
 app.add_typer(config.app, name="config", rich_help_panel=_PROJECT)
 
 _STORAGE_HINTS = {

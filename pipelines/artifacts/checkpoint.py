@@ -9,16 +9,18 @@
       trainer.json          position in the data, best so far
 
 No pickle. Beside the checkpoints `latest.json` and `best.json` point to one by name.
+An average of checkpoints is such a folder without the trainer's two files.
 """
 
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 MODEL, MODEL_INFO = "model.safetensors", "model.json"
 TRAINER, TRAINER_INFO = "trainer.safetensors", "trainer.json"
 LATEST, BEST = "latest.json", "best.json"
+CHECKPOINT, AVERAGE = "checkpoint", "average"
+"""Who wrote a folder, as its manifest says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +68,46 @@ def write_checkpoint(
         The checkpoint's folder.
     """
     path = folder / checkpoint_name(step)
+    parts = {(MODEL, MODEL_INFO): model, (TRAINER, TRAINER_INFO): trainer}
+    manifest = Manifest(CHECKPOINT, run, {}, {}, {"step": step})
+    _write(path, parts, text=text, manifest=manifest)
+    return path
+
+
+def write_average(
+    path: Path, model: Part, *, text: Path, run: str, counts: Mapping[str, Any]
+) -> Manifest:
+    """Write a folder that translates, and from which no training goes on.
+
+    Args:
+        path: The folder.
+        model: What translates.
+        text: Folder of the text pipeline, which is copied.
+        run: Fingerprint of the training run.
+        counts: What was averaged.
+
+    Returns:
+        The manifest as written.
+    """
+    manifest = Manifest(AVERAGE, run, {}, {}, counts)
+    return _write(path, {(MODEL, MODEL_INFO): model}, text=text, manifest=manifest)
+
+
+def _write(
+    path: Path,
+    parts: Mapping[tuple[str, str], Part],
+    *,
+    text: Path,
+    manifest: Manifest,
+) -> Manifest:
     with staged(path) as temporary:
-        for part, tensors, info in (
-            (model, MODEL, MODEL_INFO),
-            (trainer, TRAINER, TRAINER_INFO),
-        ):
+        for (tensors, info), part in parts.items():
             cpu = {k: t.detach().cpu().contiguous() for k, t in part.tensors.items()}
             (temporary / tensors).write_bytes(save(cpu))
             text_info = json.dumps(part.info, indent=2, ensure_ascii=False) + "\n"
             (temporary / info).write_text(text_info, encoding="utf-8")
         shutil.copytree(text, temporary / TEXT)
-        counts = {"step": step}
-        write_manifest(temporary, Manifest("checkpoint", run, {}, {}, counts))
-    return path
+        return write_manifest(temporary, manifest)
 
 
 def read_model(path: Path) -> Part:
@@ -86,19 +117,42 @@ def read_model(path: Path) -> Part:
         MissingArtifactError: The folder holds no complete checkpoint.
         CorruptArtifactError: A file is damaged; the message names it.
     """
+    require_model(path)
+    return _read_part(path, MODEL, MODEL_INFO)
+
+
+def require_model(path: Path) -> Manifest:
+    """Check the hashes of what translates; errors as `read_model`."""
     try:
-        require_sound(path, leave_out="trainer.")
+        return require_sound(path, leave_out="trainer.")
     except MissingArtifactError as error:
         raise MissingArtifactError(
             f"{path} is not a checkpoint: {error.message}",
             hint="name a folder such as train/checkpoints/step-00001200",
         ) from error
-    return _read_part(path, MODEL, MODEL_INFO)
+
+
+def open_weights(path: Path) -> safe_open:
+    """Open the weights that translate, to read them one by one."""
+    return safe_open(path / MODEL, framework="pt")
 
 
 def read_trainer(path: Path) -> Part:
-    """Read what training needs to go on; errors as `read_model`."""
-    require_sound(path, leave_out="model.")
+    """Read what training needs to go on.
+
+    Raises:
+        MissingArtifactError: The folder holds no complete checkpoint, or an average,
+            which only translates.
+        CorruptArtifactError: A file is damaged; the message names it.
+    """
+    manifest = require_sound(path, leave_out="model.")
+    if TRAINER not in manifest.outputs:
+        raise MissingArtifactError(
+            f"{path} only translates: it is an average of checkpoints and holds no "
+            "state of a training to go on from",
+            hint=f"move {path.name} out of {path.parent}, and training goes on from "
+            "the newest checkpoint there",
+        )
     return _read_part(path, TRAINER, TRAINER_INFO)
 
 
@@ -122,16 +176,20 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
-def latest_sound(folder: Path) -> Path | None:
-    """The newest checkpoint whose every hash is right; damaged ones are passed over."""
+def sound_checkpoints(folder: Path) -> Iterator[Path]:
+    """The checkpoints whose every hash is right, newest first; others are told."""
     for path in reversed(checkpoints(folder)):
         try:
             require_sound(path)
         except ArtifactError as error:
             log.warning("%s; %s is passed over", error.message, path.name)
             continue
-        return path
-    return None
+        yield path
+
+
+def latest_sound(folder: Path) -> Path | None:
+    """The newest checkpoint whose every hash is right; damaged ones are passed over."""
+    return next(sound_checkpoints(folder), None)
 
 
 def newest_to_go_on(folder: Path) -> Path | None:

@@ -15,6 +15,8 @@ from pipelines.artifacts.checkpoint import (
     read_best,
     read_model,
     read_trainer,
+    sound_checkpoints,
+    write_average,
     write_checkpoint,
 )
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
@@ -66,6 +68,30 @@ def test_the_newest_sound_checkpoint_is_taken(train, caplog):
     assert latest_sound(folder) == folder / "step-00000010"
     assert "trainer.safetensors is damaged" in caplog.text
     assert "model.json is missing" in caplog.text
+
+
+def test_sound_checkpoints_come_newest_first_and_damaged_ones_are_told(train, caplog):
+    folder = train / "checkpoints"
+    flip(folder / "step-00000020" / "model.safetensors")
+    names = [path.name for path in sound_checkpoints(folder)]
+    assert names == ["step-00000030", "step-00000010"]
+    assert "step-00000020 is passed over" in caplog.text
+
+
+def test_no_training_goes_on_from_an_average(train):
+    path = train / "checkpoints" / "step-00000040"
+    model = Part({"w": torch.ones(2)}, {"step": 40})
+    text = train.parent / "text"
+    manifest = write_average(path, model, text=text, run="run", counts={"step": 40})
+    assert set(manifest.outputs) == {
+        "model.json",
+        "model.safetensors",
+        "text/pipeline.json",
+    }
+    assert read_model(path).info == {"step": 40}
+    with pytest.raises(MissingArtifactError, match="an average") as caught:
+        read_trainer(path)
+    assert "move step-00000040 out of" in caught.value.hint
 
 
 def test_training_goes_on_from_a_sound_checkpoint_or_not_at_all(train, tmp_path):

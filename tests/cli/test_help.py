@@ -13,6 +13,7 @@ COMMANDS = (
     "run",
     "status",
     "verify",
+    "average",
     "config",
 )
 

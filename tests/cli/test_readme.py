@@ -57,7 +57,7 @@ def test_the_readme_names_every_command_and_recipe(s2s):
 
     text = README.read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in recipe_names())
-    for command in ("init", "run", "status", "verify", "config show"):
+    for command in ("init", "run", "status", "verify", "average", "config show"):
         assert f"`s2s {command}" in text
 
 

@@ -1,0 +1,51 @@
+"""`s2s average`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2scli.console import progress
+from s2scli.options import Request, with_common_options
+
+
+@with_common_options
+def command(
+    request: Request,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="The new folder; it must not exist."
+        ),
+    ],
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Folders of one training; at least two."
+        ),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            "--last",
+            min=2,
+            metavar="N",
+            help="Instead: the newest N sound checkpoints of the project.",
+        ),
+    ] = None,
+) -> None:
+    """Average the weights of checkpoints of one training.
+
+    The new folder translates as a checkpoint does: s2s translate --model DIR.
+    """
+    if bool(checkpoints) == (last is not None):
+        raise typer.BadParameter("name either checkpoints or --last N")
+    if request.overrides:
+        raise typer.BadParameter("--set: no setting has a part in an average")
+    from pipelines.average import average_named, average_newest
+
+    if last is None:
+        average_named(checkpoints or [], output, progress=progress())
+    else:
+        train = request.project().layout.train
+        average_newest(train, last, output, progress=progress())
