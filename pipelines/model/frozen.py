@@ -10,6 +10,7 @@ Shapes: N rows (hypotheses), B sentences, E embedding size, H cells, L layers, G
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -191,6 +192,7 @@ class _WordGates:
         self._multiple = packing.row_multiple
         self._product = packing.pack_unbounded(layer.input_GI, layer.bias_G)
         self._keeps = embedding_VE.device.type == "cpu"
+        self._lock = Lock()
         self._clear()
 
     def _clear(self) -> None:
@@ -202,11 +204,13 @@ class _WordGates:
     def __call__(self, tokens_N: Tensor) -> Tensor:
         if not self._keeps:
             return self._product(self._embedding_VE[tokens_N])
-        places_N = self._place_V[tokens_N]
-        if bool((places_N < 0).any()):
-            self._make(tokens_N)
+        with self._lock:
             places_N = self._place_V[tokens_N]
-        return self._gates_UG.index_select(0, places_N)
+            if bool((places_N < 0).any()):
+                self._make(tokens_N)
+                places_N = self._place_V[tokens_N]
+            gates_UG = self._gates_UG  # whose rows another thread adds to only
+        return gates_UG.index_select(0, places_N)
 
     def _make(self, tokens_N: Tensor) -> None:
         types_U = torch.unique(tokens_N)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import Ids, lay_out
-from pipelines.search.halving import in_halves
+from pipelines.search.batches import side_by_side
 from pipelines.search.members import Members
 
 State = TypeVar("State")
@@ -67,8 +67,13 @@ class Scorer:
             each token, EOS included.
         """
         found: list[list[list[float]]] = [[] for _ in sentences]
-        for numbers in _batches(sentences):
-            scores = in_halves(self._score, [sentences[n] for n in numbers])
+        batches = list(_batches(sentences))
+        found_of = side_by_side(
+            self._score,
+            [[sentences[n] for n in numbers] for numbers in batches],
+            device=self.members.device,
+        )
+        for numbers, scores in zip(batches, found_of, strict=True):
             for number, score in zip(numbers, scores, strict=True):
                 found[number] = score
         return found

@@ -7,16 +7,20 @@ all come through here.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from pipelines.artifacts.vocab import UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.data.batch import lay_out
+from pipelines.search.batches import side_by_side
 from pipelines.search.beam import Hypothesis, SearchSettings, beam_search
-from pipelines.search.halving import in_halves
 from pipelines.search.members import Members
 
 _PLACES = 768
 """Places of the beams of all sentences together; more bring no speed on a CPU."""
 _WINDOW_LINES, _WINDOW_BATCHES = 2048, 8
+_LEAST_SENTENCES = 16
+"""A batch is not made smaller than this for the sake of more threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,15 @@ class Translator:
         self.config = config
         self._settings = SearchSettings.from_config(config)
         self._ratio = config.max_length_ratio or members.length_ratio
-        self._batch_size = config.batch_size or max(16, _PLACES // config.beam)
+        self._batch_size = config.batch_size or max(
+            _LEAST_SENTENCES, _PLACES // config.beam
+        )
 
     @property
     def window(self) -> int:
         """Lines that are worth handing over together."""
-        return min(_WINDOW_LINES, _WINDOW_BATCHES * self._batch_size)
+        num_batches = max(_WINDOW_BATCHES, 2 * torch.get_num_threads())
+        return min(_WINDOW_LINES, num_batches * self._batch_size)
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:
         """Translate lines, in order; a blank line gives an empty translation."""
@@ -97,8 +104,13 @@ class Translator:
         for number, too_long in enumerate(cut):
             if too_long:
                 sources[number] = pipeline.cut_source(sources[number], limit)
-        for numbers in self._batches([len(ids) for ids in sources]):
-            hypotheses = in_halves(self._search, [sources[n] for n in numbers])
+        batches = list(self._batches([len(ids) for ids in sources]))
+        found_of = side_by_side(
+            self._search,
+            [[sources[n] for n in numbers] for numbers in batches],
+            device=self.members.device,
+        )
+        for numbers, hypotheses in zip(batches, found_of, strict=True):
             yield (
                 numbers,
                 [
@@ -111,9 +123,10 @@ class Translator:
         """Numbers of sentences that are not blank, the longest batch first."""
         order = [n for n, length in enumerate(lengths) if length > 1]
         order.sort(key=lambda n: (-lengths[n], n))
+        fair = max(_LEAST_SENTENCES, -(-len(order) // (4 * torch.get_num_threads())))
         while order:
             by_tokens = self.config.max_batch_tokens // lengths[order[0]]
-            size = max(1, min(self._batch_size, by_tokens))
+            size = max(1, min(self._batch_size, by_tokens, fair))
             yield order[:size]
             del order[:size]
 
