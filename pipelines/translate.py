@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pipelines import plan
-from pipelines.artifacts.corpus import read_lines
+from pipelines.artifacts.corpus import named_lines, read_lines
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
-from pipelines.artifacts.nbest import NbestEntry, write_nbest
+from pipelines.artifacts.nbest import LSTM, NbestEntry, write_nbest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
@@ -28,8 +28,6 @@ from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.translator import Translation, Translator
 
 log = logging.getLogger(__name__)
-
-_NAMED_LINES = 3
 
 
 class LineTranslator(Protocol):
@@ -142,7 +140,7 @@ def entries(number: int, translation: Translation) -> list[NbestEntry]:
         NbestEntry(
             number,
             candidate.tokens,
-            {"LSTM": (candidate.log_prob,)},
+            {LSTM: (candidate.log_prob,)},
             candidate.score,
         )
         for candidate in translation.candidates
@@ -168,6 +166,4 @@ def _windows(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
 
 def _warn(numbers: Sequence[int], what: str) -> None:
     if numbers:
-        named = ", ".join(str(n) for n in numbers[:_NAMED_LINES])
-        more = ", ..." if len(numbers) > _NAMED_LINES else ""
-        log.warning("%d lines %s: line %s%s", len(numbers), what, named, more)
+        log.warning("%d lines %s: %s", len(numbers), what, named_lines(numbers))

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +23,7 @@ from pipelines.artifacts.zstd import ZstdFile
 from pipelines.errors import CorpusError, CorruptArtifactError, MissingArtifactError
 
 _AGAIN = "s2s preprocess --force"
+_NAMED_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,12 @@ def decoded_lines(path: Path) -> Iterator[str]:
     """
     for number, raw in enumerate(read_lines(path), start=1):
         yield decode_line(raw, path, number)
+
+
+def named_lines(numbers: Sequence[int]) -> str:
+    """What a message calls some lines: the first few by number."""
+    named = ", ".join(str(number) for number in numbers[:_NAMED_LINES])
+    return f"line {named}" + (", ..." if len(numbers) > _NAMED_LINES else "")
 
 
 def survey(path: Path) -> Survey:
