@@ -225,6 +225,26 @@ def rescore_groups(
     _tell(rescorer, missing)
 
 
+def check_list(nbest: Path, num_lines: int, *, progress: Progress = SILENT) -> None:
+    """Read a list to its end, so that what is wrong is found before the long work.
+
+    A pipe can be read only once and is left alone.
+
+    Args:
+        nbest: The list.
+        num_lines: Of the source.
+        progress: Where to show.
+
+    Raises:
+        CorpusError: As `rescore_list`.
+    """
+    if not nbest.is_file():
+        return
+    with progress.task("check the list", total=num_lines, unit="sentences") as task:
+        for _ in _known(read_nbest(nbest), nbest, num_lines):
+            task.advance()
+
+
 def read_source(path: Path, reference: Path | None) -> tuple[list[str], list[str]]:
     """Read the source of a list and, where there is one, the reference.
 

@@ -30,6 +30,14 @@ DryRun = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
 ]
+Models = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help="A checkpoint's folder, which needs no project; several are an ensemble.",
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Processes; 0: one for each core.")
 ]

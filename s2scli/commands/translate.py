@@ -1,6 +1,5 @@
 """`s2s translate`."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 import typer
 
 from pipelines.progress import SILENT
-from s2scli.commands.stage import bring_up_to_date
+from s2scli.commands.stage import bring_up_to_date, find_models
 from s2scli.console import progress
-from s2scli.options import Device, Force, Project, Request, with_common_options
+from s2scli.options import Device, Force, Models, Request, with_common_options
+from s2scli.output import open_output
 
 if TYPE_CHECKING:
     from pipelines.config import TranslateConfig
@@ -30,15 +30,7 @@ def command(
         Path | None,
         typer.Option("-o", "--output", help="Instead of standard output."),
     ] = None,
-    model: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-m",
-            "--model",
-            help="A checkpoint's folder, which needs no project; several are an "
-            "ensemble.",
-        ),
-    ] = None,
+    model: Models = None,
     split: Annotated[
         str | None,
         typer.Option(help="test: translate the test split into translate/test/."),
@@ -72,15 +64,8 @@ def command(
         bring_up_to_date(project, "translate", force=force)
         return
     _refuse(force, "--force goes with --split test; s2s train --force trains again")
-    if model:
-        checkpoints = model
-        settings = request.settings(**flags).translate
-    else:
-        project = request.project(**flags)
-        _train_first(project)
-        checkpoints = [project.layout.train]
-        settings = project.config.translate
-    _translate(checkpoints, settings, input_file, output_file, nbest)
+    checkpoints, config = find_models(request, model, **flags)
+    _translate(checkpoints, config.translate, input_file, output_file, nbest)
 
 
 def _translate(
@@ -96,7 +81,7 @@ def _translate(
     from pipelines.translate import translate_stream
 
     translator = Translator(Members.load(checkpoints, settings), settings)
-    with _output(output_file) as output, _input(input_file) as file:
+    with open_output(output_file) as output, _input(input_file) as file:
         # A bar would run through translations that go to the same terminal.
         shown = SILENT if output.isatty() else progress()
         windows = line_windows(file, translator.window)
@@ -125,28 +110,6 @@ def _input(path: Path | None) -> Iterator[BinaryIO]:
     else:
         with open_text(path) as file:
             yield file
-
-
-@contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output as UTF-8, or a file that appears when it is complete."""
-    if path is None:
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr] # a real file
-        yield sys.stdout
-        return
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _train_first(project: Project) -> None:
-    from pipelines.run import bring_up_to_date as run
-
-    run(project.config, project.layout, target="train", progress=progress())
 
 
 def _refuse(condition: bool, message: str) -> None:
