@@ -20,7 +20,7 @@ from pipelines.artifacts.corpus import read_lines, warn_of_lines
 from pipelines.artifacts.files import sha256_bytes, sha256_file, staged
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
-from pipelines.artifacts.nbest import NbestEntry, write_nbest
+from pipelines.artifacts.nbest import LSTM, NbestEntry, write_nbest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
@@ -155,7 +155,7 @@ def entries(number: int, translation: Translation) -> list[NbestEntry]:
         NbestEntry(
             number,
             candidate.tokens,
-            {"LSTM": (candidate.log_prob,)},
+            {LSTM: (candidate.log_prob,)},
             candidate.score,
         )
         for candidate in translation.candidates

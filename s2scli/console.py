@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -98,9 +98,9 @@ def show_error(message: str, hint: str = "") -> None:
         stderr.print(Text("hint: ", style="bold") + Text(hint), soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """Print a result for machines."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def print_json(value: Any, *, to: TextIO | None = None) -> None:
+    """Print a result for machines, on standard output by default."""
+    (to or sys.stdout).write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_table(

@@ -16,6 +16,7 @@ from s2scli.commands import (
     config,
     init,
     preprocess,
+    rescore,
     run,
     score,
     status,
@@ -39,6 +40,7 @@ app.command("preprocess", rich_help_panel=_STAGES)(preprocess.command)
 app.command("binarize", rich_help_panel=_STAGES)(binarize.command)
 app.command("train", rich_help_panel=_STAGES)(train.command)
 app.command("translate", rich_help_panel=_STAGES)(translate.command)
+app.command("rescore", rich_help_panel=_STAGES)(rescore.command)
 app.command("score", rich_help_panel=_STAGES)(score.command)
 app.command("init", rich_help_panel=_PROJECT)(init.command)
 app.command("run", rich_help_panel=_PROJECT)(run.command)

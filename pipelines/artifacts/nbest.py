@@ -18,6 +18,9 @@ from typing import TextIO
 from pipelines.artifacts.corpus import decode_line, read_lines
 from pipelines.errors import CorpusError
 
+LSTM = "LSTM"
+"""Name of the feature that holds our model's log-probability."""
+
 _BAR = "|||"
 _ESCAPED_BAR = "&#124;" * 3
 _DECIMALS = 6

@@ -40,6 +40,29 @@ def bleu_tokenised(
     return _score("bleu_tokenised", metric, hyp, ref, resampling)
 
 
+def nearest(hyp: Sequence[str], ref: str, *, lowercase: bool = False) -> str:
+    """The line with the best smoothed BLEU of its own; the first of equal ones.
+
+    Args:
+        hyp: Tokenised lines, at least one.
+        ref: Tokenised in the same way.
+        lowercase: Ignore case.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    metric = BLEU(lowercase=lowercase, tokenize="none", effective_order=True)
+    (counts,) = metric._cache_references([[ref]])
+
+    def value(line: str) -> float:
+        """What `metric.sentence_score` finds, which counts `ref` anew each time."""
+        own = metric._compute_segment_statistics(
+            metric._preprocess_segment(line), counts
+        )
+        return float(metric._compute_score_from_stats(own).score)
+
+    return max(hyp, key=value)
+
+
 def bleu_detokenised(
     hyp: Sequence[str],
     ref: Sequence[str],

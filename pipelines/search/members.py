@@ -1,6 +1,7 @@
 """From checkpoints on disk to what answers: models, text rules, device."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def _check_weights(weights: Sequence[float], num_models: int) -> None:
             f"{num_models} models, {len(weights)} weights",
             hint="--model-weight once for each --model, in the same order",
         )
-    if any(weight <= 0 for weight in weights):
+    if not all(0 < weight < math.inf for weight in weights):
         raise UsageError(f"weights {list(weights)}: expected positive numbers")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.progress import SILENT
-from s2scli.commands.stage import bring_up_to_date, models_of
+from s2scli.commands.stage import bring_up_to_date, find_models
 from s2scli.console import print_json, print_lines, print_table, progress, show_note
 from s2scli.options import (
     Device,
@@ -21,7 +21,7 @@ from s2scli.options import (
     Request,
     with_common_options,
 )
-from s2scli.output import standard_output
+from s2scli.output import open_output
 
 if TYPE_CHECKING:
     from pipelines.artifacts.report import Report
@@ -69,8 +69,10 @@ def command(
         if reference is None or force or input_file or lowercase is not None:
             raise typer.BadParameter("--source goes with --ref and --model alone")
         how = {"translate__precision": precision, "translate__device": device}
-        models, config = models_of(request, model, how)
-        _score_pairs(source, reference, models, model_weight or [], config, as_json)
+        models, config = find_models(request, model, **how)
+        _score_pairs(
+            source, reference, models, model_weight or [], config.translate, as_json
+        )
         return
     if model or model_weight or precision or device:
         raise typer.BadParameter("--model scores pairs: it needs --source and --ref")
@@ -122,7 +124,7 @@ def _score_pairs(
 
     members = Members.load(models, config, weights=weights)
     total = {"pairs": 0, "tokens": 0, "unknown": 0, "log_prob": 0.0}
-    with standard_output() as output:
+    with open_output(None) as output:
         for found in score_pairs(
             read_lines(source),
             read_lines(reference),

@@ -1,15 +1,13 @@
-"""What the commands of all stages do alike: bring the project up to that stage."""
+"""What commands do alike: bring the project up to a stage, find models."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from pipelines.config import Config
 from s2scli.console import progress
 from s2scli.options import Project, Request
-
-if TYPE_CHECKING:
-    from pipelines.config import TranslateConfig
 
 log = logging.getLogger("pipelines.stage")
 
@@ -31,17 +29,24 @@ def bring_up_to_date(
     tell_done(done, stage)
 
 
-def models_of(
-    request: Request, models: list[Path] | None, flags: Mapping[str, object]
-) -> tuple[list[Path], "TranslateConfig"]:
-    """What --model names, or the project's model, trained first; and how to use it."""
-    if models:
-        return models, request.settings(**flags).translate
-    project = request.project(**flags)
+def find_models(
+    request: Request, named: Sequence[Path] | None, **flags: Any
+) -> tuple[list[Path], Config]:
+    """The models to use, and the settings.
+
+    Args:
+        request: Names the project.
+        named: Checkpoints; without any it is the project's best one, and what is
+            missing or stale up to `train` runs first.
+        **flags: As for `Request.project`.
+    """
+    if named:
+        return list(named), request.settings(**flags)
     from pipelines.run import bring_up_to_date as run
 
+    project = request.project(**flags)
     run(project.config, project.layout, target="train", progress=progress())
-    return [project.layout.train], project.config.translate
+    return [project.layout.train], project.config
 
 
 def tell_done(done: Sequence[str], stage: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 import typer
 
 from pipelines.progress import SILENT
-from s2scli.commands.stage import bring_up_to_date, models_of
+from s2scli.commands.stage import bring_up_to_date, find_models
 from s2scli.console import progress
 from s2scli.options import (
     Device,
@@ -21,7 +21,7 @@ from s2scli.options import (
     Request,
     with_common_options,
 )
-from s2scli.output import complete_file, standard_output
+from s2scli.output import open_output
 
 if TYPE_CHECKING:
     from pipelines.config import TranslateConfig
@@ -108,9 +108,9 @@ def command(
         return
     _refuse(force, "--force goes with --split test; s2s train --force trains again")
     _refuse(bool(model_weight) and not model, "--model-weight goes with --model")
-    models, settings = models_of(request, model, flags)
+    models, config = find_models(request, model, **flags)
     _translate(
-        _translator(models, model_weight or [], settings),
+        _translator(models, model_weight or [], config.translate),
         input_file,
         output_file,
         _json_line if as_json else _moses if nbest else _text,
@@ -138,8 +138,7 @@ def _translate(
     from pipelines.artifacts.stream import line_windows
     from pipelines.translate import translate_stream
 
-    opened = complete_file(output_file) if output_file else standard_output()
-    with opened as output, _input(input_file) as file:
+    with open_output(output_file) as output, _input(input_file) as file:
         # A bar would run through translations that go to the same terminal.
         shown = SILENT if output.isatty() else progress()
         windows = line_windows(file, translator.window)

@@ -9,6 +9,7 @@ COMMANDS = (
     "binarize",
     "train",
     "translate",
+    "rescore",
     "score",
     "run",
     "status",
