@@ -222,7 +222,7 @@ class TranslateConfig(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16", "int8"] = "auto"
     """Of matrix products; auto takes bf16 where the hardware has it, else fp32."""
     batch_size: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
-    """Most sentences translated together; 0: as many as fill 768 places of the beam."""
+    """Most sentences translated together; 0: what suits the device and the beam."""
     max_batch_tokens: Positive = Field(default=16_384, json_schema_extra=EXECUTION)
     """Most source tokens translated together."""
     device: str = Field(

@@ -16,7 +16,7 @@ from pipelines.search.batches import side_by_side
 from pipelines.search.beam import Hypothesis, SearchSettings, beam_search
 from pipelines.search.members import Members
 
-_PLACES = 768
+_PLACES = {"cpu": 768, "cuda": 8192}
 """Places of the beams of all sentences together; more bring no speed on a CPU."""
 _WINDOW_LINES, _WINDOW_BATCHES = 2048, 8
 _LEAST_SENTENCES = 16
@@ -72,8 +72,9 @@ class Translator:
         self.config = config
         self._settings = SearchSettings.from_config(config)
         self._ratio = config.max_length_ratio or members.length_ratio
+        places = _PLACES[members.device.type]
         self._batch_size = config.batch_size or max(
-            _LEAST_SENTENCES, _PLACES // config.beam
+            _LEAST_SENTENCES, places // config.beam
         )
 
     @property
@@ -123,7 +124,10 @@ class Translator:
         """Numbers of sentences that are not blank, the longest batch first."""
         order = [n for n, length in enumerate(lengths) if length > 1]
         order.sort(key=lambda n: (-lengths[n], n))
-        fair = max(_LEAST_SENTENCES, -(-len(order) // (4 * torch.get_num_threads())))
+        fair = self._batch_size
+        if self.members.device.type == "cpu":
+            num_batches = 4 * torch.get_num_threads()
+            fair = max(_LEAST_SENTENCES, -(-len(order) // num_batches))
         while order:
             by_tokens = self.config.max_batch_tokens // lengths[order[0]]
             size = max(1, min(self._batch_size, by_tokens, fair))

@@ -9,6 +9,7 @@ from pipelines.config import ModelConfig
 from pipelines.data.batch import lay_out
 from pipelines.errors import UsageError
 from pipelines.model import frozen as frozen_module
+from pipelines.model import packing
 from pipelines.model.frozen import FrozenSeq2Seq
 from pipelines.model.packing import choose_packing
 from pipelines.model.products import capabilities
@@ -78,6 +79,21 @@ def test_a_frozen_model_computes_what_the_model_does(precision, settings):
             )
     assert found.shape[2] % 16 == 0
     assert (found[:, :, VOCABULARY:] == -torch.inf).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_torchs_own_products_serve_where_there_are_no_others(monkeypatch, dtype):
+    """As on a GPU: rows are not rounded up, and words' gates are not kept."""
+    model = make_model(tie_embeddings=True)
+    expected = logits_of(freeze(model), SOURCES, TARGETS)
+    library = packing._Library(dtype)
+    monkeypatch.setattr(frozen_module, "choose_packing", lambda *_: library)
+    frozen = freeze(model)
+    frozen._encoder._words._keeps = frozen._decoder._words._keeps = False
+    found = logits_of(frozen, SOURCES, TARGETS)[..., :VOCABULARY]
+    expected = expected[..., :VOCABULARY]
+    limit = TOLERANCE["fp32" if dtype == torch.float32 else "bf16"]
+    assert float((found - expected).abs().max()) <= limit * float(expected.abs().max())
 
 
 sentences = st.lists(
