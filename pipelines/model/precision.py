@@ -21,8 +21,8 @@ def choose_precision(wanted: Precision, device: torch.device) -> Precision:
     on_gpu = device.type == "cuda"
     if wanted == "tf32" and not on_gpu:
         raise UsageError(
-            "train.precision = tf32 is for GPUs; this device is a CPU",
-            hint="train.precision = fp32, bf16 or auto",
+            "precision tf32 is for GPUs; this device is a CPU",
+            hint="fp32, bf16 or auto",
         )
     if wanted != "auto":
         return wanted
