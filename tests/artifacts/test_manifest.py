@@ -73,6 +73,17 @@ def test_a_changed_manifest_is_refused(folder):
         read_manifest(folder)
 
 
+def test_a_digit_that_changes_no_number_is_still_damage(folder):
+    counts = {"perplexity": 1.0000000000000002}
+    write_manifest(folder, Manifest("train", "f", {}, {}, counts))
+    path = folder / "manifest.json"
+    text = path.read_text()
+    assert float("1.0000000000000003") == counts["perplexity"]
+    path.write_text(text.replace("1.0000000000000002", "1.0000000000000003"))
+    with pytest.raises(CorruptArtifactError, match="damaged"):
+        read_manifest(folder)
+
+
 def test_another_version_is_refused_with_both_numbers(folder):
     edit(folder, schema_version=99)
     with pytest.raises(VersionError, match="has format 99, this s2s reads 1"):
