@@ -152,6 +152,19 @@ def test_an_ensemble_of_one_model_twice_is_that_model(pipeline):
     assert [t.text for t in one] == [t.text for t in two]
 
 
+def test_the_number_of_threads_changes_nothing(pipeline):
+    before, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            translator = make_translator(pipeline, 1, batch_size=2)
+            found.append(translator.translate(LINES * 3))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
 def test_copies_fill_unknown_places_in_order(pipeline):
     line = "zzz a yyy b xxx"
     allowed = make_translator(pipeline, 2, unk="allow").translate([line])[0]
