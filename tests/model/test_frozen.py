@@ -102,7 +102,13 @@ sentences = st.lists(
 MODELS = {precision: freeze(make_model(), precision) for precision in PRECISIONS}
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param(name, marks=() if name == "fp32" else pytest.mark.slow)
+        for name in PRECISIONS
+    ],
+)
 @given(sentences, st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=60)
 def test_a_row_gets_the_same_bits_whatever_stands_beside_it(precision, lines, random):
