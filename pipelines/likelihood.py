@@ -10,6 +10,7 @@ from pipelines.artifacts.corpus import decode_line, warn_of_lines
 from pipelines.artifacts.vocab import UNK
 from pipelines.config import TranslateConfig
 from pipelines.errors import CorpusError
+from pipelines.metrics.perplexity import perplexity
 from pipelines.progress import SILENT, Progress
 from pipelines.search.members import Members
 from pipelines.search.scorer import Candidates, Scorer
@@ -21,15 +22,33 @@ _WINDOW = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class PairScore:
-    """What a model says of a given translation."""
+class Likelihood:
+    """What a model says of a given translation, or of several together."""
 
-    log_prob: float
+    log_prob: float = 0.0
     """Natural logarithm, EOS included."""
-    num_tokens: int
+    num_tokens: int = 0
     """EOS included."""
-    num_unknown: int
+    num_unknown: int = 0
     """Tokens that the target vocabulary lacks: scored as `<unk>`."""
+    num_pairs: int = 1
+
+    def __add__(self, other: "Likelihood") -> "Likelihood":
+        """Of both together."""
+        return Likelihood(
+            self.log_prob + other.log_prob,
+            self.num_tokens + other.num_tokens,
+            self.num_unknown + other.num_unknown,
+            self.num_pairs + other.num_pairs,
+        )
+
+    @property
+    def perplexity(self) -> float:
+        """For each token."""
+        return perplexity(self.log_prob, self.num_tokens)
+
+
+NOTHING = Likelihood(num_pairs=0)
 
 
 def score_pairs(
@@ -40,7 +59,7 @@ def score_pairs(
     *,
     names: tuple[Path, Path],
     progress: Progress = SILENT,
-) -> Iterator[PairScore]:
+) -> Iterator[Likelihood]:
     """Score given translations by forced decoding, as they come.
 
     A blank source or translation is scored as the empty sequence that it is.
@@ -59,26 +78,23 @@ def score_pairs(
     scorer, pipeline = Scorer(members), members.pipeline
     pairs = _paired(source, reference, names)
     cut: list[int] = []
-    number = 0
+    number, limit = 0, config.max_source_length
     with progress.task("score", unit="pairs") as task:
         while window := list(islice(pairs, _WINDOW)):
             sentences: list[Candidates] = []
             for src, ref in window:
                 number += 1
-                ids = pipeline.source_ids(src)
-                if len(ids) - 1 > config.max_source_length:
-                    cut.append(number)
-                    ids = pipeline.cut_source(ids, config.max_source_length)
+                ids, too_long = pipeline.source_ids_within(src, limit)
+                cut += [number] * too_long
                 sentences.append(Candidates(ids, [pipeline.target_ids(ref)[:-1]]))
             scores = scorer.score(sentences)
             for sentence, (log_probs,) in zip(sentences, scores, strict=True):
-                yield PairScore(
+                yield Likelihood(
                     log_prob=sum(log_probs),
                     num_tokens=len(log_probs),
                     num_unknown=list(sentence.targets[0]).count(UNK),
                 )
             task.advance(len(window))
-    limit = config.max_source_length
     warn_of_lines(log, cut, f"longer than {limit} tokens; cut")
 
 

@@ -145,11 +145,10 @@ class Rescorer:
         )
 
     def _source_ids(self, line: str, number: int) -> list[int]:
-        ids, limit = self._pipeline.source_ids(line), self.settings.max_source_length
-        if len(ids) - 1 <= limit:
-            return ids
-        self.truncated.append(number)
-        return self._pipeline.cut_source(ids, limit)
+        limit = self.settings.max_source_length
+        ids, too_long = self._pipeline.source_ids_within(line, limit)
+        self.truncated += [number] * too_long
+        return ids
 
     def _target_ids(self, entry: NbestEntry) -> list[int]:
         pipeline, text = self._pipeline, " ".join(entry.tokens)

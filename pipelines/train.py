@@ -95,6 +95,7 @@ def _make_trainer(
         dataset.require_vocabularies(*hashes)
 
     sizes = len(pipeline.source_vocab), len(pipeline.target_vocab)
+    length_ratio = data["train"].length_ratio()
     model = Seq2Seq(config.model, *sizes)
     initialize(model, init_range=config.model.init_range, seed=settings.seed)
     model.to(device)
@@ -112,11 +113,11 @@ def _make_trainer(
                 "model": config.model.model_dump(),
                 "src_vocab_size": sizes[0],
                 "tgt_vocab_size": sizes[1],
-                "length_ratio": data["train"].length_ratio(),
+                "length_ratio": length_ratio,
             },
         ),
         progress=progress,
-        bleu=_validation_bleu(config, layout, pipeline)
+        bleu=_validation_bleu(config, layout, pipeline, length_ratio)
         if settings.valid_bleu
         else None,
         world=world,
@@ -137,7 +138,9 @@ def _make_trainer(
     return trainer
 
 
-def _validation_bleu(config: Config, layout: Layout, pipeline: TextPipeline) -> Bleu:
+def _validation_bleu(
+    config: Config, layout: Layout, pipeline: TextPipeline, length_ratio: float
+) -> Bleu:
     """Greedy translation of the validation text as it came, scored against it.
 
     Case is ignored where the model knows none. `score.lowercase` has no say: it is not
@@ -151,7 +154,7 @@ def _validation_bleu(config: Config, layout: Layout, pipeline: TextPipeline) -> 
     def bleu(model: Seq2Seq) -> float:
         device = next(model.parameters()).device
         frozen = FrozenSeq2Seq(model, precision=precision, device=device)
-        members = Members(Ensemble([frozen]), pipeline, device)
+        members = Members(Ensemble([frozen]), pipeline, device, length_ratio)
         translator = Translator(members, greedy)
         output = [found.text for found in translator.translate(lines[0])]
         return detokenised_bleu(output, lines[1], lowercase=pipeline.lowercase)

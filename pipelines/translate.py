@@ -9,7 +9,6 @@ One line in, one line out, in order, counted and checked; blank in, blank out.
 
 import json
 import logging
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from pipelines.artifacts.nbest import LSTM, NbestEntry, write_nbest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
+from pipelines.metrics.perplexity import perplexity
 from pipelines.progress import SILENT, Progress
 from pipelines.search.members import Members
 from pipelines.search.scorer import Candidates, Scorer
@@ -171,7 +171,7 @@ def _perplexity(members: Members, layout: Layout) -> float:
     )
     num_tokens = sum(len(tgt) for _, tgt in pairs)
     log_prob = sum(sum(score[0]) for score in scores)
-    return math.exp(min(700.0, -log_prob / num_tokens))
+    return perplexity(log_prob, num_tokens)
 
 
 def _windows(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

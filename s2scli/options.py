@@ -139,6 +139,12 @@ def _common(
     """The options that `with_common_options` adds."""
 
 
+def refuse(condition: bool, message: str) -> None:
+    """End with a usage error where options contradict each other."""
+    if condition:
+        raise typer.BadParameter(message)
+
+
 def _typed(flags: Mapping[str, Any]) -> list[str]:
     return [
         f"{name.replace('__', '.', 1)}={_toml(value)}"

@@ -46,6 +46,12 @@ class ResumableFile:
         write_atomic(self._record, (json.dumps(content) + "\n").encode())
 
 
+def can_go_on(source: Path, output: Path) -> bool:
+    """Whether both are plain files: a pipe is read once, a device is not replaced."""
+    plain_output = output.is_file() or not (output.exists() or output.is_symlink())
+    return plain_output and (source.is_file() or not source.exists())
+
+
 @contextmanager
 def resumable(path: Path, identity: str) -> Iterator[ResumableFile]:
     """Begin an output, or go on with it where a process with the same task stopped.

@@ -44,12 +44,6 @@ class Decoder(nn.Module):
         embedded_NE = self.dropout(embed(self.embedding.weight, tgt_in))
         return self._features(self.lstm.read(embedded_NE, tgt_in.sizes, state))
 
-    def step(self, tokens_B: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one token each, int64 [B]; returns features [B, O] and the state."""
-        embedded_BE = self.dropout(self.embedding(tokens_B))
-        output_BH, state = self.lstm(embedded_BE, (len(tokens_B),), state)
-        return self._features(output_BH), state
-
     def _features(self, output_NH: Tensor) -> Tensor:
         if self.projection is None:
             return output_NH

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.errors import UsageError
+from pipelines.model.precision import Precision as TrainingPrecision
 from pipelines.model.precision import choose_precision
 from pipelines.model.products import capabilities, has_fast_bf16
 
-Precision = Literal["auto", "fp32", "tf32", "bf16", "int8"]
+Precision = TrainingPrecision | Literal["int8"]
 
 Product = Callable[[Tensor], Tensor]
 """Operand [N, I] -> float32 [N, J], new memory."""

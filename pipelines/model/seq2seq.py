@@ -1,6 +1,6 @@
 """The whole model: encoder, decoder, loss; and how it starts.
 
-Shapes: B batch, N rows, V target vocabulary.
+Shapes: N target tokens, V target vocabulary.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.config import ModelConfig
-from pipelines.data.batch import Batch, Sequences
+from pipelines.data.batch import Batch
 from pipelines.model.decoder import Decoder
 from pipelines.model.encoder import Encoder
 from pipelines.model.loss import summed_cross_entropy
-from pipelines.model.lstm import State, select_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +82,6 @@ class Seq2Seq(nn.Module):
             self.decoder.output_bias_V,
             label_smoothing=label_smoothing,
         )
-
-    def encode(self, src: Sequences) -> State:
-        """The state from which a translation starts."""
-        state: State = self.encoder(src)
-        return state
-
-    def step(self, tokens_N: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of the decoder.
-
-        Args:
-            tokens_N: int64 [N], the tokens just written (EOS at the start).
-            state: (h_LNH, c_LNH).
-
-        Returns:
-            Logits of the next token, float32 [N, V], and the new state.
-        """
-        features_NO, state = self.decoder.step(tokens_N, state)
-        logits_NV = torch.nn.functional.linear(
-            features_NO, self.decoder.output_weight_VO, self.decoder.output_bias_V
-        )
-        return logits_NV.float(), state
-
-    @staticmethod
-    def select(state: State, rows_N: Tensor) -> State:
-        """The state of some rows."""
-        return select_state(state, rows_N)
 
     def count_parameters(self) -> ParameterCount:
         """Count the weights as the paper does: by part, biases apart."""

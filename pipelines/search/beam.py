@@ -13,16 +13,16 @@ sentence, best first), C best candidates of a sentence, T tokens so far.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.artifacts.vocab import EOS, PAD, UNK
-from pipelines.config.schema import TranslateConfig
 from pipelines.errors import DivergenceError
 from pipelines.search.candidates import Extensions, Live
+from pipelines.search.settings import SearchSettings
 
 State = TypeVar("State")
 
@@ -47,40 +47,6 @@ class StepFunction(Protocol[State]):
 
     def select(self, state: State, rows_N: Tensor) -> State:
         """The state of the given rows (int64): repeated, in a new order, or dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSettings:
-    """How to search; the meanings are those of `TranslateConfig`."""
-
-    beam: int = 12
-    nbest: int = 1
-    search: Literal["standard", "paper"] = "standard"
-    length_penalty: float | Literal["average"] = 0.6
-    allow_unk: bool = False
-
-    @classmethod
-    def from_config(cls, config: TranslateConfig) -> "SearchSettings":
-        """The settings of the section `translate`."""
-        return cls(
-            beam=config.beam,
-            nbest=config.nbest,
-            search=config.search,
-            length_penalty=config.length_penalty,
-            allow_unk=config.unk != "forbid",
-        )
-
-    def norm(self, length: int) -> float:
-        """What divides the log-probability of `length` tokens, EOS counted; rises.
-
-        Source: Wu et al. 2016, "Google's Neural Machine Translation System", equation
-        14, for the penalty with an exponent; the paper divides by nothing.
-        """
-        if self.search == "paper":
-            return 1.0
-        if self.length_penalty == "average":
-            return float(length)
-        return float(((5 + length) / 6) ** self.length_penalty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from pipelines.artifacts.vocab import UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.data.batch import lay_out
 from pipelines.search.batches import side_by_side
-from pipelines.search.beam import Hypothesis, SearchSettings, beam_search
+from pipelines.search.beam import Hypothesis, beam_search
 from pipelines.search.members import Members
+from pipelines.search.settings import SearchSettings
 
 _PLACES = {"cpu": 768, "cuda": 8192}
 """Places of the beams of all sentences together; more bring no speed on a CPU."""
@@ -100,11 +101,8 @@ class Translator:
             Positions in `lines`, and their translations. Blank lines do not appear.
         """
         pipeline, limit = self.members.pipeline, self.config.max_source_length
-        sources = [pipeline.source_ids(line) for line in lines]
-        cut = [len(ids) - 1 > limit for ids in sources]
-        for number, too_long in enumerate(cut):
-            if too_long:
-                sources[number] = pipeline.cut_source(sources[number], limit)
+        read = [pipeline.source_ids_within(line, limit) for line in lines]
+        sources, cut = [ids for ids, _ in read], [too_long for _, too_long in read]
         batches = list(self._batches([len(ids) for ids in sources]))
         found_of = side_by_side(
             self._search,

@@ -172,11 +172,15 @@ class TextPipeline:
         """Ids of the source sequence of a raw line."""
         return self.source_vocab.ids(self.source_tokens(line))
 
-    def cut_source(self, ids: Sequence[int], limit: int) -> list[int]:
-        """A source sequence of at most `limit` tokens and EOS: the line's beginning."""
-        tokens = ids[:-1]
+    def source_ids_within(self, line: str, limit: int) -> tuple[list[int], bool]:
+        """Ids of a raw line's beginning: at most `limit` tokens, and EOS.
+
+        Returns:
+            The ids, and whether the line was longer.
+        """
+        *tokens, eos = self.source_ids(line)
         kept = tokens[-limit:] if self.settings.reverse_source else tokens[:limit]
-        return [*kept, ids[-1]]
+        return [*kept, eos], len(tokens) > limit
 
     def unknown_source_words(self, line: str) -> list[str]:
         """Tokens of a raw line that its vocabulary lacks, in the line's order."""

@@ -1,6 +1,5 @@
 """How good the model is on pairs it does not learn from."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -11,6 +10,7 @@ from pipelines.config import TrainConfig
 from pipelines.data.batch import collate
 from pipelines.data.batching import sequential_batches
 from pipelines.data.dataset import ParallelDataset
+from pipelines.metrics.perplexity import perplexity
 from pipelines.model.precision import computing_in
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress
@@ -71,7 +71,8 @@ def validate(
             sums[1] += batch.num_tgt_tokens
             task.advance()
     nll, num_tokens = world.sum(sums).tolist()
-    perplexity = math.exp(min(700.0, nll / num_tokens))
     score = bleu(model) if bleu and world.is_first else None
     model.train(training)
-    return Validation(perplexity, cast(float | None, world.share(score)))
+    return Validation(
+        perplexity(-nll, num_tokens), cast(float | None, world.share(score))
+    )

@@ -19,6 +19,7 @@ from s2scli.options import (
     ModelWeight,
     Precision,
     Request,
+    refuse,
     with_common_options,
 )
 from s2scli.output import open_output
@@ -99,15 +100,13 @@ def command(
     Each hypothesis gets the model's log-probability as feature LSTM=, and its score
     becomes a weighted mean of the old one and that; each sentence is sorted anew.
     """
-    _refuse(bool(model_weight and not model), "--model-weight goes with --model")
+    refuse(bool(model_weight and not model), "--model-weight goes with --model")
     for flag, given in (
         ("--json", as_json),
         ("--lowercase/--cased", lowercase is not None),
     ):
-        _refuse(given and reference is None, f"{flag} goes with --ref")
-    _refuse(
-        best is not None and best == output_file, "-o and --best name the same file"
-    )
+        refuse(given and reference is None, f"{flag} goes with --ref")
+    refuse(best is not None and best == output_file, "-o and --best name the same file")
     from pipelines.metrics.comparison import Comparer
     from pipelines.rescore import (
         Rescorer,
@@ -189,8 +188,3 @@ def _show(result: "Comparison", *, as_json: bool, apart: bool) -> None:
         result.signature,
     ]
     print_table(("1-best", "BLEU"), rows, notes=notes, to=stderr if apart else stdout)
-
-
-def _refuse(condition: bool, message: str) -> None:
-    if condition:
-        raise typer.BadParameter(message)

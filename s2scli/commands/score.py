@@ -1,8 +1,8 @@
 """`s2s score`."""
 
 import json
-import math
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,11 +119,11 @@ def _score_pairs(
     as_json: bool,
 ) -> None:
     from pipelines.artifacts.corpus import read_lines
-    from pipelines.likelihood import score_pairs
+    from pipelines.likelihood import NOTHING, score_pairs
     from pipelines.search.members import Members
 
     members = Members.load(models, config, weights=weights)
-    total = {"pairs": 0, "tokens": 0, "unknown": 0, "log_prob": 0.0}
+    total = NOTHING
     with open_output(None) as output:
         for found in score_pairs(
             read_lines(source),
@@ -133,22 +133,18 @@ def _score_pairs(
             names=(source, reference),
             progress=SILENT if output.isatty() else progress(),
         ):
-            row = {
-                "log_prob": found.log_prob,
-                "tokens": found.num_tokens,
-                "unknown": found.num_unknown,
-            }
-            total = {key: total[key] + row.get(key, 1) for key in total}
-            plain = f"{found.log_prob:.6f}\t{found.num_tokens}"
-            output.write((json.dumps(row) if as_json else plain) + "\n")
-    perplexity = math.exp(min(700.0, -total["log_prob"] / max(1, total["tokens"])))
+            total += found
+            if as_json:
+                output.write(json.dumps(asdict(found)) + "\n")
+            else:
+                output.write(f"{found.log_prob:.6f}\t{found.num_tokens}\n")
     if as_json:
-        print_lines([json.dumps({**total, "perplexity": perplexity})])
+        print_lines([json.dumps({**asdict(total), "perplexity": total.perplexity})])
     else:
         show_note(
-            f"{total['pairs']} pairs, {total['tokens']} tokens "
-            f"({total['unknown']} unknown): log-probability {total['log_prob']:.4f}, "
-            f"perplexity {perplexity:.4f}"
+            f"{total.num_pairs} pairs, {total.num_tokens} tokens "
+            f"({total.num_unknown} unknown): log-probability {total.log_prob:.4f}, "
+            f"perplexity {total.perplexity:.4f}"
         )
 
 

@@ -19,6 +19,7 @@ from s2scli.options import (
     ModelWeight,
     Precision,
     Request,
+    refuse,
     with_common_options,
 )
 from s2scli.output import open_output
@@ -98,16 +99,16 @@ def command(
         "translate__device": device,
     }
     if split is not None:
-        _refuse(split != "test", f"--split {split}: only test can be translated")
-        _refuse(
+        refuse(split != "test", f"--split {split}: only test can be translated")
+        refuse(
             bool(input_file or output_file or model or as_json),
             "--split test reads and writes the project; leave out -i, -o, -m, --json",
         )
         project = request.project(**flags)
         bring_up_to_date(project, "translate", force=force)
         return
-    _refuse(force, "--force goes with --split test; s2s train --force trains again")
-    _refuse(bool(model_weight) and not model, "--model-weight goes with --model")
+    refuse(force, "--force goes with --split test; s2s train --force trains again")
+    refuse(bool(model_weight) and not model, "--model-weight goes with --model")
     models, config = find_models(request, model, **flags)
     _translate(
         _translator(models, model_weight or [], config.translate),
@@ -132,7 +133,9 @@ def _translate(
     output_file: Path | None,
     form: "Format",
 ) -> None:
-    if input_file is not None and output_file is not None:
+    from pipelines.artifacts.resumable import can_go_on
+
+    if input_file and output_file and can_go_on(input_file, output_file):
         _translate_file(translator, input_file, output_file, form)
         return
     from pipelines.artifacts.stream import line_windows
@@ -219,8 +222,3 @@ def _input(path: Path | None) -> Iterator[BinaryIO]:
     else:
         with open_text(path) as file:
             yield file
-
-
-def _refuse(condition: bool, message: str) -> None:
-    if condition:
-        raise typer.BadParameter(message)

@@ -2,8 +2,11 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -125,6 +128,20 @@ def test_an_interrupted_translation_goes_on(s2s, project, tmp_path, monkeypatch)
     found = s2s(*command)
     assert "after 8 lines" in found.err
     assert output.read_text() == whole.out
+
+
+def test_a_pipe_and_a_device_are_read_and_written_as_they_are(s2s, model, tmp_path):
+    pipe, output = tmp_path / "pipe", tmp_path / "out"
+    os.mkfifo(pipe)
+    for target in (output, "/dev/null"):
+        writer = Thread(target=pipe.write_bytes, args=(LINES,))
+        writer.start()
+        assert s2s("translate", *model, "-i", pipe, "-o", target).status == 0
+        writer.join()
+    assert output.read_text() == "A B\n\nC\n"
+    (tmp_path / "in").write_bytes(LINES)
+    s2s("translate", *model, "-i", tmp_path / "in", "-o", "/dev/null")
+    assert not Path("/dev/null").is_file()
 
 
 def test_one_sentence_needs_no_trainer_and_no_compiler(project):

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 
-from pipelines.artifacts.vocab import EOS
 from pipelines.config import ModelConfig
 from pipelines.config.load import flatten, recipe_text
 from pipelines.data.batch import lay_out, make_batch
@@ -40,7 +39,7 @@ def test_paper_recipe_has_the_papers_384_million_parameters():
 def test_decoder_starts_from_the_encoders_final_state_of_8000_numbers():
     config = ModelConfig(layers=4, cells=1000, embedding_size=3)
     model = Seq2Seq(config, 5, 5)
-    h, c = model.encode(lay_out([[4, 2]]))
+    h, c = model.encoder(lay_out([[4, 2]]))
     assert h.numel() + c.numel() == 8000
 
 
@@ -56,22 +55,10 @@ def test_loss_of_a_batch_is_the_sum_of_the_losses_of_its_pairs(config):
 
 def test_padding_never_changes_the_encoders_state():
     model = make_model()
-    h, c = model.encode(lay_out([src for src, _ in PAIRS]))
+    h, c = model.encoder(lay_out([src for src, _ in PAIRS]))
     for b, (src, _) in enumerate(PAIRS):
-        alone = model.encode(lay_out([src]))
+        alone = model.encoder(lay_out([src]))
         torch.testing.assert_close((h[:, b : b + 1], c[:, b : b + 1]), alone)
-
-
-def test_steps_give_the_probabilities_that_the_loss_is_made_of():
-    model = make_model()
-    src, tgt = PAIRS[0]
-    state = model.encode(lay_out([src]))
-    token, total = torch.tensor([EOS]), 0.0
-    for word in tgt:
-        logits, state = model.step(token, state)
-        total += logits.log_softmax(1)[0, word].item()
-        token = torch.tensor([word])
-    assert model(make_batch([PAIRS[0]]))[1].item() == pytest.approx(-total, rel=1e-5)
 
 
 def test_an_untrained_model_is_about_as_unsure_as_chance():

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config.schema import TranslateConfig
 from pipelines.errors import DivergenceError
-from pipelines.search.beam import Hypothesis, SearchSettings, beam_search
+from pipelines.search.beam import Hypothesis, beam_search
 from pipelines.search.candidates import Extensions, best_extensions
+from pipelines.search.settings import SearchSettings
 
 CPU = torch.device("cpu")
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.artifacts.vocab import EOS
-from pipelines.data.batch import lay_out
 from pipelines.search import scorer as scorer_module
 from pipelines.search.scorer import Candidates, Scorer
+from tests.model.test_frozen import trained_logits
 from tests.search.tiny import make_members, make_model
 
 MODEL, MEMBERS = make_model(1), make_members(1)
@@ -17,16 +17,11 @@ ids = st.lists(st.integers(1, 7).filter(lambda n: n != EOS), max_size=5)
 trees = st.lists(st.tuples(ids, st.lists(ids, max_size=6)), min_size=1, max_size=6)
 
 
-def one_by_one(source, target):
-    """The model itself, a word at a time."""
-    found = []
-    with torch.inference_mode():
-        state, token = MODEL.encode(lay_out([source])), EOS
-        for word in [*target, EOS]:
-            logits, state = MODEL.step(torch.tensor([token]), state)
-            found.append(float(logits.log_softmax(1)[0, word]))
-            token = word
-    return found
+def alone(source, target):
+    """What the model as it was trained says of each token."""
+    logits = trained_logits(MODEL, source, [EOS, *target])
+    words = torch.tensor([*target, EOS])[:, None]
+    return logits.log_softmax(1).gather(1, words)[:, 0].tolist()
 
 
 @given(trees)
@@ -38,7 +33,7 @@ def test_every_translation_gets_what_the_model_says_of_it(tree):
     for sentence, found in zip(sentences, scores, strict=True):
         assert len(found) == len(sentence.targets)
         for target, log_probs in zip(sentence.targets, found, strict=True):
-            expected = one_by_one(sentence.source, target)
+            expected = alone(sentence.source, target)
             assert log_probs == pytest.approx(expected, abs=1e-5)
 
 

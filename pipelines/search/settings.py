@@ -1,0 +1,40 @@
+"""How to search, and what divides a score."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.config import TranslateConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How to search; the meanings are those of `TranslateConfig`."""
+
+    beam: int = 12
+    nbest: int = 1
+    search: Literal["standard", "paper"] = "standard"
+    length_penalty: float | Literal["average"] = 0.6
+    allow_unk: bool = False
+
+    @classmethod
+    def from_config(cls, config: TranslateConfig) -> "SearchSettings":
+        """The settings of the section `translate`."""
+        return cls(
+            beam=config.beam,
+            nbest=config.nbest,
+            search=config.search,
+            length_penalty=config.length_penalty,
+            allow_unk=config.unk != "forbid",
+        )
+
+    def norm(self, length: int) -> float:
+        """What divides the log-probability of `length` tokens, EOS counted; rises.
+
+        Source: Wu et al. 2016, "Google's Neural Machine Translation System", equation
+        14, for the penalty with an exponent; the paper divides by nothing.
+        """
+        if self.search == "paper":
+            return 1.0
+        if self.length_penalty == "average":
+            return float(length)
+        return float(((5 + length) / 6) ** self.length_penalty)
