@@ -72,16 +72,42 @@ def joined(parts: Sequence[Extensions]) -> Extensions:
     )
 
 
+def group_maxima(values_NV: Tensor) -> Tensor:
+    """The largest values [N, G] of groups of ids: id modulo G, 16 ids to a group.
+
+    Each id is a group by itself where they cannot be divided by 16.
+    """
+    num_rows, num_ids = values_NV.shape
+    fold = 1 if num_ids % VOCABULARY_MULTIPLE else VOCABULARY_MULTIPLE
+    return values_NV.view(num_rows, fold, -1).amax(1)
+
+
+def ban(words: Sequence[int], values_NV: Tensor, maxima_NG: Tensor) -> None:
+    """Take words out of values and of their groups' maxima, in place."""
+    num_groups = maxima_NG.shape[1]
+    for word in words:
+        values_NV[:, word] = -torch.inf
+        group = word % num_groups
+        maxima_NG[:, group] = values_NV[:, group::num_groups].amax(1)
+
+
 def best_extensions(
-    values_NV: Tensor, shift_N: Tensor, widths: list[int], *, count: int
+    values_NV: Tensor,
+    maxima_NG: Tensor,
+    shift_N: Tensor,
+    widths: list[int],
+    *,
+    count: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The largest of all `values_NV + shift_N` of each sentence.
 
-    Rows are folded into groups of 16 ids, id modulo G. The `count` largest values
-    of a sentence lie in the `count` groups with the largest maxima, over all its rows.
+    The `count` largest values of a sentence lie in the `count` groups with the largest
+    maxima, over all its rows. Of equal ones the first are taken, by row, group and id:
+    nothing depends on the sentences beside.
 
     Args:
         values_NV: Log-probabilities, but for a constant of each row.
+        maxima_NG: Of their groups: see `group_maxima`.
         shift_N: That constant, and what the row's hypothesis brings along.
         widths: Rows of each sentence.
         count: Candidates to find.
@@ -95,32 +121,46 @@ def best_extensions(
     width_S = torch.tensor(widths, device=device)
     first_S1 = (width_S.cumsum(0) - width_S)[:, None]
     most = max(widths)
-    fold = VOCABULARY_MULTIPLE
-    if num_ids % fold or most * num_ids // fold <= count:
-        fold = 1
-    num_groups = num_ids // fold
-    folded = values_NV.view(num_rows, fold, num_groups)
-    maxima_NG = (folded.amax(1) if fold > 1 else values_NV) + shift_N[:, None]
-    grid_SWG = _by_sentence(maxima_NG, width_S, most)
-    best = grid_SWG.flatten(1).topk(min(count, most * num_groups), sorted=False)
+    num_groups = maxima_NG.shape[1]
+    fold = num_ids // num_groups
+    maxima_SWG = _by_sentence(maxima_NG + shift_N[:, None], width_S, most)
+    places_M = torch.arange(most * num_groups, device=device)
+    best = _largest(maxima_SWG.flatten(1), places_M, count=count)
     possible_SC = best.values != -torch.inf
     row_SC = (first_S1 + best.indices // num_groups).where(possible_SC, first_S1)
-    id_SC = best.indices % num_groups
-    if fold > 1:
-        member_F = torch.arange(fold, device=device)
-        members_SCF = folded[row_SC[..., None], member_F, id_SC[..., None]]
-        shift_SC = shift_N[row_SC].where(possible_SC, -torch.inf)
-        members_SCF = members_SCF + shift_SC[..., None]
-        best = members_SCF.flatten(1).topk(row_SC.shape[1], sorted=False)
-        possible_SC = best.values != -torch.inf
-        group_SC = best.indices // fold
-        row_SC = row_SC.gather(1, group_SC)
-        id_SC = best.indices % fold * num_groups + id_SC.gather(1, group_SC)
+    group_SC = best.indices % num_groups
+    member_F = torch.arange(fold, device=device)
+    members_SCF = values_NV.view(num_rows, fold, num_groups)[
+        row_SC[..., None], member_F, group_SC[..., None]
+    ]
+    shift_SC = shift_N[row_SC].where(possible_SC, -torch.inf)
+    places_SCF = best.indices[..., None] * fold + member_F
+    best = _largest(
+        (members_SCF + shift_SC[..., None]).flatten(1),
+        places_SCF.flatten(1),
+        count=count,
+    )
+    possible_SC = best.values != -torch.inf
+    id_SC = best.indices % fold * num_groups + group_SC.gather(1, best.indices // fold)
+    row_SC = row_SC.gather(1, best.indices // fold)
     order_SC = (row_SC * num_ids + id_SC).argsort(1)
     row_SC, id_SC, possible_SC = (
         each.gather(1, order_SC) for each in (row_SC, id_SC, possible_SC)
     )
     return row_SC, id_SC, possible_SC
+
+
+def _largest(
+    values_SM: Tensor, places_SM: Tensor, *, count: int
+) -> torch.return_types.topk:
+    """The largest float32 values; of equal ones, none above 0, those in first places.
+
+    Neighbours in float32 lie 2^-24 of themselves apart, or more. In float64 there is
+    room below that for 2^25 places.
+    """
+    values_SM = values_SM.double()
+    keys_SM = values_SM.addcmul(values_SM, places_SM.double() + 1, value=2.0**-50)
+    return keys_SM.topk(min(count, keys_SM.shape[1]), sorted=False)
 
 
 def _by_sentence(values_NG: Tensor, width_S: Tensor, most: int) -> Tensor:
