@@ -16,6 +16,17 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_BATCHES_A_THREAD, _LEAST = 4, 16
+"""Shares of the work for each thread, as long as a share has so many items."""
+
+
+def batch_size(most: int, num_items: int, *, device: torch.device) -> int:
+    """Items of a batch: `most`, but on a CPU each thread gets several batches."""
+    if device.type != "cpu":
+        return most
+    fair = -(-num_items // (_BATCHES_A_THREAD * torch.get_num_threads()))
+    return min(most, max(_LEAST, fair))
+
 
 def side_by_side(
     work: Callable[[Sequence[Item]], list[Result]],
@@ -70,7 +81,7 @@ def in_halves(
         if len(items) == 1:
             raise OutOfMemoryError(
                 "out of memory with a single sentence",
-                hint="a smaller --beam, or translate.max_source_length",
+                hint="a lower translate.max_source_length, or a smaller beam",
             ) from error
     log.warning("out of memory with %d sentences; halving", len(items))
     if torch.cuda.is_available():

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import Ids, lay_out
-from pipelines.search.batches import side_by_side
+from pipelines.search.batches import batch_size, side_by_side
 from pipelines.search.members import Members
 
 State = TypeVar("State")
@@ -67,7 +67,9 @@ class Scorer:
             each token, EOS included.
         """
         found: list[list[list[float]]] = [[] for _ in sentences]
-        batches = list(_batches(sentences))
+        num_rows = sum(len(sentence.targets) for sentence in sentences)
+        most = batch_size(_ROWS, num_rows, device=self.members.device)
+        batches = list(_batches(sentences, most_rows=most))
         found_of = side_by_side(
             self._score,
             [[sentences[n] for n in numbers] for numbers in batches],
@@ -91,13 +93,14 @@ class Scorer:
         )
 
 
-def _batches(sentences: Sequence[Candidates]) -> Iterator[list[int]]:
+def _batches(sentences: Sequence[Candidates], *, most_rows: int) -> Iterator[list[int]]:
+    """Numbers of sentences whose translations have about one length."""
     longest = [max(map(len, each.targets), default=0) for each in sentences]
     batch: list[int] = []
     num_rows = 0
     for number in sorted(range(len(sentences)), key=lambda n: -longest[n]):
         more = len(sentences[number].targets)
-        if batch and num_rows + more > _ROWS:
+        if batch and num_rows + more > most_rows:
             yield batch
             batch, num_rows = [], 0
         batch.append(number)

@@ -12,7 +12,7 @@ import torch
 from pipelines.artifacts.vocab import UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.data.batch import lay_out
-from pipelines.search.batches import side_by_side
+from pipelines.search.batches import batch_size, side_by_side
 from pipelines.search.beam import Hypothesis, beam_search
 from pipelines.search.members import Members
 from pipelines.search.settings import SearchSettings
@@ -21,7 +21,7 @@ _PLACES = {"cpu": 768, "cuda": 8192}
 """Places of the beams of all sentences together; more bring no speed on a CPU."""
 _WINDOW_LINES, _WINDOW_BATCHES = 2048, 8
 _LEAST_SENTENCES = 16
-"""A batch is not made smaller than this for the sake of more threads."""
+"""A batch has so many, however wide their beams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,10 @@ class Translator:
         """Numbers of sentences that are not blank, the longest batch first."""
         order = [n for n, length in enumerate(lengths) if length > 1]
         order.sort(key=lambda n: (-lengths[n], n))
-        fair = self._batch_size
-        if self.members.device.type == "cpu":
-            num_batches = 4 * torch.get_num_threads()
-            fair = max(_LEAST_SENTENCES, -(-len(order) // num_batches))
+        most = batch_size(self._batch_size, len(order), device=self.members.device)
         while order:
             by_tokens = self.config.max_batch_tokens // lengths[order[0]]
-            size = max(1, min(self._batch_size, by_tokens, fair))
+            size = max(1, min(most, by_tokens))
             yield order[:size]
             del order[:size]
 
