@@ -2,7 +2,8 @@
 
     list + raw source -> the list with a feature LSTM=, in a new order
 
-The new score is a weighted mean of the old one and the model's natural log-probability.
+The new score is a weighted mean of the old one and the model's natural log-probability,
+which may be divided by its length.
 A list is read a few sentences at a time and may be larger than memory.
 """
 
@@ -19,6 +20,7 @@ from pipelines.artifacts.vocab import UNK
 from pipelines.errors import CorpusError, DivergenceError, UsageError
 from pipelines.progress import SILENT, Progress
 from pipelines.search.scorer import Candidates
+from pipelines.search.settings import LengthPenalty, norm
 from pipelines.text.normalise import split_blanks
 from pipelines.text.pipeline import TextPipeline
 from pipelines.text.sequence import replace_specials
@@ -43,6 +45,8 @@ class RescoreSettings:
 
     weight: float = 0.5
     """Of the model: 0 leaves the old score, 1 takes the model's. The paper's is 0.5."""
+    length_penalty: LengthPenalty = 0.0
+    """Divides the log-probability as in a search; 0, as in the paper, by nothing."""
     tokenize: bool = False
     """The list's tokens are words which the model's own tokenizer is to cut."""
     max_source_length: int = 1000
@@ -126,22 +130,22 @@ class Rescorer:
             ]
         )
         for (number, entries), scores in zip(window, found, strict=True):
-            log_probs = [sum(score) for score in scores]
-            if not all(map(math.isfinite, log_probs)):
+            new = [*map(self._mixed, entries, scores)]
+            if not all(math.isfinite(entry.features[LSTM][0]) for entry in new):
                 raise DivergenceError(
                     f"the model's score of sentence {number} is not a finite number"
                 )
-            new = map(self._mixed, entries, log_probs)
             best_first = sorted(new, key=lambda entry: -entry.score)
             yield Rescored(tuple(entries), tuple(best_first))
 
-    def _mixed(self, entry: NbestEntry, log_prob: float) -> NbestEntry:
+    def _mixed(self, entry: NbestEntry, token_log_probs: list[float]) -> NbestEntry:
         """Source: Sutskever et al. 2014, section 3.2 (the even mean)."""
-        weight = self.settings.weight
+        weight, log_prob = self.settings.weight, sum(token_log_probs)
+        own = log_prob / norm(len(token_log_probs), self.settings.length_penalty)
         return replace(
             entry,
             features={**entry.features, LSTM: (log_prob,)},
-            score=(1 - weight) * entry.score + weight * log_prob,
+            score=(1 - weight) * entry.score + weight * own,
         )
 
     def _source_ids(self, line: str, number: int) -> list[int]:

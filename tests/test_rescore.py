@@ -115,6 +115,15 @@ def test_the_even_mean_is_the_mean_of_both_scores(tmp_path):
     assert (second.tokens, second.score) == (("a", "b", "c"), (-1.0 - 4.0) / 2)
 
 
+@pytest.mark.parametrize(("penalty", "norm"), [("average", 4), (1.0, 9 / 6), (0.0, 1)])
+def test_the_models_score_may_be_divided_by_its_length(tmp_path, penalty, norm):
+    rescorer, _ = make_echo(weight=1.0, length_penalty=penalty)
+    path = write_list(tmp_path / "list", entry(0, "a b c"))
+    ((found,),) = (each.entries for each in rescore_list(path, ["a"], rescorer))
+    assert found.score == pytest.approx(-4.0 / norm)
+    assert found.features["LSTM"] == (-4.0,)
+
+
 def test_equal_scores_keep_the_lists_order(tmp_path):
     rescorer, _ = make_echo()
     path = write_list(tmp_path / "list", *(entry(0, word) for word in "dbac"))

@@ -5,6 +5,8 @@ from typing import Literal
 
 from pipelines.config import TranslateConfig
 
+LengthPenalty = float | Literal["average"]
+
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
@@ -13,7 +15,7 @@ class SearchSettings:
     beam: int = 12
     nbest: int = 1
     search: Literal["standard", "paper"] = "standard"
-    length_penalty: float | Literal["average"] = 0.6
+    length_penalty: LengthPenalty = 0.6
     allow_unk: bool = False
 
     @classmethod
@@ -28,13 +30,16 @@ class SearchSettings:
         )
 
     def norm(self, length: int) -> float:
-        """What divides the log-probability of `length` tokens, EOS counted; rises.
+        """What divides the log-probability of `length` tokens; the paper's is 1."""
+        return 1.0 if self.search == "paper" else norm(length, self.length_penalty)
 
-        Source: Wu et al. 2016, "Google's Neural Machine Translation System", equation
-        14, for the penalty with an exponent; the paper divides by nothing.
-        """
-        if self.search == "paper":
-            return 1.0
-        if self.length_penalty == "average":
-            return float(length)
-        return float(((5 + length) / 6) ** self.length_penalty)
+
+def norm(length: int, penalty: LengthPenalty) -> float:
+    """What divides the log-probability of `length` tokens, EOS counted; rises.
+
+    Source: Wu et al. 2016, "Google's Neural Machine Translation System", equation 14,
+    for the penalty with an exponent.
+    """
+    if penalty == "average":
+        return float(length)
+    return float(((5 + length) / 6) ** penalty)

@@ -60,6 +60,14 @@ def command(
             help="Of the models' log-probability; the list's own score has the rest.",
         ),
     ] = 0.5,
+    length_penalty: Annotated[
+        str | None,
+        typer.Option(
+            help="Divide the log-probability: GNMT's alpha, or average. Default: 0, "
+            "not at all.",
+            show_default=False,
+        ),
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
@@ -122,6 +130,7 @@ def command(
     check_list(nbest, len(src), progress=progress())
     flags = {
         "score__lowercase": lowercase,
+        "translate__length_penalty": length_penalty,
         "translate__device": device,
         "translate__precision": precision,
     }
@@ -129,11 +138,16 @@ def command(
     from pipelines.search.members import Members
     from pipelines.search.scorer import Scorer
 
+    penalty = 0.0 if length_penalty is None else config.translate.length_penalty
     members = Members.load(checkpoints, config.translate, weights=model_weight or ())
     rescorer = Rescorer(
         Scorer(members),
         members.pipeline,
-        replace(settings, max_source_length=config.translate.max_source_length),
+        replace(
+            settings,
+            length_penalty=penalty,
+            max_source_length=config.translate.max_source_length,
+        ),
     )
     to_terminal = output_file is None and sys.stdout.isatty()
     shown = SILENT if to_terminal else progress()

@@ -169,6 +169,7 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["-o", "x", "--best", "x"], "-o and --best name the same file"),
         (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
         (["--model-weight", "nan"], "expected positive numbers"),
+        (["--length-penalty", "-1"], "translate.length_penalty"),
         (["--precision", "int4"], "translate.precision"),
         (["--device", "gpu"], "translate.device"),
         (["--ref", "list"], "source has 3 lines"),
