@@ -10,7 +10,6 @@ Shapes: N rows (hypotheses), B sentences, E embedding size, H cells, L layers, G
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from threading import Lock
 
 import torch
@@ -23,8 +22,6 @@ from pipelines.model.packing import Packing, Precision, Product, choose_packing
 from pipelines.model.recurrence import LayerWeights
 from pipelines.model.seq2seq import Seq2Seq
 
-_MOST_ROWS = 128
-"""Rows that go through a layer at once on a CPU: their gates stay in its cache."""
 _MOST_WORDS = 1 << 15
 """Words whose gates are kept at once, on a CPU."""
 VOCABULARY_MULTIPLE = 16
@@ -168,19 +165,6 @@ class _Stack:
 
     def step(self, gates_NG: Tensor, state: RowState) -> RowState:
         """Run all layers for one token each; `gates_NG` is used up."""
-        num_rows = len(gates_NG)
-        most = num_rows if gates_NG.is_cuda else _MOST_ROWS
-        if num_rows <= most:
-            return self._step(gates_NG, state)
-        edges = [*range(0, num_rows, most), num_rows]
-        return _together(
-            [
-                self._step(gates_NG[start:end], state.rows(start, end))
-                for start, end in pairwise(edges)
-            ]
-        )
-
-    def _step(self, gates_NG: Tensor, state: RowState) -> RowState:
         h: list[Tensor] = []
         c: list[Tensor] = []
         for number, multiply in enumerate(self._products):
