@@ -72,42 +72,18 @@ def joined(parts: Sequence[Extensions]) -> Extensions:
     )
 
 
-def group_maxima(values_NV: Tensor) -> Tensor:
-    """The largest values [N, G] of groups of ids: id modulo G, 16 ids to a group.
-
-    Each id is a group by itself where they cannot be divided by 16.
-    """
-    num_rows, num_ids = values_NV.shape
-    fold = 1 if num_ids % VOCABULARY_MULTIPLE else VOCABULARY_MULTIPLE
-    return values_NV.view(num_rows, fold, -1).amax(1)
-
-
-def ban(words: Sequence[int], values_NV: Tensor, maxima_NG: Tensor) -> None:
-    """Take words out of values and of their groups' maxima, in place."""
-    num_groups = maxima_NG.shape[1]
-    for word in words:
-        values_NV[:, word] = -torch.inf
-        group = word % num_groups
-        maxima_NG[:, group] = values_NV[:, group::num_groups].amax(1)
-
-
 def best_extensions(
-    values_NV: Tensor,
-    maxima_NG: Tensor,
-    shift_N: Tensor,
-    widths: list[int],
-    *,
-    count: int,
+    values_NV: Tensor, shift_N: Tensor, widths: list[int], *, count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The largest of all `values_NV + shift_N` of each sentence.
 
-    The `count` largest values of a sentence lie in the `count` groups with the largest
-    maxima, over all its rows. Of equal ones the first are taken, by row, group and id:
-    nothing depends on the sentences beside.
+    Rows are folded into groups of 16 ids, id modulo G. The `count` largest values of a
+    sentence lie in the `count` groups with the largest maxima, over all its rows. Of
+    equal ones the first are taken, by row, group and id: nothing depends on the
+    sentences beside.
 
     Args:
         values_NV: Log-probabilities, but for a constant of each row.
-        maxima_NG: Of their groups: see `group_maxima`.
         shift_N: That constant, and what the row's hypothesis brings along.
         widths: Rows of each sentence.
         count: Candidates to find.
@@ -121,18 +97,17 @@ def best_extensions(
     width_S = torch.tensor(widths, device=device)
     first_S1 = (width_S.cumsum(0) - width_S)[:, None]
     most = max(widths)
-    num_groups = maxima_NG.shape[1]
-    fold = num_ids // num_groups
-    maxima_SWG = _by_sentence(maxima_NG + shift_N[:, None], width_S, most)
+    fold = 1 if num_ids % VOCABULARY_MULTIPLE else VOCABULARY_MULTIPLE
+    num_groups = num_ids // fold
+    folded = values_NV.view(num_rows, fold, num_groups)
+    maxima_SWG = _by_sentence(folded.amax(1) + shift_N[:, None], width_S, most)
     places_M = torch.arange(most * num_groups, device=device)
     best = _largest(maxima_SWG.flatten(1), places_M, count=count)
     possible_SC = best.values != -torch.inf
     row_SC = (first_S1 + best.indices // num_groups).where(possible_SC, first_S1)
     group_SC = best.indices % num_groups
     member_F = torch.arange(fold, device=device)
-    members_SCF = values_NV.view(num_rows, fold, num_groups)[
-        row_SC[..., None], member_F, group_SC[..., None]
-    ]
+    members_SCF = folded[row_SC[..., None], member_F, group_SC[..., None]]
     shift_SC = shift_N[row_SC].where(possible_SC, -torch.inf)
     places_SCF = best.indices[..., None] * fold + member_F
     best = _largest(

@@ -13,14 +13,7 @@ from torch import Tensor
 from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import Sequences
 from pipelines.model.frozen import FrozenSeq2Seq, RowState
-from pipelines.search.candidates import (
-    Extensions,
-    Live,
-    ban,
-    best_extensions,
-    group_maxima,
-    joined,
-)
+from pipelines.search.candidates import Extensions, Live, best_extensions, joined
 
 Mean = Literal["probabilities", "log_probabilities"]
 
@@ -112,7 +105,7 @@ class Ensemble:
                 continue
             own_K = (rows_K[first:end] - start).to(words_K.device)
             logits = self._logits(features, rows)
-            norms = [self._norm(each, each.amax(1))[own_K] for each in logits]
+            norms = [self._norm(each)[own_K] for each in logits]
             picked = [each[own_K, words_K[first:end]] for each in logits]
             found.append(self._mix(picked, norms))
         return torch.cat(found), state
@@ -157,19 +150,11 @@ class Ensemble:
             found.append(logits[rows.start - start :][:num_rows])
         return found
 
-    def _norm(self, logits_NV: Tensor, largest_N: Tensor) -> Tensor:
+    def _norm(self, logits_NV: Tensor) -> Tensor:
         """What makes logits log-probabilities when it is taken away, [N]."""
         num_rows, num_ids = logits_NV.shape
         at_once = num_rows if logits_NV.is_cuda else max(1, _LOGITS // num_ids)
-        sums = [
-            (values - largest[:, None]).exp_().sum(1)
-            for values, largest in zip(
-                torch.split(logits_NV, at_once),
-                torch.split(largest_N, at_once),
-                strict=True,
-            )
-        ]
-        return torch.cat(sums).log_().add_(largest_N)
+        return torch.cat([_log_norm(each) for each in torch.split(logits_NV, at_once)])
 
     def _extensions(
         self,
@@ -179,19 +164,15 @@ class Ensemble:
         banned: Sequence[int],
         count: int,
     ) -> Extensions:
-        if len(logits) == 1:  # which need not become log-probabilities to be ranked
-            (values,) = logits
-            maxima = group_maxima(values)
-            norms = [self._norm(values, maxima.amax(1))]
+        norms = [self._norm(each) for each in logits]
+        values, shift_N = self._ranking(logits, norms), log_prob_N
+        if len(logits) == 1:
             shift_N = log_prob_N - norms[0]
-        else:
-            norms = [self._norm(each, each.amax(1)) for each in logits]
-            values, shift_N = self._mean_log_probs(logits, norms), log_prob_N
-            maxima = group_maxima(values)
         eos_N = self._mix([each[:, EOS] for each in logits], norms)
-        ban(banned, values, maxima)
+        for word in banned:
+            values[:, word] = -torch.inf
         row_SC, id_SC, possible_SC = best_extensions(
-            values, maxima, shift_N, widths, count=count
+            values, shift_N, widths, count=count
         )
         log_prob_SC = self._mix(
             [each[row_SC, id_SC] for each in logits], [norm[row_SC] for norm in norms]
@@ -199,10 +180,10 @@ class Ensemble:
         log_prob_SC = log_prob_SC.masked_fill(~possible_SC, -torch.inf)
         return Extensions(row_SC, id_SC, log_prob_SC, eos_N)
 
-    def _mean_log_probs(
-        self, logits: Sequence[Tensor], norms: Sequence[Tensor]
-    ) -> Tensor:
-        """The models' vote on every word, [N, V]."""
+    def _ranking(self, logits: Sequence[Tensor], norms: Sequence[Tensor]) -> Tensor:
+        """Log-probabilities [N, V]; of a single model, but for its norm."""
+        if len(logits) == 1:
+            return logits[0]
         terms = [
             (each, norm[:, None], weight)
             for each, norm, weight in zip(logits, norms, self._weights, strict=True)
@@ -222,6 +203,12 @@ class Ensemble:
             mixed = torch.stack([value + math.log(w) for value, w in terms])
             return mixed.logsumexp(0).clamp_(max=0.0)
         return _sum(value * w for value, w in terms).clamp_(max=0.0)
+
+
+def _log_norm(logits_NV: Tensor) -> Tensor:
+    largest_N1 = logits_NV.amax(1, keepdim=True)
+    sums_N = (logits_NV - largest_N1).exp_().sum(1)
+    return sums_N.log_().add_(largest_N1[:, 0])
 
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:

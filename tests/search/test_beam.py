@@ -13,7 +13,7 @@ from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config.schema import TranslateConfig
 from pipelines.errors import DivergenceError
 from pipelines.search.beam import Hypothesis, beam_search
-from pipelines.search.candidates import Extensions, best_extensions, group_maxima
+from pipelines.search.candidates import Extensions, best_extensions
 from pipelines.search.settings import SearchSettings
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def extensions(values, live, count):
     allowed = values.clone()
     allowed[:, list(live.banned)] = -torch.inf
     rows, ids, possible = best_extensions(
-        allowed, group_maxima(allowed), live.log_prob_N, live.widths, count=count
+        allowed, live.log_prob_N, live.widths, count=count
     )
     return Extensions(
         rows, ids, values[rows, ids].where(possible, -torch.inf), values[:, EOS]

@@ -5,17 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.search.candidates import (
-    Extensions,
-    ban,
-    best_extensions,
-    group_maxima,
-    joined,
-)
-
-
-def best_of(values, shift, widths, *, count):
-    return best_extensions(values, group_maxima(values), shift, widths, count=count)
+from pipelines.search.candidates import Extensions, best_extensions, joined
 
 
 @given(
@@ -29,7 +19,7 @@ def test_extensions_are_the_largest_of_each_sentence(seed, widths, num_ids, coun
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn((sum(widths), num_ids), generator=generator)
     shift = torch.randn(sum(widths), generator=generator)
-    rows, ids, possible = best_of(values, shift, widths, count=count)
+    rows, ids, possible = best_extensions(values, shift, widths, count=count)
     total = (values + shift[:, None]).double()
     for own, found, words, real in zip(
         torch.arange(sum(widths)).split(widths), rows, ids, possible, strict=True
@@ -57,11 +47,11 @@ def test_which_of_equal_candidates_does_not_depend_on_the_sentences_beside(
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(-4, 0, (sum(widths), num_ids), generator=generator).float()
     shift = torch.randint(-2, 1, (sum(widths),), generator=generator).float()
-    rows, ids, possible = best_of(values, shift, widths, count=count)
+    rows, ids, possible = best_extensions(values, shift, widths, count=count)
     first = 0
     for n, width in enumerate(widths):
         own = slice(first, first + width)
-        alone = best_of(values[own], shift[own], [width], count=count)
+        alone = best_extensions(values[own], shift[own], [width], count=count)
         assert (rows[n][possible[n]] - first).tolist() == alone[0][alone[2]].tolist()
         assert ids[n][possible[n]].tolist() == alone[1][alone[2]].tolist()
         first += width
@@ -69,26 +59,15 @@ def test_which_of_equal_candidates_does_not_depend_on_the_sentences_beside(
 
 def test_of_equal_candidates_the_first_are_taken():
     values = torch.tensor([[-2.0, -1, -2, -1, -2], [-1, -2, -2, -2, -1]])
-    rows, ids, _ = best_of(values, torch.zeros(2), [2], count=6)
+    rows, ids, _ = best_extensions(values, torch.zeros(2), [2], count=6)
     expected = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 4)]
     assert list(zip(rows[0].tolist(), ids[0].tolist(), strict=True)) == expected
-
-
-@given(st.integers(0, 2**32), st.sampled_from([5, 16, 64]), st.data())
-@settings(deadline=None)
-def test_a_banned_word_leaves_its_group_to_the_others(seed, num_ids, data):
-    values = torch.randn((3, num_ids), generator=torch.Generator().manual_seed(seed))
-    maxima = group_maxima(values)
-    words = data.draw(st.sets(st.integers(0, num_ids - 1), max_size=3))
-    ban(sorted(words), values, maxima)
-    assert (values == -torch.inf).sum().item() == 3 * len(words)
-    assert torch.equal(maxima, group_maxima(values))
 
 
 def test_what_is_impossible_is_no_candidate():
     values = torch.full((3, 64), -torch.inf)
     values[0, 5], values[2, 7] = -1.0, -2.0
-    rows, ids, possible = best_of(values, torch.zeros(3), [1, 2], count=3)
+    rows, ids, possible = best_extensions(values, torch.zeros(3), [1, 2], count=3)
     assert possible.sum(1).tolist() == [1, 1]
     assert (rows[possible].tolist(), ids[possible].tolist()) == ([0, 2], [5, 7])
 
@@ -96,7 +75,7 @@ def test_what_is_impossible_is_no_candidate():
 @pytest.mark.parametrize("num_ids", [5, 64])
 def test_what_is_not_a_number_is_not_hidden(num_ids):
     values = torch.full((1, num_ids), torch.nan)
-    _, _, possible = best_of(values, torch.zeros(1), [1], count=2)
+    _, _, possible = best_extensions(values, torch.zeros(1), [1], count=2)
     assert possible.all()
 
 
