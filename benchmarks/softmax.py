@@ -23,27 +23,37 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
-from pipelines.model.device import choose_device, cpu_for_training, describe
+from pipelines.model.engine.device import choose_device, cpu_for_training, describe
+from pipelines.model.engine.matmul import Matmul, choose_matmul
+from pipelines.model.engine.precision import choose_precision, tf32_switched
 from pipelines.model.loss import summed_cross_entropy
-from pipelines.model.precision import choose_precision, computing_in
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def ours(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    return summed_cross_entropy(features, targets, weight, None)[0]
+Loss = Callable[[Tensor, Tensor, Tensor, Matmul], Tensor]
 
 
-def plain(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    return cross_entropy(linear(features, weight), targets, reduction="sum")
+def ours(features: Tensor, weight: Tensor, targets: Tensor, matmul: Matmul) -> Tensor:
+    return summed_cross_entropy(features, targets, weight, None, matmul)[0]
 
 
-def torch_chunked(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    layer = torch.nn.functional.linear_cross_entropy
-    return layer(features, weight, targets, reduction="sum")
+def autocast(features: Tensor, matmul: Matmul) -> torch.autocast:
+    enabled = matmul.backend.precision == "bf16"
+    return torch.autocast(features.device.type, torch.bfloat16, enabled=enabled)
 
 
-def liger(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+def plain(features: Tensor, weight: Tensor, targets: Tensor, matmul: Matmul) -> Tensor:
+    with autocast(features, matmul):
+        return cross_entropy(linear(features, weight), targets, reduction="sum")
+
+
+def torch_chunked(
+    features: Tensor, weight: Tensor, targets: Tensor, matmul: Matmul
+) -> Tensor:
+    with autocast(features, matmul):
+        layer = torch.nn.functional.linear_cross_entropy
+        return layer(features, weight, targets, reduction="sum")
+
+
+def liger(features: Tensor, weight: Tensor, targets: Tensor, _: Matmul) -> Tensor:
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
     layer = LigerFusedLinearCrossEntropyLoss(reduction="sum")
@@ -51,7 +61,7 @@ def liger(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     return loss
 
 
-def cut(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+def cut(features: Tensor, weight: Tensor, targets: Tensor, _: Matmul) -> Tensor:
     from cut_cross_entropy import linear_cross_entropy
 
     loss: Tensor = linear_cross_entropy(
@@ -76,7 +86,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float]:
 
 def _measure(name: str, args: argparse.Namespace) -> dict[str, float]:
     device = choose_device(args.device)
-    precision = choose_precision(args.precision, device)
+    matmul = choose_matmul(args.precision, device)
     torch.manual_seed(1)
     features = torch.randn(args.rows, args.features, device=device).requires_grad_()
     weight = (
@@ -90,9 +100,9 @@ def _measure(name: str, args: argparse.Namespace) -> dict[str, float]:
         features.grad = weight.grad = None
         wait(device)
         started = time.perf_counter()
-        with computing_in(precision, device):
-            loss = WAYS[name](features, weight, targets)
-        loss.backward()
+        with tf32_switched(matmul.backend, device):
+            loss = WAYS[name](features, weight, targets, matmul)
+            loss.backward()
         wait(device)
         seconds.append(time.perf_counter() - started)
     extra = memory(device) - before

@@ -31,8 +31,9 @@ import torch
 from pipelines.artifacts.shards import write_shard
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.dataset import ParallelDataset
-from pipelines.model.device import choose_device, cpu_for_training, describe
-from pipelines.model.precision import choose_precision, computing_in
+from pipelines.model.engine.device import choose_device, cpu_for_training, describe
+from pipelines.model.engine.matmul import choose_matmul
+from pipelines.model.engine.precision import choose_precision, tf32_switched
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.trainer.loop import Trainer
 from pipelines.trainer.store import CheckpointStore
@@ -121,7 +122,8 @@ def product_peak(precision: str, device: torch.device) -> float:
     for width in (1024, 2048) if device.type == "cpu" else (4096, 8192):
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         one, two = torch.randn(2, width, width, device=device, dtype=dtype)
-        with computing_in(precision, device), torch.no_grad():  # type: ignore[arg-type]
+        backend = choose_matmul(precision, device).backend  # type: ignore[arg-type]
+        with tf32_switched(backend, device), torch.no_grad():
             seconds = median_s(lambda: one @ two, device, 7)  # noqa: B023
         best = max(best, 2 * width**3 / seconds)
     return best

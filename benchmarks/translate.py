@@ -41,8 +41,8 @@ from pipelines.artifacts.checkpoint import Part, write_checkpoint
 from pipelines.artifacts.vocab import EOS, SPECIALS, Vocabulary
 from pipelines.config import ModelConfig, TranslateConfig
 from pipelines.errors import UsageError
-from pipelines.model.device import choose_device, describe, use_threads
-from pipelines.model.packing import Precision, choose_packing
+from pipelines.model.engine.device import choose_device, describe, use_threads
+from pipelines.model.engine.packed_linear import Precision, choose_linear
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.members import Members
 from pipelines.search.translator import Translator
@@ -301,7 +301,7 @@ def known_precisions(device: torch.device) -> list[str]:
     found: list[str] = []
     for precision in PRECISIONS:
         try:
-            choose_packing(precision, device)
+            choose_linear(precision, device)
         except UsageError:
             continue
         found.append(precision)

@@ -107,7 +107,7 @@ def train_together(
         PeerError: Another process has ended.
     """
     from pipelines import train
-    from pipelines.model.device import choose_device
+    from pipelines.model.engine.device import choose_device
     from pipelines.trainer.world import joined
 
     with joined(choose_device(config.train.device).type) as world:

@@ -17,9 +17,10 @@ from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.metrics.bleu import detokenised_bleu
-from pipelines.model.device import choose_device, cpu_for_training, describe
-from pipelines.model.frozen import FrozenSeq2Seq
-from pipelines.model.precision import choose_precision
+from pipelines.model.engine.device import choose_device, cpu_for_training, describe
+from pipelines.model.engine.packed_linear import choose_linear
+from pipelines.model.engine.precision import choose_precision
+from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
 from pipelines.search.ensemble import Ensemble
@@ -153,8 +154,9 @@ def _validation_bleu(
 
     def bleu(model: Seq2Seq) -> float:
         device = next(model.parameters()).device
-        frozen = FrozenSeq2Seq(model, precision=precision, device=device)
-        members = Members(Ensemble([frozen]), pipeline, device, length_ratio)
+        linears = choose_linear(precision, device)
+        member = InferenceSeq2Seq(model, linears, device=device)
+        members = Members(Ensemble([member]), pipeline, device, length_ratio)
         translator = Translator(members, greedy)
         output = [found.text for found in translator.translate(lines[0])]
         return detokenised_bleu(output, lines[1], lowercase=pipeline.lowercase)

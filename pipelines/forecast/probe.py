@@ -9,7 +9,7 @@ import torch
 
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.batch import Batch
-from pipelines.model.precision import computing_in
+from pipelines.model.engine.matmul import choose_matmul
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.trainer.optimizer import WeightAverage, build_optimizer, update
 
@@ -149,10 +149,11 @@ class _Updates:
         """Make one update by the clock."""
         self._wait()
         started = time.perf_counter()
-        with computing_in(self._config.precision, self._device):
-            loss, _ = self._model(
-                batch.to(self._device), label_smoothing=self._config.label_smoothing
-            )
+        loss, _ = self._model(
+            batch.to(self._device),
+            choose_matmul(self._config.precision, self._device),
+            label_smoothing=self._config.label_smoothing,
+        )
         (loss / batch.num_sentences).backward()
         update(
             self._optimizer,

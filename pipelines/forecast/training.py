@@ -31,14 +31,14 @@ from pipelines.forecast.figures import (
 from pipelines.forecast.ladder import learning_rates
 from pipelines.forecast.memory import Engine, Load, estimate_memory
 from pipelines.forecast.probe import try_out
-from pipelines.model.device import (
+from pipelines.model.engine.device import (
     choose_device,
     cpu_for_training,
     describe,
     free_memory_bytes,
 )
-from pipelines.model.precision import choose_precision, computing_in
-from pipelines.model.products import products
+from pipelines.model.engine.matmul import choose_matmul
+from pipelines.model.engine.precision import choose_precision
 from pipelines.model.seq2seq import ParameterCount, Seq2Seq
 
 log = logging.getLogger(__name__)
@@ -123,8 +123,7 @@ class _Sketch:
         """What the batch of the most tokens needs."""
         lengths = self._data.src_lengths + self._data.tgt_lengths
         largest = max(self._batches, key=lambda numbers: int(lengths[numbers].sum()))
-        with computing_in(self._train.precision, self._device):
-            dtype = products(self._device).dtype
+        dtype = choose_matmul(self._train.precision, self._device).dtype
         return estimate_memory(
             self._config.model,
             self._train,

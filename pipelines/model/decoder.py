@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from pipelines.config import ModelConfig
 from pipelines.data.batch import Sequences
 from pipelines.model.embedding import embed, empty_embedding
-from pipelines.model.lstm import LSTMStack, State
+from pipelines.model.engine.library_lstm import State
+from pipelines.model.engine.linear import linear
+from pipelines.model.engine.matmul import Matmul
+from pipelines.model.lstm import LSTMStack
 
 
 class Decoder(nn.Module):
@@ -35,20 +38,17 @@ class Decoder(nn.Module):
         if config.bias:
             self.output_bias_V = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, tgt_in: Sequences, state: State) -> Tensor:
+    def forward(self, tgt_in: Sequences, state: State, matmul: Matmul) -> Tensor:
         """Read target sentences, which stand in their order, from a state each.
 
         Returns:
             What the softmax layer reads, float [N, O], a row for each token read.
         """
         embedded_NE = self.dropout(embed(self.embedding.weight, tgt_in))
-        return self._features(self.lstm.read(embedded_NE, tgt_in.sizes, state))
-
-    def _features(self, output_NH: Tensor) -> Tensor:
+        output_NH = self.lstm.read(embedded_NE, tgt_in.sizes, matmul, state)
         if self.projection is None:
             return output_NH
-        features_NO: Tensor = self.projection(output_NH)
-        return features_NO
+        return linear(output_NH, self.projection.weight, matmul)
 
     @property
     def output_weight_VO(self) -> Tensor:

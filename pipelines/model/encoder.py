@@ -8,7 +8,9 @@ from torch import nn
 from pipelines.config import ModelConfig
 from pipelines.data.batch import Sequences
 from pipelines.model.embedding import embed, empty_embedding
-from pipelines.model.lstm import LSTMStack, State, select_state
+from pipelines.model.engine.library_lstm import State
+from pipelines.model.engine.matmul import Matmul
+from pipelines.model.lstm import LSTMStack, select_state
 
 
 class Encoder(nn.Module):
@@ -20,7 +22,7 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.lstm = LSTMStack(config)
 
-    def forward(self, src: Sequences) -> State:
+    def forward(self, src: Sequences, matmul: Matmul) -> State:
         """Read sentences.
 
         Returns:
@@ -28,5 +30,5 @@ class Encoder(nn.Module):
             sentences' order.
         """
         embedded_NE = self.dropout(embed(self.embedding.weight, src))
-        _, state = self.lstm(embedded_NE, src.sizes)
+        _, state = self.lstm(embedded_NE, src.sizes, matmul)
         return state if src.lane_B is None else select_state(state, src.lane_B)

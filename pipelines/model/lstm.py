@@ -1,14 +1,13 @@
 """A stack of LSTM layers: the body of the encoder and of the decoder.
 
-On a GPU the stack runs in cuDNN; on a CPU, and with peepholes (which cuDNN lacks), in
-our own engine, but for small layers in float32, where oneDNN's is faster: its steps
-cost less beside products that take no time.
+Chooses between the engines. A GPU runs cuDNN's LSTM. A CPU, and peepholes (which cuDNN
+lacks), run our own; small float32 layers on a CPU run oneDNN's, whose time steps cost
+less beside products that take little time.
 
 Shapes: N tokens, B sentences, I input size, H cells, L layers.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import cast
 
@@ -16,16 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.config import ModelConfig
-from pipelines.model.recurrence import LayerWeights, run_layer
+from pipelines.model.engine.library_lstm import (
+    CudnnBuffer,
+    State,
+    cudnn_dtype,
+    flat_weights,
+    library_lstm,
+)
+from pipelines.model.engine.lstm_autograd import LayerWeights, run_layer
+from pipelines.model.engine.matmul import Matmul
 
 SMALL_CELLS = 512
 """oneDNN's layer takes 0.55 of our own's time for 256 cells, 0.9 for 512, 1.07 for 1000
 (medians side by side on one machine; docs/experiments.md)."""
 _PADDED = 1.15
 """Most places, with padding, for each token that small layers are given."""
-
-State = tuple[Tensor, Tensor]
-"""(h_LBH, c_LBH): hidden and cell state of every layer."""
 
 
 class LSTMLayer(nn.Module):
@@ -45,7 +49,7 @@ class LSTMLayer(nn.Module):
 
     @property
     def weights(self) -> LayerWeights:
-        """As the engine takes them."""
+        """The weights as the engines take them."""
         return LayerWeights(
             self.input_weight, self.recurrent_weight, self.bias, self.peephole
         )
@@ -65,87 +69,120 @@ class LSTMStack(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self._cells, self._peepholes = config.cells, config.peepholes
+        self._cudnn_buffers: dict[tuple[int, int, torch.dtype], CudnnBuffer] = {}
 
     def forward(
-        self, input_NI: Tensor, sizes: Sequence[int], state: State | None = None
+        self,
+        input_NI: Tensor,
+        sizes: Sequence[int],
+        matmul: Matmul,
+        state: State | None = None,
     ) -> tuple[Tensor, State]:
         """Run all layers over all time steps.
 
         Args:
             input_NI: Float [N, I], step by step, the longest sentence first.
             sizes: Sentences that run at each step; never rising.
-            state: Where to start; zeros when None.
+            matmul: Computes the products.
+            state: Initial state; zeros when None.
 
         Returns:
             The last layer's output [N, H], and the state after each sentence's own
             last step.
         """
-        on_gpu = input_NI.is_cuda and not self._peepholes
-        if on_gpu or (sizes[-1] == sizes[0] and self._is_small()):
-            return self.run_library(input_NI, sizes, state)
-        return self.run_own(input_NI, sizes, state)
+        if input_NI.is_cuda and not self._peepholes:
+            return self.run_library(input_NI, sizes, matmul, state)
+        if sizes[-1] == sizes[0] and self._suits_onednn(input_NI, matmul):
+            return self.run_library(input_NI, sizes, matmul, state)
+        return self.run_own(input_NI, sizes, matmul, state)
 
     def read(
-        self, input_NI: Tensor, sizes: Sequence[int], state: State | None = None
+        self,
+        input_NI: Tensor,
+        sizes: Sequence[int],
+        matmul: Matmul,
+        state: State | None = None,
     ) -> Tensor:
-        """Run all layers where nobody asks for the last state; as `forward`."""
+        """Run all layers where the last state is not needed; as `forward`."""
         num_steps, most = len(sizes), sizes[0]
         full = num_steps * most == len(input_NI)
-        if full or not self._is_small() or num_steps * most > _PADDED * len(input_NI):
-            return self.forward(input_NI, sizes, state)[0]
+        wasteful = num_steps * most > _PADDED * len(input_NI)
+        if full or wasteful or not self._suits_onednn(input_NI, matmul):
+            return self.forward(input_NI, sizes, matmul, state)[0]
         runs_TB = torch.arange(most) < torch.tensor(sizes)[:, None]
         rows_N = runs_TB.flatten().nonzero().flatten()
         padded = input_NI.new_zeros(num_steps * most, input_NI.shape[1])
         padded = padded.index_copy(0, rows_N, input_NI)
-        output, _ = self.run_library(padded, (most,) * num_steps, state)
+        output, _ = self.run_library(padded, (most,) * num_steps, matmul, state)
         return output.index_select(0, rows_N)
 
-    def _is_small(self) -> bool:
-        """Whether oneDNN's layer suits better than our own."""
-        plain = not (self._peepholes or torch.is_autocast_enabled("cpu"))
-        return plain and self._cells <= SMALL_CELLS
+    def _suits_onednn(self, input_NI: Tensor, matmul: Matmul) -> bool:
+        """Whether oneDNN's LSTM is faster than our own."""
+        plain = matmul.backend.precision == "fp32" and not self._peepholes
+        return plain and self._cells <= SMALL_CELLS and input_NI.device.type == "cpu"
 
     def run_own(
-        self, output: Tensor, sizes: Sequence[int], state: State | None
+        self,
+        output: Tensor,
+        sizes: Sequence[int],
+        matmul: Matmul,
+        state: State | None = None,
     ) -> tuple[Tensor, State]:
         """Run in our own engine; arguments as `forward`."""
         hidden: list[Tensor] = []
         cell: list[Tensor] = []
         for number, weights in enumerate(self.layer_weights()):
             start = None if state is None else (state[0][number], state[1][number])
-            output, h_BH, c_BH = run_layer(output, sizes, weights, start)
+            output, h_BH, c_BH = run_layer(output, sizes, weights, matmul, start)
             hidden.append(h_BH)
             cell.append(c_BH)
             output = self.dropout(output)
         return output, (torch.stack(hidden), torch.stack(cell))
 
     def run_library(
-        self, input_NI: Tensor, sizes: Sequence[int], state: State | None
+        self,
+        input_NI: Tensor,
+        sizes: Sequence[int],
+        matmul: Matmul,
+        state: State | None = None,
     ) -> tuple[Tensor, State]:
-        """Run in torch's LSTM, which is cuDNN's on a GPU; arguments as `forward`.
+        """Run in torch's LSTM: cuDNN's on a GPU, oneDNN's on a CPU; as `forward`.
 
-        All layers go in one call, so that cuDNN can run them side by side, each a step
-        behind the one below, as the paper's four GPUs did.
+        cuDNN takes and returns everything in one dtype: the state between encoder and
+        decoder is rounded, too. oneDNN computes in float32.
         """
+        dtype = torch.float32
+        if input_NI.is_cuda:
+            dtype = cudnn_dtype(matmul.dtype, input_NI.device)
         if state is None:
             zeros = input_NI.new_zeros(len(self.layers), sizes[0], self._cells)
             state = zeros, zeros
-        flat: list[Tensor] = []
-        for weights in self.layer_weights():
-            flat += [weights.input_GI, weights.recurrent_GH, weights.bias_G]
-            flat.append(torch.zeros_like(weights.bias_G))  # torch's has two biases
-        # They are laid out for cuDNN anew at each update anyway, as they have changed.
-        warnings.filterwarnings("ignore", message="RNN module weights are not part of")
-        options = (True, len(self.layers), self.dropout.p, self.training, False)
-        if sizes[-1] == sizes[0]:
-            steps_TBI = input_NI.view(len(sizes), sizes[0], -1)
-            output, h_LBH, c_LBH = torch.lstm(steps_TBI, state, flat, *options, False)
-            output = output.flatten(0, 1)
-        else:
-            output, h_LBH, c_LBH = torch.lstm(
-                input_NI, torch.tensor(sizes), state, flat, *options
-            )
-        return self.dropout(output), (h_LBH, c_LBH)
+        output, hidden, cell = input_NI, [], []
+        for layers in self._calls():
+            start = state[0][layers].to(dtype), state[1][layers].to(dtype)
+            weights = self._library_weights(layers, dtype, on_gpu=input_NI.is_cuda)
+            output, h_LBH, c_LBH = library_lstm(output.to(dtype), sizes, start, weights)
+            hidden.append(h_LBH)
+            cell.append(c_LBH)
+            output = self.dropout(output)
+        return output, (torch.cat(hidden), torch.cat(cell))
+
+    def _calls(self) -> list[slice]:
+        """Layers that run in one call: all, but for dropout between them."""
+        if self.training and self.dropout.p:
+            return [slice(n, n + 1) for n in range(len(self.layers))]
+        return [slice(0, len(self.layers))]
+
+    def _library_weights(
+        self, layers: slice, dtype: torch.dtype, *, on_gpu: bool
+    ) -> list[Tensor]:
+        own = self.layer_weights()[layers]
+        if not on_gpu:
+            return flat_weights(own)
+        key = layers.start, layers.stop, dtype
+        if key not in self._cudnn_buffers:
+            self._cudnn_buffers[key] = CudnnBuffer(own, dtype)
+        return self._cudnn_buffers[key].load(own)
 
     def layer_weights(self) -> list[LayerWeights]:
         """The weights of each layer, the lowest first."""

@@ -13,6 +13,7 @@ from pipelines.config import ModelConfig
 from pipelines.data.batch import Batch
 from pipelines.model.decoder import Decoder
 from pipelines.model.encoder import Encoder
+from pipelines.model.engine.matmul import Matmul
 from pipelines.model.loss import summed_cross_entropy
 
 
@@ -67,19 +68,25 @@ class Seq2Seq(nn.Module):
         self.decoder = Decoder(config, tgt_vocab_size)
 
     def forward(
-        self, batch: Batch, *, label_smoothing: float = 0.0
+        self, batch: Batch, matmul: Matmul, *, label_smoothing: float = 0.0
     ) -> tuple[Tensor, Tensor]:
         """Loss and negative log-likelihood of a batch, summed over target tokens.
+
+        Args:
+            batch: The pairs, on the model's device.
+            matmul: Computes the products, forward and backward.
+            label_smoothing: As `summed_cross_entropy`.
 
         Returns:
             Two float32 scalars in nats, as `summed_cross_entropy`.
         """
-        state = self.encoder(batch.src)
+        state = self.encoder(batch.src, matmul)
         return summed_cross_entropy(
-            self.decoder(batch.tgt_in, state),
+            self.decoder(batch.tgt_in, state, matmul),
             batch.tgt_out_N,
             self.decoder.output_weight_VO,
             self.decoder.output_bias_V,
+            matmul,
             label_smoothing=label_smoothing,
         )
 

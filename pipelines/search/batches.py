@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from pipelines.errors import OutOfMemoryError
-from pipelines.model.device import is_out_of_memory
+from pipelines.model.engine.device import is_out_of_memory
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.model.frozen import VOCABULARY_MULTIPLE
+from pipelines.model.inference import VOCABULARY_MULTIPLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import Sequences
-from pipelines.model.frozen import FrozenSeq2Seq, RowState
+from pipelines.model.inference import InferenceSeq2Seq, RowState
 from pipelines.search.candidates import Extensions, Live, best_extensions, joined
 
 Mean = Literal["probabilities", "log_probabilities"]
@@ -40,7 +40,7 @@ class Ensemble:
 
     def __init__(
         self,
-        models: Sequence[FrozenSeq2Seq],
+        models: Sequence[InferenceSeq2Seq],
         *,
         weights: Sequence[float] = (),
         mean: Mean = "probabilities",

@@ -14,8 +14,9 @@ from pipelines.artifacts.layout import TEXT
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import TranslateConfig
 from pipelines.errors import UsageError
-from pipelines.model.device import choose_device, keep_freed_memory, use_threads
-from pipelines.model.frozen import FrozenSeq2Seq
+from pipelines.model.engine.device import choose_device, keep_freed_memory, use_threads
+from pipelines.model.engine.packed_linear import choose_linear
+from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import build_model
 from pipelines.search.ensemble import Ensemble
 from pipelines.text.pipeline import PIPELINE, TextPipeline
@@ -63,7 +64,8 @@ class Members:
         use_threads(config.threads)
         keep_freed_memory()
         device = choose_device(config.device)
-        models: list[FrozenSeq2Seq] = []
+        linears = choose_linear(config.precision, device)
+        models: list[InferenceSeq2Seq] = []
         ratios: list[float] = []
         found: list[Path] = []
         hashes: list[str] = []
@@ -71,9 +73,7 @@ class Members:
             checkpoint, part = find_model(path)
             _require_same_text(checkpoint, [*found, checkpoint][0])
             model = build_model(part.info, part.tensors)
-            models.append(
-                FrozenSeq2Seq(model, precision=config.precision, device=device)
-            )
+            models.append(InferenceSeq2Seq(model, linears, device=device))
             ratios.append(float(part.info.get("length_ratio", _UNKNOWN_RATIO)))
             found.append(checkpoint)
             hashes.append(read_manifest(checkpoint).outputs[MODEL].sha256)

@@ -11,8 +11,9 @@ from torch import Tensor
 from pipelines.config import TrainConfig
 from pipelines.data.loader import Planned
 from pipelines.errors import OutOfMemoryError
-from pipelines.model.device import is_out_of_memory
-from pipelines.model.precision import computing_in
+from pipelines.model.engine.device import is_out_of_memory
+from pipelines.model.engine.matmul import choose_matmul
+from pipelines.model.engine.precision import tf32_switched
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.trainer.optimizer import (
     WeightAverage,
@@ -33,7 +34,11 @@ class Learner:
         world: The processes that train this model together.
 
     Attributes:
+        matmul: Computes the products.
         average: Of the weights, where that is wanted.
+
+    Raises:
+        UsageError: The device does not support the precision.
     """
 
     def __init__(self, model: Seq2Seq, config: TrainConfig, world: World) -> None:
@@ -41,6 +46,7 @@ class Learner:
         self._config = config
         self._parameters = list(model.parameters())
         self.device = self._parameters[0].device
+        self.matmul = choose_matmul(config.precision, self.device)
         self.optimizer = build_optimizer(self._parameters, config)
         self.average = (
             WeightAverage(model, decay=config.ema_decay) if config.ema_decay else None
@@ -96,12 +102,13 @@ class Learner:
 
     def _differentiate(self, planned: Planned, scale: float) -> Tensor:
         """Make the gradient of the scaled loss; returns the negative log-likelihood."""
-        with computing_in(self._config.precision, self.device):
+        with tf32_switched(self.matmul.backend, self.device):
             loss, nll = self.model(
                 planned.batch.to(self.device),
+                self.matmul,
                 label_smoothing=self._config.label_smoothing,
             )
-        (loss * scale).backward()
+            (loss * scale).backward()
         self._exchange.finish()
         weighted: Tensor = nll * planned.weight
         return weighted

@@ -11,7 +11,8 @@ from pipelines.data.batch import collate
 from pipelines.data.batching import sequential_batches
 from pipelines.data.dataset import ParallelDataset
 from pipelines.metrics.perplexity import perplexity
-from pipelines.model.precision import computing_in
+from pipelines.model.engine.matmul import choose_matmul
+from pipelines.model.engine.precision import tf32_switched
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress
 from pipelines.trainer.world import World
@@ -54,6 +55,7 @@ def validate(
     """
     training = model.training
     device = next(model.parameters()).device
+    matmul = choose_matmul(config.precision, device)
     model.eval()
     batches = sequential_batches(
         dataset.src_lengths,
@@ -66,8 +68,8 @@ def validate(
     with progress.task("validate", total=len(batches), unit="batches") as task:
         for indices in batches:
             batch = collate(dataset, indices).to(device)
-            with computing_in(config.precision, device):
-                sums[0] += model(batch)[1].double()
+            with tf32_switched(matmul.backend, device):
+                sums[0] += model(batch, matmul)[1].double()
             sums[1] += batch.num_tgt_tokens
             task.advance()
     nll, num_tokens = world.sum(sums).tolist()

@@ -10,8 +10,7 @@ from pipelines.forecast.memory import (
     estimate_memory,
     gradients_bytes,
 )
-from pipelines.model.precision import computing_in
-from pipelines.model.products import products
+from pipelines.model.engine.matmul import choose_matmul
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.trainer.optimizer import build_optimizer, prepare_state, update
 
@@ -42,8 +41,7 @@ def a_model(config):
 
 
 def estimated(config, train, batch, precision="fp32"):
-    with computing_in(precision, CPU):
-        dtype = products(CPU).dtype
+    dtype = choose_matmul(precision, CPU).dtype
     return estimate_memory(
         config,
         train,
@@ -66,7 +64,7 @@ def test_weights_and_sparse_gradients_are_told_to_the_byte(config):
     model, batch = a_model(config), a_batch()
     found = estimated(config, TrainConfig(), batch)
     assert found.weights_bytes == sum(map(bytes_of, model.parameters()))
-    model(batch)[0].backward()
+    model(batch, choose_matmul("fp32", CPU))[0].backward()
     assert found.gradients_bytes == sum(bytes_of(p.grad) for p in model.parameters())
     assert found.optimizer_bytes == found.average_bytes == 0
 
@@ -97,8 +95,7 @@ def peak_bytes(config, train, batch, precision):
     optimizer = build_optimizer(parameters, train)
 
     def step():
-        with computing_in(precision, CPU):
-            loss, _ = model(batch)
+        loss, _ = model(batch, choose_matmul(precision, CPU))
         loss.backward()
         update(optimizer, parameters, rate=0.1, clip_norm=5.0)
 

@@ -11,7 +11,7 @@ from pipelines.forecast.data import ExpectedData, expect_data
 from pipelines.forecast.probe import _line, _mean, _Timed
 from pipelines.forecast.training import expected_epoch, forecast, quick_forecast
 from pipelines.init import run as make_project
-from pipelines.model import device as devices
+from pipelines.model.engine import device as devices
 
 
 def paper(folder, **values):

@@ -4,9 +4,11 @@ import torch
 
 from pipelines.config import ModelConfig
 from pipelines.data.batch import lay_out
-from pipelines.model import lstm, recurrence
-from pipelines.model import products as products_module
+from pipelines.model import lstm
+from pipelines.model.engine import lstm_autograd
+from pipelines.model.engine.matmul import Matmul
 from pipelines.model.lstm import LSTMStack, select_state
+from tests.engines import BF16, FP32, MATMUL, always_pack
 
 SIZES = (4, 4, 3, 1, 1)
 """Four sentences, of 5, 3, 3 and 2 tokens."""
@@ -62,26 +64,33 @@ def rows_of(sizes, sentence):
     ]
 
 
-ENGINES = {
-    "MKL": products_module._Plain(torch.float32),
-    "oneDNN, small": products_module._OneDNN(torch.float32, large=False),
-    "oneDNN": products_module._OneDNN(torch.float32, large=True),
-}
-ROUGH_ENGINES = {
-    "oneDNN bf16": products_module._OneDNN(torch.bfloat16, large=True),
-    "rounded bf16": products_module._Rounded(),
-}
+def with_packing(backends):
+    """Each backend, and again with packed weights where it packs them."""
+    packing = [name for name, each in backends.items() if each.library != "torch"]
+    return [
+        *((name, False) for name in backends),
+        *((name, True) for name in packing),
+    ]
 
 
-@pytest.fixture
-def own_engine(monkeypatch):
+def engine_of(backend, monkeypatch, *, packed):
+    """Our own engine on a backend, with tiny weights packed or not."""
+    if packed:
+        always_pack(monkeypatch)
     monkeypatch.setattr(lstm, "SMALL_CELLS", 0)
+    return Matmul(backend)
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request, own_engine, monkeypatch):
-    monkeypatch.setattr(recurrence, "products", lambda _: ENGINES[request.param])
-    monkeypatch.setattr(products_module, "_PACK_WEIGHTS", 0)
+@pytest.fixture(params=with_packing(FP32), ids=str)
+def engine(request, monkeypatch):
+    name, packed = request.param
+    return engine_of(FP32[name], monkeypatch, packed=packed)
+
+
+@pytest.fixture(params=with_packing(BF16), ids=str)
+def bf16_engine(request, monkeypatch):
+    name, packed = request.param
+    return engine_of(BF16[name], monkeypatch, packed=packed)
 
 
 both = pytest.mark.parametrize("peepholes", [False, True])
@@ -94,7 +103,7 @@ def test_stack_computes_the_cell_written_out_by_hand(engine, layers, peepholes):
     stack = make_stack(layers, peepholes=peepholes)
     input_NI = torch.randn(sum(SIZES), 5)
     h0, c0 = torch.randn(2, layers, SIZES[0], 6)
-    output, (h_LBH, c_LBH) = stack(input_NI, SIZES, (h0, c0))
+    output, (h_LBH, c_LBH) = stack(input_NI, SIZES, engine, (h0, c0))
     for b in range(SIZES[0]):
         rows = rows_of(SIZES, b)
         expected, last = lstm_by_hand(
@@ -127,7 +136,7 @@ def test_gradients_are_those_of_differences_in_the_cell_written_by_hand(
             total += ((last[0][0] + 2 * last[0][1]) * mix_BH[b].numpy()).sum()
         return total
 
-    output, (h_LBH, c_LBH) = stack(input_NI, SIZES)
+    output, (h_LBH, c_LBH) = stack(input_NI, SIZES, engine)
     loss = (output * mix_NH).sum() + ((h_LBH[0] + 2 * c_LBH[0]) * mix_BH).sum()
     loss.backward()
     weights = numpy_weights(stack)
@@ -146,11 +155,11 @@ def test_gradients_are_those_of_differences_in_the_cell_written_by_hand(
             assert parameter.grad[place].item() == pytest.approx(slope, abs=1e-4), name
 
 
-def run_both_ways(run, stack, input_NI, state, sizes):
+def run_both_ways(run, stack, engine, input_NI, state, sizes):
     """Output, last state and all gradients."""
     inputs = [t.clone().requires_grad_() for t in (input_NI, *state)]
     stack.zero_grad()
-    output, (h, c) = run(inputs[0], sizes, (inputs[1], inputs[2]))
+    output, (h, c) = run(inputs[0], sizes, engine, (inputs[1], inputs[2]))
     weight = torch.linspace(-1, 1, output.numel()).view_as(output)
     ((output.float() * weight).sum() + h.float().sum() - 2 * c.sum()).backward()
     gradients = [p.grad.clone() for p in stack.parameters()]
@@ -166,22 +175,20 @@ def test_own_engine_and_torchs_lstm_agree_on_values_and_gradients(engine, sizes)
         torch.randn(2, 2, sizes[0], 6).unbind(),
         sizes,
     )
-    own = run_both_ways(stack.run_own, stack, *arguments)
-    library = run_both_ways(stack.run_library, stack, *arguments)
+    own = run_both_ways(stack.run_own, stack, engine, *arguments)
+    library = run_both_ways(stack.run_library, stack, engine, *arguments)
     for ours, theirs in zip(own, library, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @both
-@pytest.mark.parametrize("name", ROUGH_ENGINES)
-def test_bf16_products_stay_near_fp32(name, peepholes, monkeypatch):
+def test_bf16_products_stay_near_fp32(bf16_engine, peepholes):
     torch.manual_seed(4)
     sizes = (40, 40, 33, 17, 1)
     stack = make_stack(2, 16, 24, peepholes=peepholes)
     arguments = torch.randn(131, 16), torch.randn(2, 2, 40, 24).unbind(), sizes
-    exact = run_both_ways(stack.run_own, stack, *arguments)
-    monkeypatch.setattr(recurrence, "products", lambda _: ROUGH_ENGINES[name])
-    rough = run_both_ways(stack.run_own, stack, *arguments)
+    exact = run_both_ways(stack.run_own, stack, MATMUL, *arguments)
+    rough = run_both_ways(stack.run_own, stack, bf16_engine, *arguments)
     for near, there in zip(rough, exact, strict=True):
         assert (near - there).abs().max() <= 0.02 * there.abs().max()
 
@@ -191,9 +198,9 @@ def test_two_halves_with_the_state_between_equal_the_whole(peepholes):
     torch.manual_seed(2)
     stack = make_stack(peepholes=peepholes)
     input_NI = torch.randn(16, 5)
-    whole, last = stack(input_NI, (2,) * 8)
-    first, state = stack(input_NI[:6], (2,) * 3)
-    second, end = stack(input_NI[6:], (2,) * 5, state)
+    whole, last = stack(input_NI, (2,) * 8, MATMUL)
+    first, state = stack(input_NI[:6], (2,) * 3, MATMUL)
+    second, end = stack(input_NI[6:], (2,) * 5, MATMUL, state)
     torch.testing.assert_close(torch.cat([first, second]), whole)
     torch.testing.assert_close(end, last)
 
@@ -204,24 +211,35 @@ def test_a_sentences_state_does_not_depend_on_its_neighbours():
     sentences = [[3, 4], [5, 6, 7, 8, 9], [3, 3, 3]]
     embedding = torch.randn(10, 5)
     together = lay_out(sentences)
-    _, state = stack(embedding[together.tokens_N], together.sizes)
+    _, state = stack(embedding[together.tokens_N], together.sizes, MATMUL)
     assert together.lane_B is not None
     h_LBH, c_LBH = select_state(state, together.lane_B)
     for b, sentence in enumerate(sentences):
         alone = lay_out([sentence])
-        _, (h, c) = stack(embedding[alone.tokens_N], alone.sizes)
+        _, (h, c) = stack(embedding[alone.tokens_N], alone.sizes, MATMUL)
         torch.testing.assert_close(h_LBH[:, b : b + 1], h)
         torch.testing.assert_close(c_LBH[:, b : b + 1], c)
 
 
-def test_without_gradients_the_same_numbers_come_out():
+def test_without_gradients_the_same_numbers_come_out_and_nothing_is_saved(
+    engine, monkeypatch
+):
     torch.manual_seed(5)
     stack = make_stack(peepholes=True)
     input_NI = torch.randn(sum(SIZES), 5)
-    wanted, _ = stack(input_NI, SIZES)
+    wanted, _ = stack(input_NI, SIZES, engine)
+    saving = []
+    steps = lstm_autograd._Steps.__init__
+
+    def watched(self, *arguments, saves):
+        saving.append(saves)
+        steps(self, *arguments, saves=saves)
+
+    monkeypatch.setattr(lstm_autograd._Steps, "__init__", watched)
     with torch.no_grad():
-        found, _ = stack(input_NI, SIZES)
+        found, _ = stack(input_NI, SIZES, engine)
     assert torch.equal(found, wanted)
+    assert saving == [False, False]
 
 
 def test_select_state_repeats_and_reorders_rows():
@@ -239,7 +257,19 @@ def test_reading_gives_the_output_whichever_engine_runs(sizes, peepholes, monkey
     stack = make_stack(peepholes=peepholes)
     input_NI = torch.randn(sum(sizes), 5)
     state = torch.randn(2, 2, sizes[0], 6).unbind()
-    wanted, _ = stack.run_own(input_NI, sizes, state)
-    torch.testing.assert_close(stack.read(input_NI, sizes, state), wanted)
+    wanted, _ = stack.run_own(input_NI, sizes, MATMUL, state)
+    torch.testing.assert_close(stack.read(input_NI, sizes, MATMUL, state), wanted)
     monkeypatch.setattr(lstm, "_PADDED", 100.0)
-    torch.testing.assert_close(stack.read(input_NI, sizes, state), wanted)
+    torch.testing.assert_close(stack.read(input_NI, sizes, MATMUL, state), wanted)
+
+
+def test_dropout_acts_between_the_layers_of_torchs_lstm_too(monkeypatch):
+    monkeypatch.setattr(lstm, "SMALL_CELLS", 512)
+    stack = make_stack(2, 5, 6)
+    stack.dropout.p = 0.5
+    input_NI = torch.randn(16, 5)
+    torch.manual_seed(7)
+    own, _ = stack.run_own(input_NI, (2,) * 8, MATMUL)
+    torch.manual_seed(7)
+    library, _ = stack.run_library(input_NI, (2,) * 8, MATMUL)
+    torch.testing.assert_close(library, own)

@@ -7,6 +7,7 @@ from pipelines.config import ModelConfig
 from pipelines.config.load import flatten, recipe_text
 from pipelines.data.batch import lay_out, make_batch
 from pipelines.model.seq2seq import Seq2Seq, build_model, initialize
+from tests.engines import MATMUL
 
 TINY = ModelConfig(layers=2, cells=8, embedding_size=6)
 
@@ -39,7 +40,7 @@ def test_paper_recipe_has_the_papers_384_million_parameters():
 def test_decoder_starts_from_the_encoders_final_state_of_8000_numbers():
     config = ModelConfig(layers=4, cells=1000, embedding_size=3)
     model = Seq2Seq(config, 5, 5)
-    h, c = model.encoder(lay_out([[4, 2]]))
+    h, c = model.encoder(lay_out([[4, 2]]), MATMUL)
     assert h.numel() + c.numel() == 8000
 
 
@@ -48,23 +49,23 @@ def test_decoder_starts_from_the_encoders_final_state_of_8000_numbers():
 )
 def test_loss_of_a_batch_is_the_sum_of_the_losses_of_its_pairs(config):
     model = make_model(config)
-    together, _ = model(make_batch(PAIRS))
-    alone = sum(model(make_batch([pair]))[0] for pair in PAIRS)
+    together, _ = model(make_batch(PAIRS), MATMUL)
+    alone = sum(model(make_batch([pair]), MATMUL)[0] for pair in PAIRS)
     torch.testing.assert_close(together, alone)
 
 
 def test_padding_never_changes_the_encoders_state():
     model = make_model()
-    h, c = model.encoder(lay_out([src for src, _ in PAIRS]))
+    h, c = model.encoder(lay_out([src for src, _ in PAIRS]), MATMUL)
     for b, (src, _) in enumerate(PAIRS):
-        alone = model.encoder(lay_out([src]))
+        alone = model.encoder(lay_out([src]), MATMUL)
         torch.testing.assert_close((h[:, b : b + 1], c[:, b : b + 1]), alone)
 
 
 def test_an_untrained_model_is_about_as_unsure_as_chance():
     model = Seq2Seq(TINY, 12, 10)
     initialize(model, init_range=0.08, seed=1)
-    _, nll = model(make_batch(PAIRS))
+    _, nll = model(make_batch(PAIRS), MATMUL)
     assert nll.item() / 9 == pytest.approx(math.log(10), rel=0.05)
 
 
@@ -92,7 +93,7 @@ def test_built_model_computes_the_same():
     built = build_model(info, dict(model.named_parameters()))
     batch = make_batch(PAIRS)
     with torch.no_grad():
-        torch.testing.assert_close(built(batch), model(batch))
+        torch.testing.assert_close(built(batch, MATMUL), model(batch, MATMUL))
 
 
 def test_overfits_one_batch():
@@ -100,7 +101,7 @@ def test_overfits_one_batch():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     batch = make_batch(PAIRS)
     for _ in range(200):
-        loss, nll = model(batch)
+        loss, nll = model(batch, MATMUL)
         optimizer.zero_grad()
         (loss / batch.num_sentences).backward()
         optimizer.step()

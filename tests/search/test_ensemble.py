@@ -10,7 +10,7 @@ from pipelines.config import TranslateConfig
 from pipelines.data.batch import lay_out
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.translator import Translator
-from tests.search.tiny import freeze, make_members
+from tests.search.tiny import make_member, make_members
 
 LINES = ["a b c", "d", "e e e e e e", "a b c", "zzz a"]
 
@@ -24,7 +24,7 @@ def next_log_probs(ensemble):
 
 @pytest.mark.parametrize("weights", [(), (3.0, 1.0)])
 def test_probabilities_are_averaged(weights):
-    one, other = freeze(1), freeze(2, cells=5)
+    one, other = make_member(1), make_member(2, cells=5)
     found = next_log_probs(Ensemble([one, other], weights=weights)).exp()
     p, q = (next_log_probs(Ensemble([model])).exp() for model in (one, other))
     share = 0.75 if weights else 0.5
@@ -33,7 +33,7 @@ def test_probabilities_are_averaged(weights):
 
 
 def test_log_probabilities_are_averaged():
-    one, other = freeze(1), freeze(2)
+    one, other = make_member(1), make_member(2)
     both = Ensemble([one, other], weights=(1.0, 3.0), mean="log_probabilities")
     p, q = (next_log_probs(Ensemble([model])) for model in (one, other))
     torch.testing.assert_close(next_log_probs(both), 0.25 * p + 0.75 * q)

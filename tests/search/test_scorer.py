@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipelines.artifacts.vocab import EOS
 from pipelines.search import scorer as scorer_module
 from pipelines.search.scorer import Candidates, Scorer
-from tests.model.test_frozen import trained_logits
+from tests.model.test_inference import trained_logits
 from tests.search.tiny import make_members, make_model
 
 MODEL, MEMBERS = make_model(1), make_members(1)

@@ -13,7 +13,7 @@ from pipelines.errors import OutOfMemoryError
 from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
-from tests.model.test_frozen import PRECISIONS
+from tests.engines import ROWS_APART
 from tests.search.tiny import WORDS, make_members, make_pipeline
 
 
@@ -24,7 +24,7 @@ def pipeline():
 
 def make_translator(pipeline, *seeds, **settings):
     config = TranslateConfig(**{"beam": 3, **settings})
-    members = make_members(*seeds, pipeline=pipeline, precision=config.precision)
+    members = make_members(*seeds, pipeline=pipeline)
     return Translator(members, config)
 
 
@@ -83,14 +83,14 @@ searches = st.fixed_dictionaries(
     }
 )
 MEMBERS = {
-    (precision, seeds): make_members(*seeds, precision=precision)
-    for precision in PRECISIONS
+    (name, seeds): make_members(*seeds, linears=linears)
+    for name, linears in ROWS_APART.items()
     for seeds in ((1,), (1, 2))
 }
 
 
 KEYS = [
-    pytest.param(key, marks=() if key == ("fp32", (1,)) else pytest.mark.slow)
+    pytest.param(key, marks=() if key == ("fp32 by onednn", (1,)) else pytest.mark.slow)
     for key in MEMBERS
 ]
 

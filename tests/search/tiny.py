@@ -1,16 +1,18 @@
-"""Tiny random models over a few words, frozen, with their text rules."""
+"""Tiny random models over a few words, ready for inference, with their text rules."""
 
 import torch
 
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.config import Config, ModelConfig
-from pipelines.model.frozen import FrozenSeq2Seq
+from pipelines.model.engine.packed_linear import choose_linear
+from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.members import Members
 from pipelines.text.pipeline import TextPipeline, TextSettings
 
 CPU = torch.device("cpu")
+FP32 = choose_linear("fp32", CPU)
 WORDS = ("a", "b", "c", "d", "e")
 
 
@@ -26,10 +28,10 @@ def make_model(seed, *, cells=8):
     return model.eval()
 
 
-def freeze(seed, *, precision="fp32", cells=8):
-    return FrozenSeq2Seq(make_model(seed, cells=cells), precision=precision, device=CPU)
+def make_member(seed, *, linears=FP32, cells=8):
+    return InferenceSeq2Seq(make_model(seed, cells=cells), linears, device=CPU)
 
 
-def make_members(*seeds, pipeline=None, precision="fp32", **options):
-    models = [freeze(seed, precision=precision) for seed in seeds]
+def make_members(*seeds, pipeline=None, linears=FP32, **options):
+    models = [make_member(seed, linears=linears) for seed in seeds]
     return Members(Ensemble(models, **options), pipeline or make_pipeline(), CPU)

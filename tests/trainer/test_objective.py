@@ -7,8 +7,10 @@ import torch
 from pipelines.artifacts.vocab import EOS
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.batch import make_batch
+from pipelines.model.engine.matmul import Matmul
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.trainer.optimizer import build_optimizer, update
+from tests.engines import FP32
 
 PAIRS = [([5, 6, 7, 2], [3, 4, 2]), ([8, 2], [5, 6, 7, 8, 2]), ([9, 9, 2], [2])]
 RATE, CLIP_NORM = 0.7, 0.05
@@ -78,6 +80,11 @@ def by_hand():
     return objective(weights), gradients
 
 
+@pytest.fixture(params=FP32)
+def matmul(request):
+    return Matmul(FP32[request.param])
+
+
 def make_model():
     config = ModelConfig(layers=2, cells=4, embedding_size=3, peepholes=True)
     model = Seq2Seq(config, 10, 9)
@@ -91,18 +98,20 @@ def numpy_weights(model):
     }
 
 
-def test_loss_is_the_sum_of_a_sentences_tokens_in_the_mean_over_sentences(by_hand):
-    loss, _ = make_model()(make_batch(PAIRS))
+def test_loss_is_the_sum_of_a_sentences_tokens_in_the_mean_over_sentences(
+    by_hand, matmul
+):
+    loss, _ = make_model()(make_batch(PAIRS), matmul)
     assert loss.item() / len(PAIRS) == pytest.approx(by_hand[0], rel=1e-6)
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, CLIP_NORM, 1e6])
 def test_update_follows_the_gradient_clipped_by_its_norm_over_all_weights(
-    by_hand, clip_norm
+    by_hand, matmul, clip_norm
 ):
     model = make_model()
     before = numpy_weights(model)
-    loss, _ = model(make_batch(PAIRS))
+    loss, _ = model(make_batch(PAIRS), matmul)
     (loss / len(PAIRS)).backward()
     parameters = list(model.parameters())
     found = update(
@@ -120,11 +129,11 @@ def test_update_follows_the_gradient_clipped_by_its_norm_over_all_weights(
         np.testing.assert_allclose(after, expected, atol=2e-6, err_msg=name)
 
 
-def test_nothing_else_moves_sgd(by_hand):
+def test_nothing_else_moves_sgd(by_hand, matmul):
     """Words that the batch does not hold keep their embeddings to the bit."""
     model = make_model()
     before = model.encoder.embedding.weight.detach().clone()
-    loss, _ = model(make_batch(PAIRS))
+    loss, _ = model(make_batch(PAIRS), matmul)
     loss.backward()
     parameters = list(model.parameters())
     update(

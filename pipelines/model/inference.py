@@ -1,4 +1,4 @@
-"""A trained model laid out once for translation: forward only, in one precision.
+"""A trained model for inference: forward only, its weights packed in one precision.
 
 Rows (hypotheses) come and go at every step, so that a step is one product a layer over
 the rows there are, for the encoder as for the decoder. What a row gets does not depend
@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.data.batch import Sequences
+from pipelines.model.engine.lstm_autograd import LayerWeights
+from pipelines.model.engine.packed_linear import Linear, LinearFactory
 from pipelines.model.lstm import LSTMStack
-from pipelines.model.packing import Packing, Precision, Product, choose_packing
-from pipelines.model.recurrence import LayerWeights
 from pipelines.model.seq2seq import Seq2Seq
 
 _MOST_WORDS = 1 << 15
@@ -53,27 +53,24 @@ class RowState:
         )
 
 
-class FrozenSeq2Seq:
+class InferenceSeq2Seq:
     """Encoder and decoder, step by step.
 
     Args:
-        model: Its weights are copied into the precision's layout.
-        precision: Of products; cells and logits are float32.
+        model: Its weights are copied and packed.
+        linears: Makes the linear layers, in a precision; cells and logits are float32.
         device: Where to compute.
-
-    Raises:
-        UsageError: The device does not know the precision.
     """
 
     def __init__(
-        self, model: Seq2Seq, *, precision: Precision, device: torch.device
+        self, model: Seq2Seq, linears: LinearFactory, *, device: torch.device
     ) -> None:
         self.device = device
-        self._packing = packing = choose_packing(precision, device)
+        self._linears = linears
         encoder, decoder = model.encoder.to(device), model.decoder.to(device)
         with torch.inference_mode():
-            self._encoder = _Stack(encoder.embedding.weight, encoder.lstm, packing)
-            self._decoder = _Stack(decoder.embedding.weight, decoder.lstm, packing)
+            self._encoder = _Stack(encoder.embedding.weight, encoder.lstm, linears)
+            self._decoder = _Stack(decoder.embedding.weight, decoder.lstm, linears)
             weight_VO = decoder.output_weight_VO.detach()
             self.vocab_size = len(weight_VO)
             bias_V = weight_VO.new_zeros(self.vocab_size)
@@ -82,12 +79,12 @@ class FrozenSeq2Seq:
             missing = -self.vocab_size % VOCABULARY_MULTIPLE
             weight_VO = F.pad(weight_VO, (0, 0, 0, missing))
             bias_V = F.pad(bias_V, (0, missing), value=-torch.inf)
-            self._projection: Product | None = None
+            self._projection: Linear | None = None
             if decoder.projection is None:
-                self._output = packing.pack(weight_VO, bias_V)
+                self._output = linears.pack(weight_VO, bias_V)
             else:
-                self._projection = packing.pack(decoder.projection.weight, None)
-                self._output = packing.pack_unbounded(weight_VO, bias_V)
+                self._projection = linears.pack(decoder.projection.weight, None)
+                self._output = linears.pack_unbounded(weight_VO, bias_V)
 
     @torch.inference_mode()
     def encode(self, src: Sequences) -> RowState:
@@ -134,21 +131,23 @@ class FrozenSeq2Seq:
 
     def padded(self, num_rows: int) -> int:
         """Rows to compute for so many, so that plans are used again."""
-        multiple = self._packing.row_multiple
+        multiple = self._linears.row_multiple
         return -(-num_rows // multiple) * multiple
 
 
 class _Stack:
     """Embeddings and layers of one side."""
 
-    def __init__(self, embedding_VE: Tensor, lstm: LSTMStack, packing: Packing) -> None:
+    def __init__(
+        self, embedding_VE: Tensor, lstm: LSTMStack, linears: LinearFactory
+    ) -> None:
         first, *rest = lstm.layer_weights()
-        self._packing = packing
-        self._words = _WordGates(embedding_VE.detach(), first, packing)
-        self._products = [packing.pack(first.recurrent_GH, None)]
+        self._linears = linears
+        self._words = _WordGates(embedding_VE.detach(), first, linears)
+        self._layers = [linears.pack(first.recurrent_GH, None)]
         for layer in rest:
             both = torch.cat([layer.input_GI, layer.recurrent_GH], dim=1)
-            self._products.append(packing.pack(both, layer.bias_G))
+            self._layers.append(linears.pack(both, layer.bias_G))
         self._peepholes = [layer.peephole_3H for layer in (first, *rest)]
         self._zeros_H = embedding_VE.new_zeros(first.recurrent_GH.shape[1])
 
@@ -158,23 +157,23 @@ class _Stack:
 
     def start(self, num_rows: int) -> RowState:
         """A state of zeros."""
-        num_layers = len(self._products)
+        num_layers = len(self._layers)
         zeros_NH = self._zeros_H.expand(num_rows, -1)
-        h_NH = self._packing.operand(zeros_NH)
+        h_NH = self._linears.operand(zeros_NH)
         return RowState((h_NH,) * num_layers, (zeros_NH,) * num_layers)
 
     def step(self, gates_NG: Tensor, state: RowState) -> RowState:
         """Run all layers for one token each; `gates_NG` is used up."""
         h: list[Tensor] = []
         c: list[Tensor] = []
-        for number, multiply in enumerate(self._products):
+        for number, layer in enumerate(self._layers):
             before = state.h[number]
             if number == 0:
-                gates_NG += multiply(before)
+                gates_NG += layer(before)
             else:
-                gates_NG = multiply(torch.cat([h[-1], before], dim=1))
+                gates_NG = layer(torch.cat([h[-1], before], dim=1))
             h_NH, c_NH = _cell(gates_NG, state.c[number], self._peepholes[number])
-            h.append(self._packing.operand(h_NH))
+            h.append(self._linears.operand(h_NH))
             c.append(c_NH)
         return RowState(tuple(h), tuple(c))
 
@@ -186,11 +185,11 @@ class _WordGates:
     """
 
     def __init__(
-        self, embedding_VE: Tensor, layer: LayerWeights, packing: Packing
+        self, embedding_VE: Tensor, layer: LayerWeights, linears: LinearFactory
     ) -> None:
         self._embedding_VE = embedding_VE
-        self._multiple = packing.row_multiple
-        self._product = packing.pack_unbounded(layer.input_GI, layer.bias_G)
+        self._multiple = linears.row_multiple
+        self._layer = linears.pack_unbounded(layer.input_GI, layer.bias_G)
         self._keeps = embedding_VE.device.type == "cpu"
         self._lock = Lock()
         self._clear()
@@ -203,7 +202,7 @@ class _WordGates:
 
     def __call__(self, tokens_N: Tensor) -> Tensor:
         if not self._keeps:
-            return self._product(self._embedding_VE[tokens_N])
+            return self._layer(self._embedding_VE[tokens_N])
         with self._lock:
             places_N = self._place_V[tokens_N]
             if bool((places_N < 0).any()):
@@ -219,7 +218,7 @@ class _WordGates:
             self._clear()
             new_U = types_U
         missing = -len(new_U) % self._multiple
-        gates_UG = self._product(self._embedding_VE[F.pad(new_U, (0, missing))])
+        gates_UG = self._layer(self._embedding_VE[F.pad(new_U, (0, missing))])
         end = self._num_kept + len(new_U)
         if end > len(self._gates_UG):
             larger = gates_UG.new_empty(2 * end, gates_UG.shape[1])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pipelines.errors import UsageError
-from pipelines.model.device import choose_device, describe, use_threads
+from pipelines.model.engine.device import choose_device, describe, use_threads
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What computes the model: the only code that knows a processor."""

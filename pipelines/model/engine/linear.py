@@ -1,0 +1,39 @@
+"""A linear layer without bias whose products are the engine's.
+
+Shapes: N rows, I inputs, J outputs.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pipelines.model.engine.matmul import Matmul
+
+
+def linear(input_NI: Tensor, weight_JI: Tensor, matmul: Matmul) -> Tensor:
+    """Input @ weight.T, [N, J], in the precision of the products."""
+    output_NJ: Tensor = _Linear.apply(input_NI, weight_JI, matmul)  # type: ignore[no-untyped-call] # torch's
+    return output_NJ
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, input_NI: Tensor, weight_JI: Tensor, matmul: Matmul
+    ) -> Tensor:
+        operand = matmul.cast(input_NI)
+        ctx.save_for_backward(operand, weight_JI)
+        ctx.matmul, ctx.input_dtype = matmul, input_NI.dtype
+        return matmul.apply(operand, matmul.prepare(weight_JI, 1), None)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_NJ: Tensor) -> tuple[Tensor | None, ...]:
+        operand, weight_JI = ctx.saved_tensors
+        matmul = ctx.matmul
+        grad_NJ = matmul.cast(grad_NJ)
+        transposed = matmul.prepare(weight_JI.T, 1)
+        grad_input = matmul.apply(grad_NJ, transposed, None).to(ctx.input_dtype)
+        return grad_input, matmul.outer(grad_NJ, operand), None

@@ -1,0 +1,155 @@
+"""Precisions, and which library multiplies in each of them on which processor.
+
+The choice is made here alone, for training (`matmul`) and for inference
+(`packed_linear`). It depends on the processor and never on a clock, so a resumed run
+computes the same bits on the same machine.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pipelines.errors import UsageError
+
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+"""As in the settings."""
+FloatPrecision = Literal["fp32", "tf32", "bf16"]
+"""What `auto` becomes one of."""
+Library = Literal["torch", "onednn", "torch+onednn"]
+"""torch: its own products, which are MKL's on a CPU and cuBLAS's on a GPU. onednn: all
+products by oneDNN. torch+onednn: large ones by torch, those of one time step by oneDNN
+with packed weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A library of matrix products and the precision of its operands."""
+
+    library: Library
+    precision: FloatPrecision
+    emulated: bool = False
+    """bf16 only: operands and results are rounded to bfloat16 and held in float32."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What operands and results are held in."""
+        native = self.precision == "bf16" and not self.emulated
+        return torch.bfloat16 if native else torch.float32
+
+    def cast(self, tensor: Tensor) -> Tensor:
+        """Round to the precision of an operand, in `dtype`."""
+        if self.emulated:
+            return tensor.bfloat16().float()
+        return tensor.to(self.dtype)
+
+    def __str__(self) -> str:
+        how = ", emulated in float32" if self.emulated else ""
+        return f"{self.precision} by {self.library}{how}"
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> FloatPrecision:
+    """Turn auto into bf16 where the device multiplies it in hardware, else fp32.
+
+    GPUs before Ampere (Volta, Turing) emulate bf16 and have no TF32: fp32 there.
+
+    Raises:
+        UsageError: The device does not support the precision.
+    """
+    on_gpu = device.type == "cuda"
+    if wanted == "tf32" and not on_gpu:
+        raise UsageError(
+            "precision tf32 is for GPUs; this device is a CPU",
+            hint="fp32, bf16 or auto",
+        )
+    if wanted != "auto":
+        return wanted
+    fast = _gpu_has_bf16() if on_gpu else has_fast_bf16()
+    return "bf16" if fast else "fp32"
+
+
+def choose_backend(wanted: Precision, device: torch.device) -> Backend:
+    """Choose the library and the precision for a device.
+
+    On a CPU, float32 is fast in MKL on Intel's processors and in oneDNN on others, and
+    bfloat16 in oneDNN. A CPU without bfloat16 instructions would take four times as
+    long as in float32, so bf16 is emulated there.
+
+    Raises:
+        UsageError: The device does not support the precision.
+    """
+    precision = choose_precision(wanted, device)
+    if device.type != "cpu":
+        return Backend("torch", precision)
+    library: Library = "onednn"
+    if not has_onednn():
+        library = "torch"
+    elif _is_intel():
+        library = "torch+onednn"
+    if precision != "bf16":
+        return Backend(library, precision)
+    if has_onednn() and has_fast_bf16():
+        return Backend("onednn", "bf16")
+    return Backend(library, "bf16", emulated=True)
+
+
+@contextmanager
+def tf32_switched(backend: Backend, device: torch.device) -> Iterator[None]:
+    """Switch TF32 on or off for the products inside the block, then restore it.
+
+    TF32 lets a GPU drop float32's last 13 bits in products. Off for fp32, so that fp32
+    means fp32. The switches are torch's and global; a CPU has none.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    switches: tuple[Any, ...] = torch.backends.cuda.matmul, torch.backends.cudnn.rnn
+    before = [switch.fp32_precision for switch in switches]
+    for switch in switches:
+        switch.fp32_precision = "tf32" if backend.precision == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
+
+
+def has_fast_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    known = capabilities()
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def has_fast_int8() -> bool:
+    """Whether this CPU multiplies 8-bit integers in hardware."""
+    known = capabilities()
+    return any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
+def has_onednn() -> bool:
+    """Whether this torch was built with oneDNN."""
+    found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return found
+
+
+def capabilities() -> Mapping[str, Any]:
+    """Instruction sets of this CPU, by name."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.11
+        return {
+            "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+            "avx512_vnni": torch.cpu._is_vnni_supported(),
+        }
+    known: Mapping[str, Any] = torch.cpu.get_capabilities()
+    return known
+
+
+def _gpu_has_bf16() -> bool:
+    found: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+    return found
+
+
+def _is_intel() -> bool:
+    return "Intel" in str(capabilities().get("cpu_name", ""))

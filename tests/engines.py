@@ -1,0 +1,54 @@
+"""Every engine that can be constructed on this machine, whatever its processor is."""
+
+import torch
+
+from pipelines.model.engine import matmul as matmul_module
+from pipelines.model.engine.matmul import Matmul
+from pipelines.model.engine.packed_linear import (
+    FloatLinearFactory,
+    Int8LinearFactory,
+    LinearFactory,
+)
+from pipelines.model.engine.precision import (
+    Backend,
+    Library,
+    has_fast_int8,
+    has_onednn,
+)
+
+CPU = torch.device("cpu")
+
+_LIBRARIES: list[Library] = ["torch"]
+if has_onednn():
+    _LIBRARIES += ["onednn", "torch+onednn"]
+BACKENDS = {
+    str(backend): backend
+    for library in _LIBRARIES
+    for backend in (
+        Backend(library, "fp32"),
+        Backend(library, "bf16"),
+        Backend(library, "bf16", emulated=True),
+    )
+    # Native bf16 by both libraries is chosen nowhere.
+    if not (library == "torch+onednn" and backend.dtype is torch.bfloat16)
+}
+"""oneDNN multiplies bf16 on any CPU, only slowly without instructions for it."""
+FP32 = {name: each for name, each in BACKENDS.items() if each.precision == "fp32"}
+BF16 = {name: each for name, each in BACKENDS.items() if each.precision == "bf16"}
+
+MATMUL = Matmul(Backend("torch", "fp32"))
+"""Where a test is about something else."""
+
+LINEARS: dict[str, LinearFactory] = {
+    name: FloatLinearFactory(backend) for name, backend in BACKENDS.items()
+}
+if has_fast_int8():
+    LINEARS["int8"] = Int8LinearFactory()
+ROWS_APART = {name: each for name, each in LINEARS.items() if each.row_multiple > 1}
+"""Those that give a row the same bits whatever stands beside it."""
+
+
+def always_pack(monkeypatch):
+    """Let tiny weights be packed as large ones are."""
+    monkeypatch.setattr(matmul_module, "_PACK_WEIGHTS", 0)
+    monkeypatch.setattr(matmul_module, "_PACK_USES", 1)
