@@ -66,7 +66,6 @@ class Trainer:
         self._learner = Learner(model, config, self._world)
         self.steps_per_epoch = len(self._batches(0))
         self.position = Position(steps_per_epoch=self.steps_per_epoch)
-        self._late = False
 
     @property
     def total_steps(self) -> int:
@@ -146,7 +145,7 @@ class Trainer:
         # A signal during the last validation has not been answered yet.
         (stop_signal,) = self._world.agree(requests.stop_signal or 0)
         if stop_signal:
-            raise self._interrupted(stop_signal)
+            raise self._interrupted(int(stop_signal))
 
     def _update(self, planned: Planned, waited_s: float) -> None:
         position = self.position
@@ -171,10 +170,11 @@ class Trainer:
         step = self.position.step
         every = self.config.checkpoint_every_steps
         # A signal that comes later waits for a step; one to any process is for all.
-        stop_signal, asked, late = self._world.agree(
-            requests.stop_signal or 0, requests.take_save(), self._is_late()
+        stop_signal, asked, elapsed_s = self._world.agree(
+            requests.stop_signal or 0, requests.take_save(), self.position.elapsed_s
         )
-        self._late = bool(late)
+        # Every process and every checkpoint has the time by which training ends.
+        self.position.elapsed_s = elapsed_s
         save = asked or stop_signal
         if self._due():
             self._report(figures, task)
@@ -183,7 +183,7 @@ class Trainer:
             self._report(figures, task)
             self._save(None)
         if stop_signal:
-            raise self._interrupted(stop_signal)
+            raise self._interrupted(int(stop_signal))
 
     def _interrupted(self, signal_number: int) -> Interrupted:
         return Interrupted(
@@ -209,7 +209,7 @@ class Trainer:
     def _finished(self) -> bool:
         config, position = self.config, self.position
         stuck = config.patience and position.validations_without_gain >= config.patience
-        return position.step >= self.total_steps or self._late or bool(stuck)
+        return position.step >= self.total_steps or self._is_late() or bool(stuck)
 
     def _is_late(self) -> bool:
         most = self.config.max_minutes

@@ -50,11 +50,11 @@ class World:
             dist.all_reduce(tensor)
         return tensor
 
-    def agree(self, *wishes: int) -> list[int]:
+    def agree(self, *wishes: float) -> list[float]:
         """The highest of each wish in any process."""
         if self.size == 1:
             return list(wishes)
-        highest = torch.tensor(wishes)
+        highest = torch.tensor(wishes, dtype=torch.float64)
         dist.all_reduce(highest, op=dist.ReduceOp.MAX, group=self.control)
         return highest.tolist()
 

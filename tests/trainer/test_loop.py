@@ -115,6 +115,19 @@ def test_a_finished_run_does_nothing_more(make):
     assert sorted(p.name for p in checkpoints(again._store.checkpoints)) == before
 
 
+def test_a_run_that_ended_by_max_minutes_does_nothing_more(make):
+    config = TRAIN.model_copy(update={"max_minutes": 1e-6})
+    first = make("run", config)
+    first.fit()
+    assert first.position.step == 1 < first.total_steps
+    before = sorted(p.name for p in checkpoints(first._store.checkpoints))
+    again = make("run", config)
+    again.fit()
+    assert again.position.step == 1
+    assert torch.equal(weights(again), weights(first))
+    assert sorted(p.name for p in checkpoints(again._store.checkpoints)) == before
+
+
 def test_last_and_read_bests_are_kept(make):
     config = TRAIN.model_copy(
         update={"max_epochs": 6.0, "keep_last": 2, "keep_best": 1}
