@@ -46,7 +46,8 @@ def launch(number: int) -> None:
         PeerError: One was killed.
         SystemExit: One failed, with its exit status; it has said why.
     """
-    command = [sys.executable, "-m", "s2scli", *sys.argv[1:]]
+    # -P: a folder `pipelines` or `s2scli` in the current folder must not shadow ours.
+    command = [sys.executable, "-P", "-m", "s2scli", *sys.argv[1:]]
     port = _free_port()
     processes = [
         # A group of their own: Ctrl-C comes to us alone and is handed on once.

@@ -25,7 +25,7 @@ from pipelines.trainer.schedule import learning_rate
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu, Validation, validate
 from pipelines.trainer.window import Window
-from pipelines.trainer.world import World
+from pipelines.trainer.world import AsyncAllReduceMax, World
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,6 @@ class Trainer:
         self._learner = Learner(model, config, self._world)
         self.steps_per_epoch = len(self._batches(0))
         self.position = Position(steps_per_epoch=self.steps_per_epoch)
-        self._late = False
 
     @property
     def total_steps(self) -> int:
@@ -134,19 +133,29 @@ class Trainer:
     ) -> None:
         position = self.position
         batches = loader.batches(position.epoch, position.batch)
-        while not self._finished():
+        maxima = AsyncAllReduceMax(self._world)
+        elapsed_s, stop_signal = position.elapsed_s, 0.0
+        while not (stop_signal or self._finished()):
             started, waited_s = time.perf_counter(), loader.waited_s
             planned = next(batches)
             self._update(planned, loader.waited_s - waited_s)
             task.advance()
             if position.step % _REPORT_EVERY_STEPS == 0:
                 self._report(figures, task)
-            position.elapsed_s += time.perf_counter() - started
-            self._keep_appointments(requests, figures, task)
-        # A signal during the last validation has not been answered yet.
-        (stop_signal,) = self._world.agree(requests.stop_signal or 0)
+            elapsed_s += time.perf_counter() - started
+            # A signal to one process holds for all, and they share one clock.
+            stop_signal, save, agreed_s = maxima.exchange(
+                requests.stop_signal or 0, requests.take_save(), elapsed_s
+            )
+            position.elapsed_s = max(position.elapsed_s, agreed_s)
+            self._validate_or_save_if_due(
+                figures, task, requested=bool(save or stop_signal)
+            )
+        maxima.wait()
+        # A signal may have come since the last exchange, as in the last validation.
+        (stop_signal,) = self._world.all_reduce_max(requests.stop_signal or 0)
         if stop_signal:
-            raise self._interrupted(stop_signal)
+            raise self._interrupted(int(stop_signal))
 
     def _update(self, planned: Planned, waited_s: float) -> None:
         position = self.position
@@ -165,25 +174,17 @@ class Trainer:
             total_steps=self.total_steps + self.position.ahead,
         )
 
-    def _keep_appointments(
-        self, requests: Requests, figures: MetricsLog, task: Task
+    def _validate_or_save_if_due(
+        self, figures: MetricsLog, task: Task, *, requested: bool
     ) -> None:
-        step = self.position.step
+        """Validate and save where that is due; else save if it is due or requested."""
         every = self.config.checkpoint_every_steps
-        # A signal that comes later waits for a step; one to any process is for all.
-        stop_signal, asked, late = self._world.agree(
-            requests.stop_signal or 0, requests.take_save(), self._is_late()
-        )
-        self._late = bool(late)
-        save = asked or stop_signal
         if self._due():
             self._report(figures, task)
             self._validate(figures)
-        elif save or (every and step % every == 0):
+        elif requested or (every and self.position.step % every == 0):
             self._report(figures, task)
             self._save(None)
-        if stop_signal:
-            raise self._interrupted(stop_signal)
 
     def _interrupted(self, signal_number: int) -> Interrupted:
         return Interrupted(
@@ -209,7 +210,7 @@ class Trainer:
     def _finished(self) -> bool:
         config, position = self.config, self.position
         stuck = config.patience and position.validations_without_gain >= config.patience
-        return position.step >= self.total_steps or self._late or bool(stuck)
+        return position.step >= self.total_steps or self._is_late() or bool(stuck)
 
     def _is_late(self) -> bool:
         most = self.config.max_minutes

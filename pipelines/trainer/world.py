@@ -50,13 +50,13 @@ class World:
             dist.all_reduce(tensor)
         return tensor
 
-    def agree(self, *wishes: int) -> list[int]:
-        """The highest of each wish in any process."""
+    def all_reduce_max(self, *values: float) -> list[float]:
+        """The maximum of each value over all processes."""
         if self.size == 1:
-            return list(wishes)
-        highest = torch.tensor(wishes)
-        dist.all_reduce(highest, op=dist.ReduceOp.MAX, group=self.control)
-        return highest.tolist()
+            return list(values)
+        maxima = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(maxima, op=dist.ReduceOp.MAX, group=self.control)
+        return maxima.tolist()
 
     def share(self, value: object) -> object:
         """What the first process has."""
@@ -103,6 +103,48 @@ def joined(device_type: str) -> Iterator[World]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+class AsyncAllReduceMax:
+    """A MAX all-reduce of a few numbers that runs during the next update.
+
+    All processes get the same values in the same call, one call after they were given.
+    A single process gets its own at once. After an error there is no need to wait:
+    destroying the process group abandons an all-reduce that is still running.
+
+    Args:
+        world: The processes; each makes the same calls in the same order.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pending: tuple[Tensor, dist.Work] | None = None
+
+    def exchange(self, *values: float) -> list[float]:
+        """Start an all-reduce of `values`.
+
+        Returns:
+            The maxima of the values of the previous call; zeros in the first one.
+        """
+        if self._world.size == 1:
+            return list(values)
+        previous = self.wait() or [0.0] * len(values)
+        maxima = torch.tensor(values, dtype=torch.float64)
+        work = dist.all_reduce(
+            maxima, op=dist.ReduceOp.MAX, group=self._world.control, async_op=True
+        )
+        assert work is not None, "this process is a member of the group"
+        self._pending = maxima, work
+        return previous
+
+    def wait(self) -> list[float] | None:
+        """Wait for the all-reduce that is running and return its maxima, if any."""
+        if self._pending is None:
+            return None
+        maxima, work = self._pending
+        work.wait()
+        self._pending = None
+        return maxima.tolist()
 
 
 class GradientExchange:

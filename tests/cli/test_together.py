@@ -158,6 +158,28 @@ def test_a_process_that_is_killed_ends_the_run_and_it_can_be_resumed(tmp_path):
     assert "going on from step" in two(project)
 
 
+def test_packages_in_the_current_folder_do_not_shadow_ours(tmp_path):
+    project = make_project(tmp_path, "train.max_steps=1")
+    for name in ("pipelines", "s2scli"):
+        package = tmp_path / "cwd" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise ImportError('not this one')")
+    finished = subprocess.run(
+        # -P, as for the installed `s2s`: the current folder is not on its path.
+        [
+            *(sys.executable, "-P", "-m", "s2scli", "train", "-d", str(project)),
+            *("--num-gpus", "2", "--device", "cpu"),
+        ],
+        cwd=tmp_path / "cwd",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "training on 2 x CPU" in finished.stderr
+
+
 def test_a_failure_before_training_ends_all(tmp_path):
     project = make_project(tmp_path)
     (project / "binarize" / "manifest.json").unlink()

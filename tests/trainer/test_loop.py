@@ -1,82 +1,25 @@
 import json
 import os
 import signal
+from functools import partial
 
 import pytest
 import torch
 
 from pipelines.artifacts.checkpoint import checkpoints, read_best, read_model
-from pipelines.artifacts.shards import write_shard
-from pipelines.config import ModelConfig, TrainConfig
-from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import (
     CorruptArtifactError,
     DivergenceError,
     Interrupted,
     OutOfMemoryError,
 )
-from pipelines.model.seq2seq import Seq2Seq, initialize
-from pipelines.progress import SILENT
-from pipelines.trainer.loop import Trainer
-from pipelines.trainer.store import CheckpointStore
-
-MODEL = ModelConfig(layers=1, cells=8, embedding_size=6, dropout=0.3)
-TRAIN = TrainConfig(
-    optimizer="adam",
-    learning_rate=0.01,
-    schedule="constant",
-    ema_decay=0.9,
-    batch_size=4,
-    max_epochs=4,
-    validate_every_epochs=1.0,
-)
+from tests.trainer.tiny import TRAIN, make_trainer, weights, write_data
 
 
 @pytest.fixture
-def pairs(tmp_path):
-    """Sequences and their mirror images: something to learn."""
-    generator = torch.Generator().manual_seed(1)
-    folder = tmp_path / "binarize"
-    folder.mkdir()
-    for split, count in (("train", 40), ("valid", 10)):
-        src = [
-            torch.randint(3, 9, (3 + n % 4,), generator=generator).tolist()
-            for n in range(count)
-        ]
-        tgt = [[*reversed(ids), 2] for ids in src]
-        src = [[*ids, 2] for ids in src]
-        write_shard(folder / f"{split}.00000.safetensors", src, tgt, metadata={})
-    return {s: ParallelDataset.open(folder, s) for s in ("train", "valid")}
-
-
-@pytest.fixture
-def make(tmp_path, pairs):
-    text = tmp_path / "text"
-    text.mkdir()
-    (text / "pipeline.json").write_text("{}")
-
-    def make(name, config=TRAIN, **options):
-        model = Seq2Seq(MODEL, 9, 9)
-        initialize(model, init_range=0.1, seed=config.seed)
-        store = CheckpointStore(
-            tmp_path / name,
-            config,
-            text=text,
-            run="run",
-            model_info={
-                "model": MODEL.model_dump(),
-                "src_vocab_size": 9,
-                "tgt_vocab_size": 9,
-            },
-        )
-        (tmp_path / name / "checkpoints").mkdir(parents=True, exist_ok=True)
-        return Trainer(model, config, **pairs, store=store, progress=SILENT, **options)
-
-    return make
-
-
-def weights(trainer):
-    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+def make(tmp_path):
+    write_data(tmp_path)
+    return partial(make_trainer, tmp_path)
 
 
 @pytest.mark.parametrize("config", [TRAIN, TRAIN.model_copy(update={"ema_decay": 0.0})])
@@ -112,6 +55,19 @@ def test_a_finished_run_does_nothing_more(make):
     before = sorted(p.name for p in checkpoints(again._store.checkpoints))
     again.fit()
     assert again.position.step == again.total_steps
+    assert sorted(p.name for p in checkpoints(again._store.checkpoints)) == before
+
+
+def test_a_run_that_ended_by_max_minutes_does_nothing_more(make):
+    config = TRAIN.model_copy(update={"max_minutes": 1e-6})
+    first = make("run", config)
+    first.fit()
+    assert first.position.step == 1 < first.total_steps
+    before = sorted(p.name for p in checkpoints(first._store.checkpoints))
+    again = make("run", config)
+    again.fit()
+    assert again.position.step == 1
+    assert torch.equal(weights(again), weights(first))
     assert sorted(p.name for p in checkpoints(again._store.checkpoints)) == before
 
 
