@@ -20,6 +20,8 @@ from pipelines.data.dataset import ParallelDataset, Ragged
 
 Ids = Sequence[int] | NDArray[np.int32]
 Numbers = NDArray[np.int64]
+Types = tuple[NDArray[np.int32], NDArray[np.int32]]
+"""Token ids of source and target, ascending, each once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Sequences:
     """One side of a batch; all tensors int64."""
 
     types_U: Tensor
-    """Each token id that occurs, once, ascending."""
+    """Each token id that occurs, once, ascending; in a batch that several processes
+    share, each that occurs in any process's part."""
     places_N: Tensor
     """Token n is `types_U[places_N[n]]`."""
     sizes: tuple[int, ...]
@@ -104,10 +107,34 @@ class Batch:
 
 def collate(dataset: ParallelDataset, numbers: Numbers) -> Batch:
     """Make the batch of some pairs of a dataset."""
+    return _collate(dataset, numbers)
+
+
+def collate_part(
+    dataset: ParallelDataset, numbers: Numbers, *, among: Numbers
+) -> Batch:
+    """Make one process's part of a batch that several processes share.
+
+    Its `types_U` are those of the whole batch, so that the embedding gradients of all
+    processes have the same rows and are summed without asking which words they hold.
+
+    Args:
+        dataset: The pairs.
+        numbers: The pairs of this process.
+        among: The pairs of all processes.
+    """
+    src, tgt = dataset.take(among)
+    # A target's tokens are those that the decoder reads: EOS is first or last.
+    return _collate(dataset, numbers, (np.unique(src.tokens), np.unique(tgt.tokens)))
+
+
+def _collate(
+    dataset: ParallelDataset, numbers: Numbers, types: Types | None = None
+) -> Batch:
     order = np.argsort(-dataset.tgt_lengths[numbers], kind="stable")
     numbers = numbers[order]
     src, tgt = dataset.take(numbers)
-    return _make(src, tgt, numbers)
+    return _make(src, tgt, numbers, types)
 
 
 def make_batch(pairs: Sequence[tuple[Ids, Ids]]) -> Batch:
@@ -130,7 +157,10 @@ def lay_out(sentences: Sequence[Ids]) -> Sequences:
     return _sequences(ragged.tokens[index], sizes, lanes)
 
 
-def _make(src: Ragged, tgt: Ragged, numbers: Numbers) -> Batch:
+def _make(
+    src: Ragged, tgt: Ragged, numbers: Numbers, types: Types | None = None
+) -> Batch:
+    src_types, tgt_types = types or (None, None)
     lanes = np.argsort(-src.lengths, kind="stable")
     src_index, src_sizes = _step_by_step(src, lanes)
     in_order = np.arange(len(numbers))
@@ -139,8 +169,8 @@ def _make(src: Ragged, tgt: Ragged, numbers: Numbers) -> Batch:
     tgt_in = tgt.tokens[index - 1]
     tgt_in[: len(numbers)] = EOS
     return Batch(
-        src=_sequences(src.tokens[src_index], src_sizes, lanes),
-        tgt_in=_sequences(tgt_in, sizes, in_order),
+        src=_sequences(src.tokens[src_index], src_sizes, lanes, src_types),
+        tgt_in=_sequences(tgt_in, sizes, in_order, tgt_types),
         tgt_out_N=torch.from_numpy(tgt_out.astype(np.int64)),
         numbers=numbers,
     )
@@ -165,9 +195,15 @@ def _step_by_step(ragged: Ragged, lanes: Numbers) -> tuple[Numbers, tuple[int, .
 
 
 def _sequences(
-    tokens: NDArray[np.int32], sizes: tuple[int, ...], lanes: Numbers
+    tokens: NDArray[np.int32],
+    sizes: tuple[int, ...],
+    lanes: Numbers,
+    types: NDArray[np.int32] | None = None,
 ) -> Sequences:
-    types, places = np.unique(tokens, return_inverse=True)
+    if types is None:
+        types, places = np.unique(tokens, return_inverse=True)
+    else:
+        places = np.searchsorted(types, tokens)
     lane = np.argsort(lanes)
     in_order = bool((lane[1:] > lane[:-1]).all())
     return Sequences(

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import torch
 
-from pipelines.data.batch import Batch, Numbers, collate
+from pipelines.data.batch import Batch, Numbers, collate, collate_part
 from pipelines.data.dataset import ParallelDataset
 
 _AHEAD = 8
@@ -113,7 +113,11 @@ class Loader:
     def _share(self, numbers: Numbers, ends_epoch: bool) -> Planned:
         own = numbers[self._rank :: self._num_ranks]
         idle = len(own) == 0
-        batch = collate(self._dataset, numbers[:1] if idle else own)
+        if self._num_ranks == 1:
+            batch = collate(self._dataset, numbers)
+        else:
+            part = numbers[:1] if idle else own
+            batch = collate_part(self._dataset, part, among=numbers)
         num_tgt_tokens = int(self._dataset.tgt_lengths[numbers].sum())
         return Planned(
             batch=batch if self._device.type == "cpu" else batch.pinned(),

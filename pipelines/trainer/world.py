@@ -1,8 +1,8 @@
 """The processes that train one model together, and what they say to each other.
 
 Started by torchrun, each process holds the whole model and takes its share of every
-batch; gradients are summed. Each one is sent as soon as it is there, while the rest of
-the way back is still computed. Embeddings send only the words they saw, for which
+batch; gradients are summed. Each one is sent as soon as it is there, while the backward
+pass computes the rest. Embeddings send only the rows of the batch's words, for which
 torch's DistributedDataParallel has no way under NCCL.
 """
 
@@ -180,9 +180,9 @@ class GradientExchange:
     def _send(self, parameter: Tensor) -> None:
         gradient = parameter.grad
         assert gradient is not None, "it is sent when there is a gradient"
-        if gradient.is_sparse:  # these are summed at the end
-            return
-        work = dist.all_reduce(gradient, async_op=True)
+        # All processes' embedding gradients have the same rows: see `collate_part`.
+        values = gradient._values() if gradient.is_sparse else gradient
+        work = dist.all_reduce(values, async_op=True)
         if work is not None:
             self._pending.append(work)
 
@@ -190,30 +190,6 @@ class GradientExchange:
         """Wait until every gradient is the sum."""
         for work in self._pending:
             work.wait()
-        for parameter in self._order:
-            if parameter.grad is not None and parameter.grad.is_sparse:
-                parameter.grad = self._sum_sparse(parameter.grad)
         self._pending.clear()
         self._ready.clear()
         self._num_sent = 0
-
-    def _sum_sparse(self, gradient: Tensor) -> Tensor:
-        """Gather words and rows of all processes and add up those of the same word."""
-        types_U, rows_UE = gradient._indices()[0], gradient._values()
-        counts = [0] * self._world.size
-        dist.all_gather_object(counts, len(types_U), group=self._world.control)
-        most = max(counts)
-        types = types_U.new_zeros(most)
-        types[: len(types_U)] = types_U
-        rows = rows_UE.new_zeros(most, rows_UE.shape[1])
-        rows[: len(rows_UE)] = rows_UE
-        all_types = [torch.empty_like(types) for _ in counts]
-        all_rows = [torch.empty_like(rows) for _ in counts]
-        dist.all_gather(all_types, types)
-        dist.all_gather(all_rows, rows)
-        return torch.sparse_coo_tensor(
-            torch.cat([t[:n] for t, n in zip(all_types, counts, strict=True)])[None],
-            torch.cat([r[:n] for r, n in zip(all_rows, counts, strict=True)]),
-            gradient.shape,
-            check_invariants=False,
-        ).coalesce()

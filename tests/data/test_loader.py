@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipelines.artifacts.shards import write_shard
+from pipelines.data.batch import collate
 from pipelines.data.dataset import ParallelDataset
 from pipelines.data.loader import Loader
 
@@ -55,6 +56,21 @@ def test_processes_share_each_batch_and_know_what_all_have(dataset):
         assert one.num_tgt_tokens == dataset.tgt_lengths[numbers].sum()
         assert one.num_words == two.num_words
     assert [p.weight for p in shares[1]] == [1.0, 1.0, 0.0]  # one pair, two processes
+
+
+def test_processes_name_the_words_of_the_whole_batch(dataset):
+    """So that the rows of their embedding gradients are the same."""
+    alone = take(dataset, 3)
+    shares = [take(dataset, 3, rank=rank, num_ranks=2) for rank in (0, 1)]
+    for whole, *parts in zip(alone, *shares, strict=True):
+        for side in ("src", "tgt_in"):
+            types = getattr(whole.batch, side).types_U
+            for part in parts:
+                assert torch.equal(getattr(part.batch, side).types_U, types)
+        for part in parts:
+            own = collate(dataset, part.batch.numbers)
+            assert torch.equal(part.batch.src.tokens_N, own.src.tokens_N)
+            assert torch.equal(part.batch.tgt_in.tokens_N, own.tgt_in.tokens_N)
 
 
 def test_what_fails_in_the_thread_is_raised_where_it_is_waited_for(dataset):
