@@ -43,6 +43,10 @@ class Sequences:
         """The token ids."""
         return self.types_U[self.places_N]
 
+    def to(self, device: torch.device) -> "Sequences":
+        """Copy to a device, without waiting for the copy."""
+        return self.map(lambda tensor: to_device(tensor, device))
+
     def map(self, move: Callable[[Tensor], Tensor]) -> "Sequences":
         """The same with every tensor moved."""
         return replace(
@@ -92,9 +96,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to a device, without waiting for the copy."""
-        if device.type == "cpu":
-            return self
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return self._map(lambda tensor: to_device(tensor, device))
 
     def _map(self, move: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(
@@ -103,6 +105,18 @@ class Batch:
             tgt_in=self.tgt_in.map(move),
             tgt_out_N=move(self.tgt_out_N),
         )
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a CPU tensor to a device, without waiting for the copy.
+
+    A GPU copies by itself from pinned memory only.
+    """
+    if device.type == "cpu":
+        return tensor
+    if not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def collate(dataset: ParallelDataset, numbers: Numbers) -> Batch:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.artifacts.vocab import EOS, PAD, UNK
+from pipelines.data.batch import to_device
 from pipelines.errors import DivergenceError
 from pipelines.search.candidates import Extensions, Live
 from pipelines.search.settings import SearchSettings
@@ -129,8 +130,8 @@ def beam_search(
             if not len(rows_N):
                 return beams.ranked()
             if not _is_identity(rows_N, len(tokens_N)):
-                state = step.select(state, rows_N.to(device))
-            tokens_N = beams.tokens_N.to(device)
+                state = step.select(state, to_device(rows_N, device))
+            tokens_N = to_device(beams.tokens_N, device)
 
 
 class _Beams:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipelines.data.batch import to_device
 from pipelines.model.inference import VOCABULARY_MULTIPLE
 
 
@@ -94,7 +95,7 @@ def best_extensions(
     """
     num_rows, num_ids = values_NV.shape
     device = values_NV.device
-    width_S = torch.tensor(widths, device=device)
+    width_S = to_device(torch.tensor(widths), device)
     first_S1 = (width_S.cumsum(0) - width_S)[:, None]
     most = max(widths)
     fold = 1 if num_ids % VOCABULARY_MULTIPLE else VOCABULARY_MULTIPLE

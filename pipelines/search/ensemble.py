@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
-from pipelines.data.batch import Sequences
+from pipelines.data.batch import Sequences, to_device
 from pipelines.model.inference import InferenceSeq2Seq, RowState
 from pipelines.search.candidates import Extensions, Live, best_extensions, joined
 
@@ -69,7 +69,7 @@ class Ensemble:
     ) -> tuple[Extensions, EnsembleState]:
         """Read a word and find the best words to go on with: see `StepFunction`."""
         features, state = self._read(tokens_N, state)
-        log_prob_N = live.log_prob_N.to(tokens_N.device, torch.float32)
+        log_prob_N = to_device(live.log_prob_N.float(), tokens_N.device)
         found: list[Extensions] = []
         for rows, widths in self._whole_sentences(live.widths):
             logits = self._logits(features, rows)
@@ -103,7 +103,7 @@ class Ensemble:
             first, end = torch.searchsorted(rows_K, edges).tolist()
             if first == end:
                 continue
-            own_K = (rows_K[first:end] - start).to(words_K.device)
+            own_K = to_device(rows_K[first:end] - start, words_K.device)
             logits = self._logits(features, rows)
             norms = [self._norm(each)[own_K] for each in logits]
             picked = [each[own_K, words_K[first:end]] for each in logits]

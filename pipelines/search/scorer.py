@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
-from pipelines.data.batch import Ids, lay_out
+from pipelines.data.batch import Ids, lay_out, to_device
 from pipelines.search.batches import batch_size, side_by_side
 from pipelines.search.members import Members
 
@@ -82,8 +82,7 @@ class Scorer:
 
     def _score(self, sentences: Sequence[Candidates]) -> list[list[list[float]]]:
         members = self.members
-        src = lay_out([sentence.source for sentence in sentences])
-        src = src.map(lambda tensor: tensor.to(members.device))
+        src = lay_out([sentence.source for sentence in sentences]).to(members.device)
         return forced_log_probs(
             members.ensemble,
             members.ensemble.encode(src),
@@ -142,7 +141,7 @@ def forced_log_probs(
             tokens_N,
             state,
             torch.from_numpy(keys_K // vocab_size),
-            torch.from_numpy(keys_K % vocab_size).to(device),
+            to_device(torch.from_numpy(keys_K % vocab_size), device),
         )
         found[alive_X, depth] = log_probs_K.cpu().numpy()[key_X]
         goes_on_X = length_X[alive_X] > depth + 1
@@ -150,8 +149,8 @@ def forced_log_probs(
         if not len(alive_X):
             break
         kept, row_X = np.unique(key_X[goes_on_X], return_inverse=True)
-        rows = torch.from_numpy(keys_K[kept] // vocab_size).to(device)
+        rows = to_device(torch.from_numpy(keys_K[kept] // vocab_size), device)
         state = scorer.select(state, rows)
-        tokens_N = torch.from_numpy(keys_K[kept] % vocab_size).to(device)
+        tokens_N = to_device(torch.from_numpy(keys_K[kept] % vocab_size), device)
     flat = iter(found[n, :length].tolist() for n, length in enumerate(length_X))
     return [[next(flat) for _ in each] for each in targets]

@@ -131,7 +131,7 @@ class Translator:
 
     def _search(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
         members = self.members
-        src = lay_out(sources).map(lambda tensor: tensor.to(members.device))
+        src = lay_out(sources).to(members.device)
         extra = self.config.max_length_extra
         return beam_search(
             members.ensemble,
