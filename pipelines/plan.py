@@ -84,11 +84,31 @@ def identity(stage: str, config: Config, layout: Layout) -> Identity:
 
 
 def new_manifest(
-    stage: str, config: Config, layout: Layout, counts: Mapping[str, Any]
+    stage: str,
+    config: Config,
+    layout: Layout,
+    counts: Mapping[str, Any],
+    *,
+    arithmetic: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """A manifest for a stage's folder, yet without its outputs."""
+    """A manifest for a stage's folder, yet without its outputs.
+
+    Args:
+        stage: Its name.
+        config: The project's settings.
+        layout: Its folders.
+        counts: What the stage counted.
+        arithmetic: What rounding depends on, for a stage that computes.
+    """
     found = identity(stage, config, layout)
-    return Manifest(stage, found.fingerprint, found.settings, found.inputs, counts)
+    return Manifest(
+        stage,
+        found.fingerprint,
+        found.settings,
+        found.inputs,
+        counts,
+        environment=arithmetic or {},
+    )
 
 
 def standing(stage: str, config: Config, layout: Layout) -> Standing:

@@ -14,6 +14,7 @@ from pipelines import plan
 from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
+from pipelines.artifacts.run_record import record_arithmetic
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.metrics.bleu import detokenised_bleu
@@ -61,10 +62,13 @@ def run(
     key = claim(config, layout)
     with cpu_for_training(config.train.threads):
         trainer = _make_trainer(config, layout, key, progress=progress, world=world)
+        record_arithmetic(layout.train, trainer.arithmetic)
         position = trainer.fit()
     _tell(position)
     counts = _counts(position, trainer.model.count_parameters().total)
-    manifest = plan.new_manifest("train", config, layout, counts)
+    manifest = plan.new_manifest(
+        "train", config, layout, counts, arithmetic=trainer.arithmetic
+    )
     return write_manifest(layout.train, manifest)
 
 

@@ -77,7 +77,9 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         with (folder / "nbest.txt").open("w", encoding="utf-8", newline="\n") as file:
             for number, translation in enumerate(found):
                 write_nbest(file, entries(number, translation))
-        manifest = plan.new_manifest("translate", config, layout, counts)
+        manifest = plan.new_manifest(
+            "translate", config, layout, counts, arithmetic=members.arithmetic
+        )
         written = write_manifest(folder, manifest)
     log.info(
         "translated %d lines in %.1f s (%.0f lines/s)",

@@ -3,6 +3,7 @@
 import torch
 
 from pipelines.model.engine import matmul as matmul_module
+from pipelines.model.engine import precision
 from pipelines.model.engine.matmul import Matmul
 from pipelines.model.engine.packed_linear import (
     FloatLinearFactory,
@@ -46,6 +47,22 @@ if has_fast_int8():
     LINEARS["int8"] = Int8LinearFactory()
 ROWS_APART = {name: each for name, each in LINEARS.items() if each.row_multiple > 1}
 """Those that give a row the same bits whatever stands beside it."""
+
+
+PROCESSORS = {
+    "Intel": {"cpu_name": "Intel Xeon"},
+    "Intel with bf16": {"cpu_name": "Intel Xeon", "amx_bf16": True},
+    "AMD": {"cpu_name": "AMD EPYC"},
+    "AMD with bf16": {"cpu_name": "AMD EPYC", "avx512_bf16": True},
+    "no oneDNN": {"cpu_name": "AMD EPYC", "avx512_bf16": True},
+}
+
+
+def pretend(monkeypatch, processor):
+    """Choose engines as on another processor; oneDNN computes the same on all."""
+    monkeypatch.setattr(precision, "capabilities", lambda: PROCESSORS[processor])
+    if processor == "no oneDNN":
+        monkeypatch.setattr(precision, "has_onednn", lambda: False)
 
 
 def always_pack(monkeypatch):

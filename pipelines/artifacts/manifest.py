@@ -63,7 +63,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
     Args:
         folder: The complete folder.
-        manifest: `outputs` and `environment` are filled in here.
+        manifest: `outputs` are filled in here, and `environment` is added to.
 
     Returns:
         The manifest as written.
@@ -81,7 +81,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         inputs=manifest.inputs,
         counts=manifest.counts,
         outputs=outputs,
-        environment=environment(),
+        environment={**environment(), **manifest.environment},
     )
     content = _to_json(whole)
     content["sha256"] = sha256_bytes(_canonical(content))

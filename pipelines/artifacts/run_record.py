@@ -6,7 +6,7 @@ may change between two sittings. Owns that line between the two.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import RUN
 from pipelines.artifacts.manifest import fingerprint
 
-FORKED_FROM = "forked_from"
+FORKED_FROM, ARITHMETIC = "forked_from", "arithmetic"
 
 _LIMITS = ("patience", "max_minutes", "keep_last", "keep_best")
 """Settings that may change between two sittings of one training run."""
@@ -41,6 +41,8 @@ class RunRecord:
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
     forked_from: ForkedFrom | None = None
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
+    """Device, precision and the like of its last process; decides rounding alone."""
 
     @property
     def key(self) -> str:
@@ -70,7 +72,16 @@ def write_record(folder: Path, record: RunRecord) -> None:
     }
     if record.forked_from is not None:
         content[FORKED_FROM] = asdict(record.forked_from)
+    if record.arithmetic:
+        content[ARITHMETIC] = dict(record.arithmetic)
     write_atomic(folder / RUN, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def record_arithmetic(folder: Path, arithmetic: Mapping[str, str]) -> None:
+    """Add to `run.json` what its training computes with."""
+    record = read_record(folder)
+    assert record is not None, "a training's folder has a record"
+    write_record(folder, replace(record, arithmetic=arithmetic))
 
 
 def read_record(folder: Path) -> RunRecord | None:
@@ -82,6 +93,7 @@ def read_record(folder: Path) -> RunRecord | None:
             dict(content["settings"]),
             dict(content["inputs"]),
             ForkedFrom(str(forked["run"]), int(forked["step"])) if forked else None,
+            dict(content.get(ARITHMETIC, {})),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from pipelines.artifacts.layout import TEXT
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import TranslateConfig
 from pipelines.errors import UsageError
+from pipelines.model.engine.arithmetic import describe_arithmetic
 from pipelines.model.engine.device import choose_device, keep_freed_memory, use_threads
 from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.inference import InferenceSeq2Seq
@@ -37,6 +38,8 @@ class Members:
     """Target tokens for each source token that the training pairs suggest."""
     names: tuple[str, ...] = ()
     """Of the checkpoints."""
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
+    """What the last digits of a score depend on."""
     identity: str = ""
     """Hash of all weights and text rules, and of each model's share of the vote."""
 
@@ -84,6 +87,7 @@ class Members:
             device,
             max(ratios),
             tuple(path.name for path in found),
+            describe_arithmetic(str(linears), device),
             sha256_bytes(json.dumps([hashes, list(weights), text]).encode()),
         )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipelines.config import TrainConfig
 from pipelines.data.loader import Planned
 from pipelines.errors import OutOfMemoryError
+from pipelines.model.engine.arithmetic import describe_arithmetic
 from pipelines.model.engine.device import is_out_of_memory
 from pipelines.model.engine.matmul import choose_matmul
 from pipelines.model.engine.precision import tf32_switched
@@ -52,6 +53,12 @@ class Learner:
             WeightAverage(model, decay=config.ema_decay) if config.ema_decay else None
         )
         self._exchange = GradientExchange(world, self._parameters)
+
+    @property
+    def arithmetic(self) -> dict[str, str]:
+        """What the last digits of an update depend on: see `engine.arithmetic`."""
+        found = describe_arithmetic(str(self.matmul.backend), self.device)
+        return found | {"processes": str(self.world.size)}
 
     def learn(
         self, planned: Planned, *, step: int, rate: float

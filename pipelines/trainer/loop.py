@@ -68,6 +68,11 @@ class Trainer:
         self.position = Position(steps_per_epoch=self.steps_per_epoch)
 
     @property
+    def arithmetic(self) -> dict[str, str]:
+        """What the last digits of the training depend on."""
+        return self._learner.arithmetic
+
+    @property
     def total_steps(self) -> int:
         """The update after which training ends, if nothing ends it before."""
         return last_step(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from pipelines.artifacts.run_record import ARITHMETIC
 from pipelines.data.loader import Planned
 from pipelines.trainer.validation import Validation
 
@@ -74,8 +75,9 @@ class Position:
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any]) -> "Position":
-        """The way back."""
+        """Read the content of `trainer.json`; its arithmetic is not part of this."""
         best = info["best"]
         scores = {int(step): value for step, value in info["scores"].items()}
-        plain = {k: v for k, v in info.items() if k not in ("best", "scores")}
+        other = ("best", "scores", ARITHMETIC)
+        plain = {k: v for k, v in info.items() if k not in other}
         return cls(**plain, best=Validation(**best) if best else None, scores=scores)

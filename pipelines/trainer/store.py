@@ -1,5 +1,6 @@
 """Which checkpoints there are: saving, resuming, and how many are kept."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,13 @@ from pipelines.artifacts.checkpoint import (
     write_checkpoint,
 )
 from pipelines.artifacts.layout import checkpoint_name
+from pipelines.artifacts.run_record import ARITHMETIC
 from pipelines.config import TrainConfig
+from pipelines.model.engine.arithmetic import differences
 from pipelines.trainer.learner import Learner
 from pipelines.trainer.optimizer import prepare_state
+
+log = logging.getLogger(__name__)
 
 
 class CheckpointStore:
@@ -93,7 +98,7 @@ class CheckpointStore:
             self.checkpoints,
             step,
             model=Part(weights, info),
-            trainer=Part(tensors, position),
+            trainer=Part(tensors, {**position, ARITHMETIC: learner.arithmetic}),
             text=self._text,
             run=self._run,
         )
@@ -125,6 +130,7 @@ class CheckpointStore:
             for name, parameter in model.named_parameters():
                 parameter.copy_(weights[name])
         self._point(path, trainer.info["best_step"])
+        _compare(trainer.info.get(ARITHMETIC), learner.arithmetic)
         return dict(trainer.info)
 
     def _point(self, path: Path, best_step: int) -> None:
@@ -137,6 +143,16 @@ class CheckpointStore:
         best = self.checkpoints / checkpoint_name(best_step)
         if best_step and best in checkpoints(self.checkpoints):
             point_to(best, BEST)
+
+
+def _compare(before: Mapping[str, str] | None, now: Mapping[str, str]) -> None:
+    """Say where a resumed training will not compute the bits that it would have."""
+    changed = differences(before or now, now)
+    if changed:
+        log.warning(
+            "resuming with other arithmetic (%s): the last digits will differ",
+            ", ".join(changed),
+        )
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

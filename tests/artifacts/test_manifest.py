@@ -123,6 +123,13 @@ def test_a_fingerprint_covers_stage_settings_and_inputs():
     assert len({first, *others}) == 4
 
 
+def test_a_stage_adds_to_the_environment(tmp_path):
+    manifest = Manifest("train", "f", {}, {}, {}, environment={"precision": "bf16"})
+    written = write_manifest(tmp_path, manifest)
+    assert written.environment == {**environment(), "precision": "bf16"}
+    assert read_manifest(tmp_path) == written
+
+
 def test_the_environment_names_versions(monkeypatch):
     assert environment()["numpy"][0].isdigit()
 

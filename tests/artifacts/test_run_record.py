@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,7 @@ from pipelines.artifacts.run_record import (
     ForkedFrom,
     RunRecord,
     read_record,
+    record_arithmetic,
     write_record,
 )
 
@@ -18,6 +20,8 @@ def test_what_is_written_is_read(tmp_path, forked_from):
     record = RunRecord(SETTINGS, {"binarize": "b"}, forked_from)
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
+    record_arithmetic(tmp_path, {"precision": "bf16"})
+    assert read_record(tmp_path) == replace(record, arithmetic={"precision": "bf16"})
     content = json.loads((tmp_path / "run.json").read_bytes())
     assert content["run"] == record.key == RECORD.key
     assert ("forked_from" in content) == (forked_from is not None)

@@ -6,13 +6,19 @@ from functools import partial
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import checkpoints, read_best, read_model
+from pipelines.artifacts.checkpoint import (
+    checkpoints,
+    read_best,
+    read_model,
+    read_trainer,
+)
 from pipelines.errors import (
     CorruptArtifactError,
     DivergenceError,
     Interrupted,
     OutOfMemoryError,
 )
+from tests.engines import PROCESSORS, pretend
 from tests.trainer.tiny import TRAIN, make_trainer, weights, write_data
 
 
@@ -22,8 +28,13 @@ def make(tmp_path):
     return partial(make_trainer, tmp_path)
 
 
-@pytest.mark.parametrize("config", [TRAIN, TRAIN.model_copy(update={"ema_decay": 0.0})])
-def test_a_stopped_and_resumed_run_ends_with_the_same_bits(make, config):
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.0}, {"precision": "bf16"}])
+def test_a_stopped_and_resumed_run_ends_with_the_same_bits(
+    make, settings, processor, monkeypatch, caplog
+):
+    pretend(monkeypatch, processor)
+    config = TRAIN.model_copy(update=settings)
     whole = make("whole", config)
     whole.fit()
     half = config.model_copy(update={"max_steps": 7})
@@ -34,6 +45,26 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(make, config):
     assert torch.equal(weights(rest), weights(whole))
     saved = [read_best(t._store.folder)[1].tensors for t in (whole, rest)]
     assert all(torch.equal(saved[0][name], saved[1][name]) for name in saved[0])
+    assert "other arithmetic" not in caplog.text
+
+
+def test_resuming_with_other_arithmetic_is_said_in_one_line(make, monkeypatch, caplog):
+    pretend(monkeypatch, "Intel")
+    config = TRAIN.model_copy(update={"max_steps": 7})
+    first = make("run", config)
+    first.fit()
+    (newest,) = checkpoints(first._store.checkpoints)[-1:]
+    assert read_trainer(newest).info["arithmetic"] == first.arithmetic
+    assert first.arithmetic["precision"] == "fp32"
+    pretend(monkeypatch, "AMD with bf16")
+    second = make("run", TRAIN)
+    second.fit()
+    (said,) = [r.message for r in caplog.records if "other arithmetic" in r.message]
+    assert "precision fp32 -> bf16" in said
+    assert "processor Intel Xeon -> AMD EPYC" in said
+    assert "threads" not in said
+    (newest,) = checkpoints(second._store.checkpoints)[-1:]
+    assert read_trainer(newest).info["arithmetic"]["precision"] == "bf16"
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -9,6 +9,7 @@ Shapes: N rows, I inputs, J outputs of a layer with weights [J, I].
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import torch
@@ -61,9 +62,12 @@ class FloatLinearFactory:
     """
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
         self._packs = backend.library != "torch"
+        self._backend = replace(backend, library="onednn") if self._packs else backend
         self.row_multiple = 16 if self._packs else 1
+
+    def __str__(self) -> str:
+        return str(self._backend)
 
     def operand(self, rows_NI: Tensor) -> Tensor:
         """Rows in the precision of the layers."""
@@ -97,6 +101,9 @@ class Int8LinearFactory:
     """
 
     row_multiple = 16
+
+    def __str__(self) -> str:
+        return "int8 by onednn"
 
     def operand(self, rows_NI: Tensor) -> Tensor:
         """Rows in steps, uint8."""

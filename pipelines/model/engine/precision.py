@@ -146,10 +146,17 @@ def capabilities() -> Mapping[str, Any]:
     return known
 
 
+def processor_name(device: torch.device) -> str:
+    """Name of a GPU, or of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(capabilities().get("cpu_name", "unknown"))
+
+
 def _gpu_has_bf16() -> bool:
     found: bool = torch.cuda.is_bf16_supported(including_emulation=False)
     return found
 
 
 def _is_intel() -> bool:
-    return "Intel" in str(capabilities().get("cpu_name", ""))
+    return "Intel" in processor_name(torch.device("cpu"))
