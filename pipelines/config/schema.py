@@ -1,7 +1,7 @@
 """What can be set: one frozen model for each section of `s2s.toml`.
 
 A field's description gives its meaning and unit; `s2s config show` prints it. Settings
-marked `EXECUTION` cannot change any result and stay out of the fingerprints.
+marked `EXECUTION` change no result but by rounding and stay out of the fingerprints.
 """
 
 from typing import Annotated, Any, Literal
@@ -184,7 +184,8 @@ class TrainConfig(Section):
     )
     """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Of matrix products; auto takes bf16 where the hardware has it, else fp32."""
+    """Of matrix products; auto takes bf16 where the hardware has it, else fp32. What
+    auto became is recorded in the manifest and in each checkpoint."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """CPU threads; 0 leaves the choice to torch."""
     tensorboard: bool = Field(default=False, json_schema_extra=EXECUTION)

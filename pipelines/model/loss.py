@@ -167,7 +167,8 @@ class _Softmax:
             sums_b1 = values_bV.sub_(highest_b1).exp_().sum(1, keepdim=True)
             log_highest_b1 = -sums_b1.log_()
         else:
-            probs_bV = torch.softmax(values_bV, 1, out=values_bV)
+            on_cpu = values_bV.device.type == "cpu"  # where new memory costs the most
+            probs_bV = torch.softmax(values_bV, 1, out=values_bV if on_cpu else None)
             log_highest_b1 = probs_bV.amax(1, keepdim=True).log_()
         log_prob_b1 += log_highest_b1
         self._nll -= log_prob_b1.sum()
