@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.config.load import build, flatten, recipe_names, recipe_text
 from pipelines.config.schema import Config, ModelConfig, TrainConfig, TranslateConfig
-from pipelines.data.batch import Batch, make_batch
+from pipelines.data.batch import Batch
 from pipelines.data.loader import Planned
 from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.inference import InferenceSeq2Seq
@@ -108,7 +108,7 @@ def learned(learner: Learner, nll: Tensor, norm: Tensor, before: list[Tensor]):
     for number, (name, parameter) in enumerate(learner.model.named_parameters()):
         state = learner.optimizer.state[parameter]
         change = parameter.detach() - before[number]
-        found[name] = state["exp_avg"] if "exp_avg" in state else change
+        found[name] = state.get("exp_avg", change)
         if learner.average is not None:
             found[f"average of {name}"] = learner.average.tensors[number]
     return found
@@ -143,7 +143,9 @@ def trained(folder: Path, name: str, device: torch.device, *, steps: int) -> Tra
     """Train a run, or resume it, until it has made so many updates."""
     config = TRAIN.model_copy(update={"max_steps": steps, "precision": "fp32"})
     settings = MODEL.model_copy(update={"dropout": 0.0})
-    trainer = make_trainer(folder, name, config, settings=settings, device=device)
+    trainer: Trainer = make_trainer(
+        folder, name, config, settings=settings, device=device
+    )
     assert trainer.fit().step == steps
     return trainer
 

@@ -8,11 +8,11 @@ GPU (dropout, the choice of a `foreach` kernel) takes its CPU path.
 
     with fake_cuda() as gpu:
         model.to("cuda")
-        with gpu.watched() as waits:
+        with gpu.record_syncs() as syncs:
             step(model)
-        assert waits == []
+        assert syncs == []
 
-How it works. A claimed tensor is a wrapper subclass around a CPU tensor. Every
+How it works. A tensor is a wrapper subclass around a CPU tensor. Every
 operation on it passes `__torch_dispatch__`, where devices are compared. Calls that name
 a device (`torch.zeros(..., device="cuda")`, `tensor.to("cuda")`) are rewritten by a
 `TorchFunctionMode`. cuDNN's LSTM is replaced by the CPU's, in float32, rounded.
@@ -44,7 +44,7 @@ _ROOT = str(Path(__file__).parent.parent)
 _aten = torch.ops.aten
 _apply_backward = BackwardCFunction.apply
 
-_ALWAYS_WAIT = {
+_ALWAYS_SYNC = {
     _aten._local_scalar_dense.default,
     _aten.nonzero.default,
     _aten.masked_select.default,
@@ -72,11 +72,11 @@ class MixedDevices(AssertionError):
     """An operation got operands from the GPU and from the CPU."""
 
 
-class HostWaits(AssertionError):
+class HostSync(AssertionError):
     """The host waited for the device where it must not."""
 
 
-class ClaimedTensor(Tensor):
+class FakeCudaTensor(Tensor):
     """A CPU tensor that says it is on the GPU.
 
     Attributes:
@@ -87,7 +87,7 @@ class ClaimedTensor(Tensor):
     gpu: "FakeGpu"
 
     @staticmethod
-    def __new__(cls, inner: Tensor, gpu: "FakeGpu") -> "ClaimedTensor":
+    def __new__(cls, inner: Tensor, gpu: "FakeGpu") -> "FakeCudaTensor":
         options: dict[str, Any] = {"dtype": inner.dtype, "device": inner.device}
         if inner.layout is torch.sparse_coo:
             options |= {"layout": torch.sparse_coo, "dispatch_layout": True}
@@ -98,35 +98,35 @@ class ClaimedTensor(Tensor):
             }
         # Views of a normal tensor are normal ones in inference mode, too.
         with torch.inference_mode(inner.is_inference()):
-            made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            made = torch.Tensor._make_wrapper_subclass(
                 cls, inner.size(), requires_grad=False, **options
             )
         made.held, made.gpu = inner, gpu
-        return made  # type: ignore[no-any-return]
+        return made
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
         tensors, _ = tree_flatten((args, kwargs or {}))
-        gpu = next(t.gpu for t in tensors if isinstance(t, ClaimedTensor))
+        gpu = next(t.gpu for t in tensors if isinstance(t, FakeCudaTensor))
         return gpu.run(func, args, kwargs or {})
 
-    device = property(lambda self: GPU)  # type: ignore[assignment]
-    is_cuda = property(lambda self: True)  # type: ignore[assignment]
-    is_cpu = property(lambda self: False)  # type: ignore[assignment]
+    device = property(lambda self: GPU)
+    is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
 
     def get_device(self):
         return GPU.index
 
     def tolist(self):
-        self.gpu.wait("tolist")
+        self.gpu.sync("tolist")
         return self.held.tolist()
 
     def numpy(self, *, force=False):
         if not force:
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
-        self.gpu.wait("numpy")
+        self.gpu.sync("numpy")
         return self.held.numpy()
 
     def __array__(self, dtype=None):
@@ -139,7 +139,7 @@ class ClaimedTensor(Tensor):
         return False
 
     def __repr__(self, *, tensor_contents=None):
-        return f"claimed on {GPU}: {self.held!r}"
+        return f"on {GPU}: {self.held!r}"
 
 
 class _Devices(TorchFunctionMode):
@@ -159,7 +159,7 @@ class _Devices(TorchFunctionMode):
         )
         flat = result if isinstance(result, list | tuple) else (result,)
         for each in flat:
-            if isinstance(each, ClaimedTensor) and each.grad_fn is not None:
+            if isinstance(each, FakeCudaTensor) and each.grad_fn is not None:
                 self._gpu.num_graph_nodes += 1
                 break
         return result
@@ -179,13 +179,13 @@ class FakeGpu:
     """The device.
 
     Attributes:
-        waits: Each time the host waited for the device: what for, and where.
+        syncs: Each time the host waited for the device: what for, and where.
         num_graph_nodes: Results that autograd remembers how to differentiate.
         lstm_calls: What cuDNN's LSTM was called with.
     """
 
     def __init__(self) -> None:
-        self.waits: list[str] = []
+        self.syncs: list[str] = []
         self.num_graph_nodes = 0
         self.lstm_calls: list[LstmCall] = []
         self._strict = False
@@ -211,12 +211,12 @@ class FakeGpu:
 
     # Waiting
 
-    def wait(self, reason: str, *, arrived: int | None = None) -> None:
+    def sync(self, reason: str, *, arrived: int | None = None) -> None:
         """Record that the host waits; what is on its way to the host arrives."""
         where = _caller()
         if self._strict:
-            raise HostWaits(f"{reason} at {where}")
-        self.waits.append(f"{reason} at {where}")
+            raise HostSync(f"{reason} at {where}")
+        self.syncs.append(f"{reason} at {where}")
         self.arrive(len(self._arriving) if arrived is None else arrived)
 
     def arrive(self, number: int) -> None:
@@ -231,17 +231,17 @@ class FakeGpu:
         return len(self._arriving)
 
     @contextmanager
-    def watched(self) -> Iterator[list[str]]:
+    def record_syncs(self) -> Iterator[list[str]]:
         """The waits inside the block, as they come."""
-        before, self.waits = self.waits, []
+        before, self.syncs = self.syncs, []
         try:
-            yield self.waits
+            yield self.syncs
         finally:
-            self.waits = [*before, *self.waits]
+            self.syncs = [*before, *self.syncs]
 
     @contextmanager
-    def without_waits(self) -> Iterator[None]:
-        """Raise `HostWaits` where the host waits inside the block."""
+    def forbid_syncs(self) -> Iterator[None]:
+        """Raise `HostSync` where the host waits inside the block."""
         self._strict = True
         try:
             yield
@@ -250,14 +250,14 @@ class FakeGpu:
 
     # Memory
 
-    def claim(self, tensor: Tensor) -> ClaimedTensor:
+    def wrap(self, tensor: Tensor) -> FakeCudaTensor:
         """The tensor as one on the GPU."""
-        return ClaimedTensor(tensor.detach(), self)
+        return FakeCudaTensor(tensor.detach(), self)
 
     def pin(self, tensor: Tensor) -> Tensor:
         """A copy in memory from which a GPU copies by itself."""
-        if isinstance(tensor, ClaimedTensor):
-            raise RuntimeError("cannot pin 'torch.cuda.FloatTensor': only CPU memory")
+        if isinstance(tensor, FakeCudaTensor):
+            raise RuntimeError("cannot pin memory of a GPU")  # noqa: TRY004 # as torch
         pinned = tensor.detach().clone(memory_format=torch.contiguous_format)
         self.note_pinned(pinned)
         return pinned
@@ -279,19 +279,20 @@ class FakeGpu:
             args = (other.device, other.dtype, *rest)
         device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
         dtype = tensor.dtype if dtype is None else dtype
-        here = isinstance(tensor, ClaimedTensor)
+        here = isinstance(tensor, FakeCudaTensor)
         there = here if device is None else device.type == "cuda"
         if here == there:
-            return tensor.to(dtype)
+            same: Tensor = tensor.to(dtype)
+            return same
         if tensor.requires_grad and torch.is_grad_enabled():
             raise NotImplementedError("a copy between devices inside a graph")
         if there:
             direct = dtype == tensor.dtype and tensor.is_contiguous()
             self._upload(tensor, direct=direct, non_blocking=non_blocking)
-            return self.claim(tensor.detach().to(dtype, copy=True))
-        values = tensor.held.to(dtype).clone()  # type: ignore[attr-defined]
+            return self.wrap(tensor.detach().to(dtype, copy=True))
+        values = host(tensor).to(dtype).clone()
         if not non_blocking:
-            self.wait("copy to the host")
+            self.sync("copy to the host")
             return values
         place = torch.empty_like(values)
         self.note_pinned(place)
@@ -300,9 +301,9 @@ class FakeGpu:
 
     def _upload(self, source: Tensor, *, direct: bool, non_blocking: bool) -> None:
         if not non_blocking:
-            self.wait("copy to the device that blocks")
+            self.sync("copy to the device that blocks")
         elif source.numel() and not (direct and self.is_pinned(source)):
-            self.wait("copy to the device from memory that is not pinned")
+            self.sync("copy to the device from memory that is not pinned")
 
     def _download_later(self, place: Tensor, values: Tensor) -> None:
         place.fill_(torch.nan if place.is_floating_point() else -(1 << 7) + 1)
@@ -310,20 +311,20 @@ class FakeGpu:
 
     def _copy(self, place: Tensor, source: Tensor, non_blocking: bool) -> None:
         """`place.copy_(source)`."""
-        if isinstance(place, ClaimedTensor):
-            if isinstance(source, ClaimedTensor):
+        if isinstance(place, FakeCudaTensor):
+            if isinstance(source, FakeCudaTensor):
                 place.held.copy_(source.held)
                 return
             direct = source.dtype == place.dtype and source.is_contiguous()
             self._upload(source, direct=direct, non_blocking=non_blocking)
             place.held.copy_(source)
             return
-        assert isinstance(source, ClaimedTensor)
+        assert isinstance(source, FakeCudaTensor)
         values = source.held.to(place.dtype).expand_as(place).clone()
         if non_blocking and self.is_pinned(place):
             self._download_later(place, values)
             return
-        self.wait("copy to the host")
+        self.sync("copy to the host")
         place.copy_(values)
 
     # Calls
@@ -336,11 +337,11 @@ class FakeGpu:
             result = func(*args, **kwargs)
         elif torch.device(device).type == "cuda":
             result = func(*args, **kwargs)
-            if isinstance(result, Tensor) and not isinstance(result, ClaimedTensor):
-                result = self.claim(result)
+            if isinstance(result, Tensor) and not isinstance(result, FakeCudaTensor):
+                result = self.wrap(result)
         else:
             result = func(*args, **kwargs, device=device)
-            if isinstance(result, ClaimedTensor):  # zeros_like and its kin
+            if isinstance(result, FakeCudaTensor):  # zeros_like and its kin
                 result = result.held
         if pinned:
             self.note_pinned(result)
@@ -349,7 +350,7 @@ class FakeGpu:
     def _make_tensor(self, data: Any, **kwargs: Any) -> Tensor:
         device = kwargs.pop("device", None)
         pinned = kwargs.pop("pin_memory", False)
-        if isinstance(data, ClaimedTensor):
+        if isinstance(data, FakeCudaTensor):
             raise NotImplementedError("torch.tensor of a tensor on the GPU")
         made = torch.tensor(data, **kwargs)
         if pinned:
@@ -367,23 +368,23 @@ class FakeGpu:
 
         For outputs without a gradient torch made zeros on what it takes for the device.
         """
-        if any(isinstance(each, ClaimedTensor) for each in gradients):
+        if any(isinstance(each, FakeCudaTensor) for each in gradients):
             gradients = tuple(
-                self.claim(each) if type(each) is Tensor else each for each in gradients
+                self.wrap(each) if type(each) is Tensor else each for each in gradients
             )
         return _apply_backward(function, *gradients)
 
     def _setitem(self, tensor: Tensor, key: Any, value: Any) -> None:
-        if isinstance(tensor, ClaimedTensor) and not isinstance(value, Tensor):
+        if isinstance(tensor, FakeCudaTensor) and not isinstance(value, Tensor):
             # A number is an argument of a kernel and no copy.
-            value = self.claim(torch.tensor(value, dtype=tensor.dtype))
-        if isinstance(tensor, ClaimedTensor) or isinstance(value, ClaimedTensor):
+            value = self.wrap(torch.tensor(value, dtype=tensor.dtype))
+        if isinstance(tensor, FakeCudaTensor) or isinstance(value, FakeCudaTensor):
             torch.Tensor.__setitem__(tensor, key, value)
             return
         tensor[key] = value
 
     def run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """An operation with at least one claimed operand.
+        """An operation with at least one operand on the GPU.
 
         Raises:
             MixedDevices: Another operand is on the CPU.
@@ -394,8 +395,8 @@ class FakeGpu:
             self._copy(place, source, non_blocking)
             return place
         self._check_devices(func, args, kwargs)
-        if self._must_wait(func, args, kwargs):
-            self.wait(str(func))
+        if self._must_sync(func, args, kwargs):
+            self.sync(str(func))
         result = func(*tree_map(_inner, args), **tree_map(_inner, kwargs))
         return self._outside(func, args, kwargs, result)
 
@@ -404,13 +405,13 @@ class FakeGpu:
     ) -> None:
         flat, _ = tree_flatten((args, kwargs))
         for each in flat:
-            plain = isinstance(each, Tensor) and not isinstance(each, ClaimedTensor)
+            plain = isinstance(each, Tensor) and not isinstance(each, FakeCudaTensor)
             if not plain or not each.dim():
                 continue
             if func in _INDEXED | _INDEX_PUT and each is not args[0]:
                 indices = args[1]
                 if any(each is index for index in indices):
-                    self.wait(f"{func}: index copied to the device")
+                    self.sync(f"{func}: index copied to the device")
                     continue
             raise MixedDevices(
                 f"{func}: an operand of shape {tuple(each.shape)} is on the CPU, "
@@ -418,8 +419,8 @@ class FakeGpu:
             )
 
     @staticmethod
-    def _must_wait(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-        if func in _ALWAYS_WAIT:
+    def _must_sync(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+        if func in _ALWAYS_SYNC:
             return True
         if func is _aten.repeat_interleave.Tensor:
             return kwargs.get("output_size") is None
@@ -434,7 +435,7 @@ class FakeGpu:
     def _outside(
         self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any
     ) -> Any:
-        """The result with its tensors claimed, or the operands that were written to."""
+        """The result with its tensors wrapped, or the operands that were written to."""
         schema = func._schema
         written = [
             kwargs[a.name] if a.name in kwargs else args[number]
@@ -443,24 +444,25 @@ class FakeGpu:
             and a.alias_info.is_write
             and (a.name in kwargs or number < len(args))
         ]
-        returns = [r.alias_info is not None and r.alias_info.is_write
-                   for r in schema.returns]
+        returns = [
+            r.alias_info is not None and r.alias_info.is_write for r in schema.returns
+        ]
         if returns and all(returns):
             return written[0] if len(returns) == 1 else tuple(written)
         return tree_map(
-            lambda t: ClaimedTensor(t, self) if isinstance(t, Tensor) else t, result
+            lambda t: FakeCudaTensor(t, self) if isinstance(t, Tensor) else t, result
         )
 
     # cuDNN
 
     def _flatten_weights(self, weights: Sequence[Any], *_: Any) -> Tensor:
         """Make the weights views of one buffer, as cuDNN wants them."""
-        assert all(isinstance(weight, ClaimedTensor) for weight in weights)
+        assert all(isinstance(weight, FakeCudaTensor) for weight in weights)
         flat = torch.cat([weight.held.flatten() for weight in weights])
         pieces = flat.split([weight.numel() for weight in weights])
         for weight, piece in zip(weights, pieces, strict=True):
             weight.held = piece.view(weight.shape)
-        return self.claim(flat)
+        return self.wrap(flat)
 
     def _cudnn_rnn(self, input_: Any, weights: Any, *_: Any) -> tuple[Tensor, ...]:
         """Only as a question: whether cuDNN takes this dtype."""
@@ -469,7 +471,7 @@ class FakeGpu:
 
     def _note_lstm(self, operands: Sequence[Any]) -> None:
         for each in operands:
-            if not isinstance(each, ClaimedTensor):
+            if not isinstance(each, FakeCudaTensor):
                 raise MixedDevices(f"cuDNN's LSTM: a CPU operand at {_caller()}")
         num_rows = operands[0].numel() // operands[0].shape[-1]
         self.lstm_calls.append(LstmCall({each.dtype for each in operands}, num_rows))
@@ -477,7 +479,7 @@ class FakeGpu:
     def _lstm(self, first: Any, *args: Any) -> Any:
         """`torch.lstm`, of whole sequences or of packed ones."""
         packed = isinstance(args[0], Tensor)
-        if not isinstance(first, ClaimedTensor):
+        if not isinstance(first, FakeCudaTensor):
             return torch.lstm(first, *args)
         sizes_T = None
         if packed:
@@ -500,11 +502,11 @@ class FakeGpu:
         assert storage == sum(w.numel() for w in weights) * dtype.itemsize
         if not train:
             assert not torch.is_grad_enabled()
-        return _Lstm.apply(self, sizes_T, *operands)  # type: ignore[no-untyped-call]
+        return _Lstm.apply(self, sizes_T, *operands)
 
 
 class _Lstm(torch.autograd.Function):
-    """cuDNN's LSTM: the CPU's in float32, its results rounded to the operands' dtype."""
+    """cuDNN's LSTM: the CPU's in float32, its results rounded as the operands are."""
 
     @staticmethod
     def forward(ctx, gpu, sizes_T, *operands):
@@ -521,7 +523,7 @@ class _Lstm(torch.autograd.Function):
                 else torch.lstm(first, sizes_T, *rest)
             )
         ctx.gpu, ctx.dtype, ctx.inner, ctx.results = gpu, dtype, inner, results
-        return tuple(gpu.claim(each.to(dtype)) for each in results)
+        return tuple(gpu.wrap(each.to(dtype)) for each in results)
 
     @staticmethod
     def backward(ctx, *gradients):
@@ -530,7 +532,7 @@ class _Lstm(torch.autograd.Function):
         found = torch.autograd.grad(
             ctx.results, ctx.inner, [each.held.float() for each in gradients]
         )
-        return None, None, *(ctx.gpu.claim(each.to(ctx.dtype)) for each in found)
+        return None, None, *(ctx.gpu.wrap(each.to(ctx.dtype)) for each in found)
 
 
 class _Event:
@@ -543,10 +545,10 @@ class _Event:
         self._number = self._gpu.num_leaving
 
     def synchronize(self) -> None:
-        self._gpu.wait("event", arrived=self._number)
+        self._gpu.sync("event", arrived=self._number)
 
     def wait(self, stream: object = None) -> None:
-        """Another stream waits, and not the host."""
+        """Another stream syncs, and not the host."""
 
     def query(self) -> bool:
         self._gpu.arrive(self._number)
@@ -560,10 +562,10 @@ class _Stream:
         self._gpu = gpu
 
     def synchronize(self) -> None:
-        self._gpu.wait("stream")
+        self._gpu.sync("stream")
 
     def wait_stream(self, other: object) -> None:
-        """Another stream waits, and not the host."""
+        """Another stream syncs, and not the host."""
 
     wait_event = wait_stream
 
@@ -609,7 +611,7 @@ def fake_cuda() -> Iterator[FakeGpu]:
             "max_memory_allocated": lambda device=None: 0,
             "reset_peak_memory_stats": lambda device=None: None,
             "empty_cache": lambda: None,
-            "synchronize": lambda device=None: gpu.wait("synchronize"),
+            "synchronize": lambda device=None: gpu.sync("synchronize"),
             "Event": lambda *_, **__: _Event(gpu),
             "Stream": lambda *_, **__: stream,
             "current_stream": lambda device=None: stream,
@@ -627,11 +629,11 @@ def fake_cuda() -> Iterator[FakeGpu]:
 
 def host(tensor: Tensor) -> Tensor:
     """The values on the CPU, wherever they are; counts as no wait."""
-    return tensor.held if isinstance(tensor, ClaimedTensor) else tensor.detach().cpu()
+    return tensor.held if isinstance(tensor, FakeCudaTensor) else tensor.detach().cpu()
 
 
 def _inner(value: Any) -> Any:
-    return value.held if isinstance(value, ClaimedTensor) else value
+    return value.held if isinstance(value, FakeCudaTensor) else value
 
 
 def _caller() -> str:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from pipelines.data.batch import make_batch
 from pipelines.data.dataset import ParallelDataset
@@ -21,6 +20,7 @@ from tests.device_cases import (
     EVEN,
     LINES,
     RAGGED,
+    VOCAB_SIZE,
     assert_near,
     learned,
     make_learner,
@@ -49,6 +49,14 @@ def gpu():
     cudnn_dtype.cache_clear()
 
 
+@pytest.fixture(params=["whole", "in pieces"])
+def chunks(request, monkeypatch):
+    """The softmax takes all rows at once, or two by two, each row for itself."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(loss_module, "GPU_CHUNK_LOGITS", 2 * VOCAB_SIZE)
+        monkeypatch.setattr(loss_module, "GPU_BLOCK_LOGITS", VOCAB_SIZE)
+
+
 def one_update(case, device, precision, pairs):
     learner = make_learner(case, device, precision=precision)
     before = weights_of(learner)
@@ -60,7 +68,9 @@ def one_update(case, device, precision, pairs):
 @every_shape
 @every_precision
 @every_case
-def test_an_update_changes_what_it_changes_on_a_cpu(gpu, name, precision, pairs):
+def test_an_update_changes_what_it_changes_on_a_cpu(
+    gpu, chunks, name, precision, pairs
+):
     case = without_dropout(CASES[name])
     found = one_update(case, GPU, precision, pairs)
     assert_near(found, one_update(case, CPU, precision, pairs), precision=precision)
@@ -72,7 +82,7 @@ def test_the_host_never_waits_in_an_update(gpu, name, precision):
     learner = make_learner(CASES[name], GPU, precision=precision)
     batches = [planned(make_batch(pairs), GPU) for pairs in (EVEN, RAGGED, EVEN)]
     cudnn_dtype(learner.matmul.dtype, GPU)
-    with gpu.without_waits():
+    with gpu.forbid_syncs():
         for step, batch in enumerate(batches):
             nll, norm = learner.learn(batch, step=step, rate=1e-2)
     assert host(nll).isfinite()
@@ -120,15 +130,15 @@ def test_a_validation_waits_once_and_makes_no_gradient(
     monkeypatch.setattr(lstm_autograd._Steps, "__init__", watched)
     monkeypatch.delattr(loss_module._Softmax, "allocate_gradients")
     cudnn_dtype(torch.bfloat16, GPU)
-    options = {"world": World(), "progress": SILENT}
     before = gpu.num_graph_nodes
-    with gpu.watched() as waits:
-        found = validate(model, dataset, config, **options)
-    assert len(waits) == 1, waits
+    with gpu.record_syncs() as syncs:
+        found = validate(model, dataset, config, world=World(), progress=SILENT)
+    assert len(syncs) == 1, syncs
     assert gpu.num_graph_nodes == before
     assert not any(saves)
     assert all(parameter.grad is None for parameter in model.parameters())
-    wanted = validate(make_model(case, CPU, vocab_size=9), dataset, config, **options)
+    model = make_model(case, CPU, vocab_size=9)
+    wanted = validate(model, dataset, config, world=World(), progress=SILENT)
     tolerance = {"fp32": 1e-5, "bf16": 2e-2}[precision]
     assert found.perplexity == pytest.approx(wanted.perplexity, rel=tolerance)
 
@@ -186,10 +196,10 @@ def test_a_search_waits_once_a_step(gpu, name, beam, num_models, monkeypatch):
     options = {"beam": beam, "num_models": num_models}
     translator = make_translator(CASES[name], GPU, precision="bf16", **options)
     steps = counted(monkeypatch, "__call__")
-    with gpu.watched() as waits:
+    with gpu.record_syncs() as syncs:
         translator.translate(LINES)
     assert len(steps) > 1
-    assert len(waits) == len(steps), summary(waits)
+    assert len(syncs) == len(steps), summary(syncs)
 
 
 TREE = [
@@ -222,23 +232,23 @@ def test_forced_decoding_on_a_gpu_scores_as_on_a_cpu(gpu, name, precision):
 def test_forced_decoding_waits_once_a_depth(gpu, name, monkeypatch):
     members = make_translator(CASES[name], GPU, beam=1, precision="bf16").members
     depths = counted(monkeypatch, "log_probs")
-    with gpu.watched() as waits:
+    with gpu.record_syncs() as syncs:
         Scorer(members).score(TREE)
     assert len(depths) == 6
-    assert len(waits) == len(depths), summary(waits)
+    assert len(syncs) == len(depths), summary(syncs)
 
 
-def summary(waits: list[str]) -> str:
+def summary(syncs: list[str]) -> str:
     """Each kind of wait, with how often it came."""
-    kinds = sorted(set(waits), key=waits.index)
-    return "\n".join(["", *(f"{waits.count(kind)} x {kind}" for kind in kinds)])
+    kinds = sorted(set(syncs), key=syncs.index)
+    return "\n".join(["", *(f"{syncs.count(kind)} x {kind}" for kind in kinds)])
 
 
 def test_tf32_is_what_it_was_after_an_update(gpu):
     learner = make_learner(CASES["2x512"], GPU, precision="tf32")
     switches = torch.backends.cuda.matmul, torch.backends.cudnn.rnn
     before = [each.fp32_precision for each in switches]
-    inside: list[Tensor] = []
+    inside: list[list[str]] = []
     learner.model.register_forward_hook(
         lambda *_: inside.append([each.fp32_precision for each in switches])
     )
@@ -261,15 +271,15 @@ def test_training_waits_for_reports_and_validations_only(gpu, tmp_path, monkeypa
     write_data(tmp_path)
     update = Learner.learn
 
-    def without_waits(self, *arguments, **options):
-        with gpu.without_waits():
+    def checked(self, *arguments, **options):
+        with gpu.forbid_syncs():
             return update(self, *arguments, **options)
 
     cudnn_dtype(torch.bfloat16, GPU)
-    monkeypatch.setattr(Learner, "learn", without_waits)
-    with gpu.watched() as waits:
+    monkeypatch.setattr(Learner, "learn", checked)
+    with gpu.record_syncs() as syncs:
         trained(tmp_path, "run", GPU, steps=12)
-    places = {wait.rpartition(" at ")[2].partition(":")[0] for wait in waits}
+    places = {sync.rpartition(" at ")[2].partition(":")[0] for sync in syncs}
     assert places <= {
         "pipelines/trainer/validation.py",
         "pipelines/trainer/window.py",

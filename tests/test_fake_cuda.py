@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.fake_cuda import GPU, ClaimedTensor, HostWaits, MixedDevices, fake_cuda, host
+from tests.fake_cuda import GPU, FakeCudaTensor, HostSync, MixedDevices, fake_cuda, host
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def gpu():
 
 def test_tensors_are_where_they_were_asked_for(gpu):
     claimed = torch.zeros(2, 3, device="cuda")
-    assert isinstance(claimed, ClaimedTensor)
+    assert isinstance(claimed, FakeCudaTensor)
     assert claimed.device == GPU
     assert claimed.is_cuda
     assert not claimed.is_cpu
@@ -50,7 +50,7 @@ def test_operands_on_both_devices_are_refused(gpu):
     assert host(claimed * torch.tensor(3.0)).tolist() == [3.0, 3.0]
 
 
-WAITS = {
+SYNCS = {
     "item": lambda t: t[0].item(),
     "bool": lambda t: bool(t[0] > 0),
     "int": lambda t: int(t[0]),
@@ -74,9 +74,9 @@ WAITS = {
         "cuda", non_blocking=True
     ),
     "from pinned memory, blocking": lambda t: torch.ones(3).pin_memory().to("cuda"),
-    "another dtype": lambda t: torch.ones(3)
-    .pin_memory()
-    .to("cuda", torch.bfloat16, non_blocking=True),
+    "another dtype": lambda t: (
+        torch.ones(3).pin_memory().to("cuda", torch.bfloat16, non_blocking=True)
+    ),
     "index from the host": lambda t: t[torch.tensor([0, 1])],
     "synchronize": lambda t: torch.cuda.synchronize(),
     "coalesce": lambda t: torch.sparse_coo_tensor(
@@ -88,21 +88,21 @@ WAITS = {
 }
 
 
-@pytest.mark.parametrize("name", WAITS)
+@pytest.mark.parametrize("name", SYNCS)
 def test_each_wait_is_recorded_once(gpu, name):
     tensor = torch.arange(1.0, 4.0, device="cuda")
-    with gpu.watched() as waits:
-        WAITS[name](tensor)
-    assert len(waits) == 1
-    assert "tests/test_fake_cuda.py:" in waits[0]
-    with pytest.raises(HostWaits), gpu.without_waits():
-        WAITS[name](tensor)
+    with gpu.record_syncs() as syncs:
+        SYNCS[name](tensor)
+    assert len(syncs) == 1
+    assert "tests/test_fake_cuda.py:" in syncs[0]
+    with pytest.raises(HostSync), gpu.forbid_syncs():
+        SYNCS[name](tensor)
 
 
 def test_what_does_not_wait_is_not_recorded(gpu):
     tensor = torch.arange(1.0, 4.0, device="cuda")
     index = torch.zeros(2, dtype=torch.long, device="cuda")
-    with gpu.without_waits():
+    with gpu.forbid_syncs():
         tensor[0] = 5.0
         tensor[:, None][:, 0] = 2
         tensor[tensor > 3] = 1.0
@@ -123,16 +123,16 @@ def test_what_does_not_wait_is_not_recorded(gpu):
 def test_a_copy_that_does_not_block_arrives_when_it_is_waited_for(gpu):
     tensor = torch.arange(1.0, 4.0, device="cuda")
     place = torch.zeros(3, pin_memory=True)
-    with gpu.without_waits():
+    with gpu.forbid_syncs():
         place.copy_(tensor, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
         late = tensor.to("cpu", non_blocking=True)
         tensor.add_(10)
     assert place.isnan().all()
-    with gpu.watched() as waits:
+    with gpu.record_syncs() as syncs:
         event.synchronize()
-    assert len(waits) == 1
+    assert len(syncs) == 1
     assert place.tolist() == [1.0, 2.0, 3.0]
     assert late.isnan().all()
     torch.cuda.synchronize()
