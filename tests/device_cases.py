@@ -4,9 +4,11 @@ Every recipe, cut down to few cells and words; all that shapes the computation i
 """
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -19,7 +21,8 @@ from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.members import Members
-from pipelines.search.translator import Translator
+from pipelines.search.scorer import Candidates
+from pipelines.search.translator import Translation, Translator
 from pipelines.trainer.learner import Learner
 from pipelines.trainer.loop import Trainer
 from pipelines.trainer.optimizer import state_tensors
@@ -38,6 +41,8 @@ RAGGED = [
     ([3, 3, 3, 3, 2], [4, 2]),
     ([7, 6, 5, 4, 3, 2], [3, 4, 5, 6, 7, 2]),
 ]
+TREE = [([4, 5, 2], [[4, 5, 6], [4, 5, 7], [4, 3], []]), ([6, 2], [[3], [3] * 5])]
+"""Sources and translations of them to be scored."""
 LINES = ["a b c", "e", "d d a b e c", "c b"]
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 4e-2}
 """Of the largest value."""
@@ -118,12 +123,13 @@ def weights_of(learner: Learner) -> list[Tensor]:
     return [p.detach().clone() for p in learner.model.parameters()]
 
 
-def assert_near(found, wanted, *, precision: str) -> None:
-    """Equal within the precision, in proportion to the largest value of each."""
+def assert_near(found, wanted, *, precision: str, factor: float = 1.0) -> None:
+    """Equal within `factor` x the tolerance, relative to the largest value of each."""
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         error = (found[name].float() - value.float()).abs().max()
-        assert error <= TOLERANCE[precision] * value.abs().max() + 1e-7, name
+        limit = factor * TOLERANCE[precision] * value.abs().max() + 1e-7
+        assert error <= limit, name
 
 
 def make_translator(
@@ -137,6 +143,19 @@ def make_translator(
         device,
     )
     return Translator(members, TranslateConfig(beam=beam, nbest=min(beam, 3)))
+
+
+def outputs(translations: Sequence[Translation]) -> list[list[object]]:
+    """What can be compared: tokens, and log-probabilities nearly."""
+    return [
+        [(each.tokens, pytest.approx(each.log_prob, abs=1e-3)) for each in t.candidates]
+        for t in translations
+    ]
+
+
+def given_translations() -> list[Candidates]:
+    """`TREE` as the scorer takes it."""
+    return [Candidates(source, targets) for source, targets in TREE]
 
 
 def trained(folder: Path, name: str, device: torch.device, *, steps: int) -> Trainer:

@@ -10,7 +10,7 @@ from pipelines.model.engine import lstm_autograd
 from pipelines.model.engine.library_lstm import cudnn_dtype
 from pipelines.progress import SILENT
 from pipelines.search.ensemble import Ensemble
-from pipelines.search.scorer import Candidates, Scorer
+from pipelines.search.scorer import Scorer
 from pipelines.trainer.learner import Learner
 from pipelines.trainer.validation import validate
 from pipelines.trainer.world import World
@@ -22,10 +22,12 @@ from tests.device_cases import (
     RAGGED,
     VOCAB_SIZE,
     assert_near,
+    given_translations,
     learned,
     make_learner,
     make_model,
     make_translator,
+    outputs,
     planned,
     trained,
     trained_state,
@@ -156,13 +158,6 @@ def counted(monkeypatch, name):
     return calls
 
 
-def outputs(translations):
-    return [
-        [(each.tokens, pytest.approx(each.log_prob, abs=1e-3)) for each in t.candidates]
-        for t in translations
-    ]
-
-
 every_search = pytest.mark.parametrize(
     ("beam", "num_models"), [(1, 1), (12, 1), (3, 2)], ids=str
 )
@@ -202,19 +197,15 @@ def test_a_search_waits_once_a_step(gpu, name, beam, num_models, monkeypatch):
     assert len(syncs) == len(steps), summary(syncs)
 
 
-TREE = [
-    Candidates([4, 5, 2], [[4, 5, 6], [4, 5, 7], [4, 3], []]),
-    Candidates([6, 2], [[3], [3, 3, 3, 3, 3]]),
-]
-
-
 @every_precision
 @every_case
 def test_forced_decoding_on_a_gpu_scores_as_on_a_cpu(gpu, name, precision):
     options = {"beam": 1, "precision": precision}
     members = make_translator(CASES[name], GPU, **options).members
     expected = make_translator(CASES[name], CPU, **options).members
-    found, wanted = (Scorer(each).score(TREE) for each in (members, expected))
+    found, wanted = (
+        Scorer(each).score(given_translations()) for each in (members, expected)
+    )
     tolerance = {"fp32": 1e-4, "bf16": 5e-2}[precision]
     for own, other in zip(found, wanted, strict=True):
         for ours, theirs in zip(own, other, strict=True):
@@ -233,7 +224,7 @@ def test_forced_decoding_waits_once_a_depth(gpu, name, monkeypatch):
     members = make_translator(CASES[name], GPU, beam=1, precision="bf16").members
     depths = counted(monkeypatch, "log_probs")
     with gpu.record_syncs() as syncs:
-        Scorer(members).score(TREE)
+        Scorer(members).score(given_translations())
     assert len(depths) == 6
     assert len(syncs) == len(depths), summary(syncs)
 
