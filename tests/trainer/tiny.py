@@ -39,17 +39,20 @@ def write_data(folder):
     (folder / "text" / "pipeline.json").write_text("{}")
 
 
-def make_trainer(folder, name, config=TRAIN, *, progress=SILENT, **options):
+def make_trainer(
+    folder, name, config=TRAIN, *, progress=SILENT, settings=MODEL, device="cpu", **rest
+):
     """Make the trainer of the run `name` on the data in `folder`."""
-    model = Seq2Seq(MODEL, 9, 9)
+    model = Seq2Seq(settings, 9, 9)
     initialize(model, init_range=0.1, seed=config.seed)
+    model.to(device)
     sizes = {"src_vocab_size": 9, "tgt_vocab_size": 9}
     store = CheckpointStore(
         folder / name,
         config,
         text=folder / "text",
         run="run",
-        model_info={"model": MODEL.model_dump(), **sizes},
+        model_info={"model": settings.model_dump(), **sizes},
     )
     (folder / name / "checkpoints").mkdir(parents=True, exist_ok=True)
     train, valid = (
@@ -62,7 +65,7 @@ def make_trainer(folder, name, config=TRAIN, *, progress=SILENT, **options):
         valid=valid,
         store=store,
         progress=progress,
-        **options,
+        **rest,
     )
 
 

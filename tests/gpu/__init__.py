@@ -1,0 +1,1 @@
+"""Tests that need a GPU; each also runs on the fake one."""
