@@ -178,13 +178,6 @@ def test_a_search_on_a_gpu_finds_what_it_finds_on_a_cpu(
     assert all(each.candidates for each in found)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="sources (search/translator.py), log-probabilities (search/ensemble.py), "
-    "widths (search/candidates.py), rows and tokens (search/beam.py) are copied from "
-    "memory that is not pinned, and block: five waits a step",
-)
 @every_search
 @every_case
 def test_a_search_waits_once_a_step(gpu, name, beam, num_models, monkeypatch):
@@ -212,13 +205,6 @@ def test_forced_decoding_on_a_gpu_scores_as_on_a_cpu(gpu, name, precision):
             assert ours == pytest.approx(theirs, abs=tolerance)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="sources, words, rows and tokens (search/scorer.py) and rows "
-    "(search/ensemble.py) are copied from memory that is not pinned, and block: five "
-    "waits a depth",
-)
 @every_case
 def test_forced_decoding_waits_once_a_depth(gpu, name, monkeypatch):
     members = make_translator(CASES[name], GPU, beam=1, precision="bf16").members

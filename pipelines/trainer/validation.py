@@ -67,10 +67,7 @@ def validate(
     sums = torch.zeros(2, dtype=torch.float64, device=device)
     with progress.task("validate", total=len(batches), unit="batches") as task:
         for indices in batches:
-            batch = collate(dataset, indices)
-            if device.type == "cuda":  # which copies by itself from pinned memory alone
-                batch = batch.pinned()
-            batch = batch.to(device)
+            batch = collate(dataset, indices).to(device)
             with tf32_switched(matmul.backend, device):
                 sums[0] += model(batch, matmul)[1].double()
             sums[1] += batch.num_tgt_tokens
