@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from s2scli.console import LogFormat, configure, print_lines
-from s2scli.forecast import show_plan_of_new_project
+from s2scli.estimate import show_plan_of_new_project
 from s2scli.options import Format, Quiet, Verbose
 
 Two = tuple[Path, Path]

@@ -9,7 +9,7 @@ from pipelines.errors import DivergenceError, Interrupted, PeerError
 from pipelines.parallel import is_follower, is_one_of_several
 from s2scli.commands.stage import bring_up_to_date, tell_done
 from s2scli.console import progress
-from s2scli.forecast import show_plan
+from s2scli.estimate import show_plan
 from s2scli.options import (
     Device,
     DryRun,

@@ -16,9 +16,9 @@ def tree(folder):
 
 @pytest.fixture
 def quick(monkeypatch):
-    from pipelines.forecast import probe
+    from pipelines.estimate import trial
 
-    monkeypatch.setattr(probe, "_ENOUGH_S", 0.05)
+    monkeypatch.setattr(trial, "_ENOUGH_S", 0.05)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The numbers of a forecast: values only, units in the names.
+"""The numbers of an estimate: values only, units in the names.
 
 Words are source and target tokens together, EOS included: the unit of speed.
 """
@@ -52,7 +52,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class RateChange:
     """A learning rate, and where it begins."""
 
     after_updates: int
@@ -118,7 +118,7 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class Estimate:
     """All that is known of a training before it starts."""
 
     device: str
@@ -126,7 +126,7 @@ class Forecast:
     parameters: Parameters
     epoch: Epoch
     schedule: str
-    learning_rates: tuple[Rung, ...]
+    rate_changes: tuple[RateChange, ...]
     memory: Memory
     disk: Disk
     speed: Speed | None

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from pipelines.config import TrainConfig
-from pipelines.forecast.figures import Rung
+from pipelines.estimate.figures import RateChange
 from pipelines.trainer.schedule import learning_rate
 
-_MOST_RUNGS = 40
+_MAX_CHANGES = 40
 
 
-def learning_rates(
+def rate_changes(
     config: TrainConfig, *, steps_per_epoch: int, total_steps: int
-) -> tuple[Rung, ...]:
+) -> tuple[RateChange, ...]:
     """The rates of a training, in order; each holds for the update after it.
 
     `halving` gives every rate it takes (40 at most) and the update at which it begins,
@@ -29,13 +29,13 @@ def learning_rates(
     warmup = min(config.warmup_steps, last)
     steps = [0, warmup]
     if config.schedule == "halving":
-        while len(steps) < _MOST_RUNGS and rate(steps[-1]) != rate(last):
+        while len(steps) < _MAX_CHANGES and rate(steps[-1]) != rate(last):
             steps.append(_next_change(rate, steps[-1], last))
     else:
         quarters = (total_steps * part // 4 for part in (1, 2, 3))
         steps += [*quarters, last]
     return tuple(
-        Rung(step, round(step / steps_per_epoch, 4), rate(step))
+        RateChange(step, round(step / steps_per_epoch, 4), rate(step))
         for step in sorted(set(steps))
     )
 

@@ -4,7 +4,7 @@ import torch
 
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.batch import make_batch
-from pipelines.forecast.memory import (
+from pipelines.estimate.memory import (
     Engine,
     Load,
     estimate_memory,

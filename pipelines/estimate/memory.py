@@ -13,7 +13,7 @@ import torch
 
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.batch import Batch
-from pipelines.forecast.figures import Memory
+from pipelines.estimate.figures import Memory
 from pipelines.model.loss import chunks
 from pipelines.model.lstm import SMALL_CELLS
 from pipelines.model.seq2seq import ParameterCount

@@ -1,4 +1,4 @@
-"""The forecast of one training, put together from its parts; writes nothing."""
+"""The estimate of one training, put together from its parts; writes nothing."""
 
 import logging
 import math
@@ -13,24 +13,24 @@ from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.config import Config, TrainConfig
 from pipelines.data.batch import Batch, collate, make_batch
 from pipelines.data.batching import Indices, epoch_batches
-from pipelines.forecast.data import (
+from pipelines.estimate.data import (
     PAPER_PAIRS,
     PAPER_SOURCE_WORDS,
     PAPER_TARGET_WORDS,
     ExpectedData,
     expect_data,
 )
-from pipelines.forecast.figures import (
+from pipelines.estimate.figures import (
     Disk,
     Epoch,
-    Forecast,
+    Estimate,
     Memory,
     Parameters,
     Speed,
 )
-from pipelines.forecast.ladder import learning_rates
-from pipelines.forecast.memory import Engine, Load, estimate_memory
-from pipelines.forecast.probe import try_out
+from pipelines.estimate.memory import Engine, Load, estimate_memory
+from pipelines.estimate.rate_changes import rate_changes
+from pipelines.estimate.trial import try_out
 from pipelines.model.engine.device import (
     choose_device,
     cpu_for_training,
@@ -48,7 +48,7 @@ _FIRST_WORD = 3
 """Ids below it are special symbols."""
 
 
-def forecast(config: Config, layout: Layout) -> Forecast:
+def estimate(config: Config, layout: Layout) -> Estimate:
     """Tell what a training will take, with a short trial of its speed.
 
     Raises:
@@ -56,28 +56,30 @@ def forecast(config: Config, layout: Layout) -> Forecast:
         CorpusError: The training text is there and cannot be read.
         ArtifactError: A shard is damaged.
     """
-    sketch = _Sketch(config, layout, expect_data(config, layout))
-    memory = sketch.memory()
+    training = _Training(config, layout, expect_data(config, layout))
+    memory = training.memory()
     if not memory.fits:
-        return sketch.forecast(memory, no_speed="the free memory would not suffice")
+        return training.estimate(memory, no_speed="the free memory would not suffice")
     log.info("timing a few updates")
     with cpu_for_training(config.train.threads):
-        speed = sketch.speed()
+        speed = training.speed()
     slow = "" if speed else "even a part of an update takes seconds here"
-    return sketch.forecast(memory, speed=speed, no_speed=slow)
+    return training.estimate(memory, speed=speed, no_speed=slow)
 
 
-def quick_forecast(config: Config, layout: Layout, *, most_bytes: int) -> Forecast:
+def quick_estimate(config: Config, layout: Layout, *, most_bytes: int) -> Estimate:
     """The same without a trial, and without reading files larger than `most_bytes`.
 
     Raises:
-        As `forecast`.
+        As `estimate`.
     """
-    sketch = _Sketch(config, layout, expect_data(config, layout, most_bytes=most_bytes))
-    return sketch.forecast(sketch.memory(), no_speed="s2s train --dry-run times it")
+    training = _Training(
+        config, layout, expect_data(config, layout, most_bytes=most_bytes)
+    )
+    return training.estimate(training.memory(), no_speed="s2s train --dry-run times it")
 
 
-class _Sketch:
+class _Training:
     """A training as it would be: model, batches and device, yet without weights."""
 
     def __init__(self, config: Config, layout: Layout, data: ExpectedData) -> None:
@@ -98,17 +100,17 @@ class _Sketch:
         )
         self._epoch = expected_epoch(data, len(self._batches), self._train)
 
-    def forecast(
+    def estimate(
         self, memory: Memory, *, speed: Speed | None = None, no_speed: str = ""
-    ) -> Forecast:
+    ) -> Estimate:
         """Put the parts together."""
-        return Forecast(
+        return Estimate(
             device=describe(self._device),
             precision=self._precision,
             parameters=_parameters(self._counted, self._data.vocab_sizes),
             epoch=self._epoch,
             schedule=self._train.schedule,
-            learning_rates=learning_rates(
+            rate_changes=rate_changes(
                 self._train,
                 steps_per_epoch=self._epoch.updates,
                 total_steps=self._epoch.total_updates,

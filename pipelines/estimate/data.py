@@ -15,7 +15,7 @@ from pipelines.artifacts.vocab import SPECIALS
 from pipelines.config import Config, PreprocessConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import ArtifactError, CorpusError
-from pipelines.forecast.figures import Basis
+from pipelines.estimate.figures import Basis
 from pipelines.text.parts import Filter
 
 Lengths = NDArray[np.int64]

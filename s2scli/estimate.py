@@ -11,9 +11,9 @@ from s2scli.console import print_json, print_table, shows_tables, stderr
 from s2scli.options import Project, Request
 
 if TYPE_CHECKING:
-    from pipelines.forecast.figures import Disk, Epoch, Forecast, Memory, Parameters
+    from pipelines.estimate.figures import Disk, Epoch, Estimate, Memory, Parameters
 
-log = logging.getLogger("pipelines.forecast")
+log = logging.getLogger("pipelines.estimate")
 
 _MB = 1e6
 _READ_AT_INIT_BYTES = 64 << 20
@@ -49,9 +49,9 @@ def show_plan(
             f"{given}: no meaning with --dry-run, which starts nothing and tells of "
             "a training by one process"
         )
-    from pipelines.forecast.training import forecast
+    from pipelines.estimate.training import estimate
 
-    found = forecast(project.config, project.layout)
+    found = estimate(project.config, project.layout)
     if as_json:
         print_json(asdict(found))
         return
@@ -67,11 +67,11 @@ def show_plan_of_new_project(folder: Path) -> None:
     """
     if not log.isEnabledFor(logging.INFO):
         return
-    from pipelines.forecast.training import quick_forecast
+    from pipelines.estimate.training import quick_estimate
 
     try:
         project = Request(folder, ()).project()
-        found = quick_forecast(
+        found = quick_estimate(
             project.config, project.layout, most_bytes=_READ_AT_INIT_BYTES
         )
     except S2SError as error:
@@ -88,7 +88,7 @@ def show_plan_of_new_project(folder: Path) -> None:
         print_table(block.columns, block.rows, notes=block.notes, apart=True, to=stderr)
 
 
-def plan_blocks(found: "Forecast") -> list[Block]:
+def plan_blocks(found: "Estimate") -> list[Block]:
     """Everything a plan says, in order."""
     return [
         _parameters(found.parameters, found.epoch),
@@ -146,16 +146,16 @@ def _epoch(found: "Epoch") -> Block:
     return Block((head, "number"), rows, notes)
 
 
-def _learning_rates(found: "Forecast") -> Block:
-    lowest = min(rung.learning_rate for rung in found.learning_rates)
+def _learning_rates(found: "Estimate") -> Block:
+    lowest = min(change.learning_rate for change in found.rate_changes)
     places = 6 if lowest >= 1e-4 else 10
     rows = [
         (
-            f"{rung.after_updates:,}",
-            f"{rung.epoch:.2f}",
-            f"{rung.learning_rate:.{places}f}",
+            f"{change.after_updates:,}",
+            f"{change.epoch:.2f}",
+            f"{change.learning_rate:.{places}f}",
         )
-        for rung in found.learning_rates
+        for change in found.rate_changes
     ]
     notes = [f"schedule {found.schedule}; each rate holds from there on"]
     if found.schedule == "halving":
@@ -170,7 +170,7 @@ def _learning_rates(found: "Forecast") -> Block:
     return Block(("after updates", "epoch", "learning rate"), rows, notes)
 
 
-def _memory(found: "Memory", whole: "Forecast") -> Block:
+def _memory(found: "Memory", whole: "Estimate") -> Block:
     parts = (
         ("weights", found.weights_bytes),
         ("gradients", found.gradients_bytes),
@@ -195,7 +195,7 @@ def _memory(found: "Memory", whole: "Forecast") -> Block:
     return Block(("memory", "MB"), rows, notes)
 
 
-def _about_batch(found: "Memory", whole: "Forecast") -> str:
+def _about_batch(found: "Memory", whole: "Estimate") -> str:
     largest = "the largest batch" if whole.epoch.basis != "nothing" else "a batch"
     return (
         f"{largest}: {found.batch_pairs:,} pairs, {found.batch_source_tokens:,} and "
@@ -215,7 +215,7 @@ def _disk(found: "Disk") -> Block:
     return Block(("disk", "MB"), rows, notes)
 
 
-def _time(found: "Forecast") -> Block:
+def _time(found: "Estimate") -> Block:
     speed = found.speed
     if speed is None:
         return Block(("time", ""), [("not timed", found.no_speed)])

@@ -6,10 +6,10 @@ import pytest
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config, DataConfig, PreprocessConfig, TrainConfig, load
 from pipelines.errors import CorpusError
-from pipelines.forecast import probe
-from pipelines.forecast.data import ExpectedData, expect_data
-from pipelines.forecast.probe import _line, _mean, _Timed
-from pipelines.forecast.training import expected_epoch, forecast, quick_forecast
+from pipelines.estimate import trial
+from pipelines.estimate.data import ExpectedData, expect_data
+from pipelines.estimate.training import estimate, expected_epoch, quick_estimate
+from pipelines.estimate.trial import _line, _mean, _Timed
 from pipelines.init import run as make_project
 from pipelines.model.engine import device as devices
 
@@ -20,7 +20,7 @@ def paper(folder, **values):
 
 
 def test_the_paper_recipe_before_there_is_any_text(tmp_path):
-    found = quick_forecast(paper(tmp_path), Layout(tmp_path), most_bytes=0)
+    found = quick_estimate(paper(tmp_path), Layout(tmp_path), most_bytes=0)
     parts = found.parameters
     assert parts.source_embeddings == 160_000_000
     assert parts.target_embeddings == parts.output == 80_000_000
@@ -33,7 +33,7 @@ def test_the_paper_recipe_before_there_is_any_text(tmp_path):
     assert (epoch.pairs, epoch.updates) == (12_000_000, 2 * 46_875)
     assert epoch.words == 304_000_000 + 348_000_000 + 24_000_000
     assert epoch.total_updates == 703_125
-    assert found.learning_rates[1].after_updates == 468_750
+    assert found.rate_changes[1].after_updates == 468_750
     assert found.disk.checkpoint_bytes == 4 * 384_136_000
     assert found.disk.num_checkpoints == 4
     assert found.speed is None
@@ -134,21 +134,21 @@ def test_max_steps_shortens_the_training():
 
 def test_nothing_is_timed_where_memory_does_not_suffice(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "_available_bytes", lambda: 1000)
-    found = forecast(small(tmp_path, TEXT), Layout(tmp_path))
+    found = estimate(small(tmp_path, TEXT), Layout(tmp_path))
     assert found.speed is None
     assert "memory" in found.no_speed
     assert not found.memory.fits
 
 
 def test_a_small_model_is_timed_with_whole_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(probe, "_ENOUGH_S", 0.05)
+    monkeypatch.setattr(trial, "_ENOUGH_S", 0.05)
     config = small(tmp_path, TEXT)
     model = config.model.model_copy(
         update={"layers": 1, "cells": 8, "embedding_size": 8}
     )
     train = TrainConfig(ema_decay=0.9, max_minutes=1e-6)
     config = config.model_copy(update={"model": model, "train": train})
-    found = forecast(config, Layout(tmp_path))
+    found = estimate(config, Layout(tmp_path))
     assert found.speed is not None
     assert found.speed.trial_pairs == 3
     assert found.speed.words_per_s == pytest.approx(24 / found.speed.update_s)
@@ -167,14 +167,14 @@ def test_where_a_batch_takes_long_a_line_through_its_parts_tells():
 def test_a_trial_without_time_tells_what_two_short_updates_do_or_nothing(
     tmp_path, monkeypatch, second_s, updates
 ):
-    monkeypatch.setattr(probe, "_TOTAL_S", 0.0)
-    monkeypatch.setattr(probe, "_SECOND_S", second_s)
+    monkeypatch.setattr(trial, "_TOTAL_S", 0.0)
+    monkeypatch.setattr(trial, "_SECOND_S", second_s)
     config = small(tmp_path, TEXT)
     model = config.model.model_copy(
         update={"layers": 1, "cells": 8, "embedding_size": 8}
     )
     config = config.model_copy(update={"model": model})
-    found = forecast(config, Layout(tmp_path))
+    found = estimate(config, Layout(tmp_path))
     if updates is None:
         assert found.speed is None
         assert "takes seconds" in found.no_speed
