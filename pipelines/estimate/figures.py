@@ -4,10 +4,8 @@ Words are source and target tokens together, EOS included: the unit of speed.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-Basis = Literal["shards", "text", "nothing"]
-"""What is known of the data: exact from shards, counted in the text, or not yet."""
+from pipelines.estimate.data import Basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Speed:
     trial_pairs: int
     """Of an update that was timed."""
     trial_words: int
-    """Of the same; sentences are cut short where whole ones take too long."""
+    """Of the same; a part of a batch where a whole one takes too long."""
     trial_s: float
     words_per_s: float
     update_s: float

@@ -6,13 +6,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.config import Config, TrainConfig
-from pipelines.data.batch import Batch, collate, make_batch
-from pipelines.data.batching import Indices, epoch_batches
+from pipelines.data.batch import Batch
+from pipelines.data.batching import epoch_batches
 from pipelines.estimate.data import (
     PAPER_PAIRS,
     PAPER_SOURCE_WORDS,
@@ -40,6 +39,7 @@ from pipelines.model.engine.device import (
 from pipelines.model.engine.matmul import choose_matmul
 from pipelines.model.engine.precision import choose_precision
 from pipelines.model.seq2seq import ParameterCount, Seq2Seq
+from pipelines.trainer.epochs import last_step
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class _Training:
             self._config.model,
             self._train,
             self._counted,
-            Load.of(self._batch(largest)),
+            Load.of(self._data.planned(largest).batch),
             tgt_vocab_size=self._data.vocab_sizes[1],
             engine=Engine(self._device, dtype, rounds=self._precision == "bf16"),
             free_bytes=free_memory_bytes(self._device),
@@ -141,7 +141,7 @@ class _Training:
 
         def batch(number: int, share: int) -> Batch:
             numbers = self._batches[number % len(self._batches)]
-            return self._batch(numbers, share=share)
+            return self._data.planned(numbers[::share]).batch
 
         found = try_out(
             self._config.model,
@@ -167,39 +167,6 @@ class _Training:
             training_s=training_s,
         )
 
-    def _batch(self, numbers: Indices, *, share: int = 1) -> Batch:
-        """The pairs of these numbers, of each sentence one share-th."""
-        dataset = self._data.dataset
-        if dataset is None:
-            return self._chance_batch(numbers, share)
-        if share == 1:
-            return collate(dataset, numbers)
-        pairs = [dataset.pair(number) for number in numbers.tolist()]
-        return make_batch(
-            [
-                (src[: -(-len(src) // share)], tgt[: -(-len(tgt) // share)])
-                for src, tgt in pairs
-            ]
-        )
-
-    def _chance_batch(self, numbers: Indices, share: int) -> Batch:
-        """Where only lengths are known, words are drawn by chance."""
-        generator = np.random.default_rng(int(numbers[0]))
-        most = [max(size, _FIRST_WORD + 1) for size in self._data.vocab_sizes]
-        lengths = [
-            -(-side[numbers] // share)
-            for side in (self._data.src_lengths, self._data.tgt_lengths)
-        ]
-        return make_batch(
-            [
-                (
-                    generator.integers(_FIRST_WORD, most[0], src),
-                    generator.integers(_FIRST_WORD, most[1], tgt),
-                )
-                for src, tgt in zip(*(side.tolist() for side in lengths), strict=True)
-            ]
-        )
-
 
 def expected_epoch(data: ExpectedData, num_batches: int, config: TrainConfig) -> Epoch:
     """Updates and words of an epoch and of the whole training.
@@ -212,9 +179,7 @@ def expected_epoch(data: ExpectedData, num_batches: int, config: TrainConfig) ->
     if data.basis == "nothing":
         pairs, updates = PAPER_PAIRS, math.ceil(PAPER_PAIRS / config.batch_size)
         words = PAPER_SOURCE_WORDS + PAPER_TARGET_WORDS + 2 * PAPER_PAIRS
-    total = math.ceil(config.max_epochs * updates)
-    if config.max_steps:
-        total = min(total, config.max_steps)
+    total = last_step(config, steps_per_epoch=updates, ahead=0)
     return Epoch(
         basis=data.basis,
         reason=data.reason,

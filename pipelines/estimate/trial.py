@@ -20,16 +20,16 @@ _SECOND_S = 5.0
 """An update that takes longer is not followed by a longer one, without which there is
 nothing to tell."""
 _SHARES = (16, 8, 4, 2, 1)
-"""The trial begins with a 16th of each sentence and doubles while there is time."""
+"""The trial begins with a 16th of a batch and doubles while there is time."""
 _FILL_SIZE = 1 << 20
 
 MakeBatch = Callable[[int, int], Batch]
-"""(number, share) -> batch `number`, of each sentence one share-th."""
+"""(number, share) -> batch `number`, one share-th of its pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was timed: whole batches, or shorter sentences where these take long."""
+    """What was timed: whole batches, or parts of one where these take long."""
 
     num_updates: int
     num_pairs: int
@@ -64,9 +64,8 @@ def try_out(
 ) -> Trial | None:
     """Train a model of this size for a few updates, which nothing remembers.
 
-    Sentences grow up to whole ones, and whole batches are timed. Where there is no time
-    for these, a line through the smallest and the largest tells what they would take:
-    time grows with the steps, each of which reads all weights.
+    The batch grows up to a whole one, and whole batches are timed. Where there is no
+    time for these, a line through the smallest and the largest gives the estimate.
 
     Returns:
         What was timed; None where there was time for a single size only.
