@@ -1,17 +1,17 @@
-"""The plan of a training, as `s2s train --dry-run` and `s2s init` show it."""
+"""The estimate of a training, as `s2s train --dry-run` and `s2s init` show it."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.errors import S2SError, UsageError
 from s2scli.console import print_json, print_table, shows_tables, stderr
 from s2scli.options import Project, Request
 
 if TYPE_CHECKING:
-    from pipelines.estimate.figures import Disk, Epoch, Estimate, Memory, Parameters
+    from pipelines.estimate.training import Epoch, Estimate
 
 log = logging.getLogger("pipelines.estimate")
 
@@ -19,51 +19,51 @@ _MB = 1e6
 _READ_AT_INIT_BYTES = 64 << 20
 
 
-class Block(NamedTuple):
-    """A table of the plan, and what is to be said below it."""
+class Table(NamedTuple):
+    """A table, and notes to print below it."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
 
-def show_plan(
+def show_estimate(
     project: Project, *, dry_run: bool, as_json: bool, others: Mapping[str, bool]
 ) -> None:
-    """Print what training will take, with a short trial of its speed.
+    """Print the cost of a training, with a short trial of its memory and its speed.
 
     Args:
-        project: Whose training.
+        project: The project to train.
         dry_run: Whether --dry-run is given.
-        as_json: Whether --json is.
+        as_json: Whether --json is given.
         others: Options that only a training can follow, and whether they are given.
 
     Raises:
         UsageError: The options do not go together.
     """
     if not dry_run:
-        raise UsageError("--json prints the plan of --dry-run, which is not given")
+        raise UsageError("--json prints the estimate of --dry-run, which is not given")
     given = " ".join(name for name, is_given in others.items() if is_given)
     if given:
         raise UsageError(
-            f"{given}: no meaning with --dry-run, which starts nothing and tells of "
-            "a training by one process"
+            f"{given}: no meaning with --dry-run, which starts no training and "
+            "estimates one by a single process"
         )
     from pipelines.estimate.training import estimate
 
     found = estimate(project.config, project.layout)
     if as_json:
-        print_json(asdict(found))
+        print_json(_json(found))
         return
-    for number, block in enumerate(plan_blocks(found)):
-        print_table(block.columns, block.rows, notes=block.notes, apart=number > 0)
+    for number, table in enumerate(_tables(found)):
+        print_table(table.columns, table.rows, notes=table.notes, apart=number > 0)
 
 
-def show_plan_of_new_project(folder: Path) -> None:
-    """Show a new project's plan on standard error, untimed.
+def show_estimate_of_new_project(folder: Path) -> None:
+    """Print the cost of a new project's training on standard error, without a trial.
 
-    Standard output holds the path of `s2s.toml` alone, which scripts read. A machine
-    that cannot train the project can make it all the same.
+    Standard output holds the path of `s2s.toml` alone, which scripts read. A project
+    can be made on a machine that cannot train it.
     """
     if not log.isEnabledFor(logging.INFO):
         return
@@ -75,55 +75,64 @@ def show_plan_of_new_project(folder: Path) -> None:
             project.config, project.layout, most_bytes=_READ_AT_INIT_BYTES
         )
     except S2SError as error:
-        log.warning("no plan of the training: %s", error.message)
+        log.warning("no estimate of the training: %s", error.message)
         return
     if not shows_tables():
         log.info(
-            "%d parameters without biases, %d in all; s2s train --dry-run tells more",
+            "%d parameters without biases, %d in all; s2s train --dry-run shows more",
             found.parameters.without_biases,
             found.parameters.total,
         )
         return
-    for block in plan_blocks(found):
-        print_table(block.columns, block.rows, notes=block.notes, apart=True, to=stderr)
+    for table in _tables(found):
+        print_table(table.columns, table.rows, notes=table.notes, apart=True, to=stderr)
 
 
-def plan_blocks(found: "Estimate") -> list[Block]:
-    """Everything a plan says, in order."""
+def _json(found: "Estimate") -> dict[str, Any]:
+    """All fields, and the sums that people see."""
+    values = asdict(found)
+    for name in ("recurrent", "without_biases", "total"):
+        values["parameters"][name] = getattr(found.parameters, name)
+    values["memory"]["total_bytes"] = found.memory.total_bytes
+    return values
+
+
+def _tables(found: "Estimate") -> list[Table]:
     return [
-        _parameters(found.parameters, found.epoch),
+        _parameters(found),
         _epoch(found.epoch),
         _learning_rates(found),
-        _memory(found.memory, found),
-        _disk(found.disk),
+        _memory(found),
+        _disk(found),
         _time(found),
     ]
 
 
-def _parameters(found: "Parameters", epoch: "Epoch") -> Block:
-    sizes = f"{found.source_vocabulary:,} and {found.target_vocabulary:,}"
-    parts = (
-        ("source embeddings", found.source_embeddings),
-        ("target embeddings", found.target_embeddings),
-        ("recurrent, encoder", found.encoder),
-        ("recurrent, decoder", found.decoder),
-        ("output (softmax)", found.output),
-        ("projection", found.projection),
-        ("without biases", found.without_biases),
-        ("  of these recurrent", found.recurrent),
-        ("peepholes", found.peepholes),
-        ("biases", found.biases),
-        ("all", found.total),
-    )
-    rows = [(name, f"{number:,}") for name, number in parts if number]
-    at_most = "" if epoch.basis == "shards" else "at most "
+def _parameters(found: "Estimate") -> Table:
+    counted = found.parameters
+    parts = {
+        "source embeddings": counted.source_embedding,
+        "target embeddings": counted.target_embedding,
+        "recurrent, encoder": counted.encoder,
+        "recurrent, decoder": counted.decoder,
+        "output (softmax)": counted.output,
+        "projection": counted.projection,
+        "without biases": counted.without_biases,
+        "  of these recurrent": counted.recurrent,
+        "peepholes": counted.peephole,
+        "biases": counted.bias,
+        "all": counted.total,
+    }
+    at_most = "" if found.epoch.basis == "shards" else "at most "
+    sizes = " and ".join(f"{size:,}" for size in found.vocab_sizes)
     notes = [f"vocabularies of {at_most}{sizes} entries, 3 special symbols in each"]
-    if not found.output:
+    if not counted.output:
         notes.append("the softmax shares the target embeddings")
-    return Block(("parameters", "number"), rows, notes)
+    rows = [(name, f"{number:,}") for name, number in parts.items() if number]
+    return Table(("parameters", "number"), rows, notes)
 
 
-def _epoch(found: "Epoch") -> Block:
+def _epoch(found: "Epoch") -> Table:
     about = "about " if found.basis == "text" else ""
     rows = [
         (f"{about}training pairs", f"{found.pairs:,}"),
@@ -135,90 +144,95 @@ def _epoch(found: "Epoch") -> Block:
     if found.basis == "text":
         notes.insert(0, f"counted in the text, not yet preprocessed: {found.reason}")
     if found.basis == "nothing":
-        half = -(-found.updates // 2)
         notes = [
             f"not known yet: {found.reason}",
             "example, the paper's figures: 12,000,000 pairs, 304M and 348M words;",
-            f"half an epoch is {half:,} updates",
+            f"half an epoch is {-(-found.updates // 2):,} updates",
             *notes,
         ]
     head = "data" if found.basis != "nothing" else "data (the paper's, as an example)"
-    return Block((head, "number"), rows, notes)
+    return Table((head, "number"), rows, notes)
 
 
-def _learning_rates(found: "Estimate") -> Block:
-    lowest = min(change.learning_rate for change in found.rate_changes)
-    places = 6 if lowest >= 1e-4 else 10
+def _learning_rates(found: "Estimate") -> Table:
+    changes = found.rate_changes
+    places = 6 if min(change.learning_rate for change in changes) >= 1e-4 else 10
     rows = [
         (
             f"{change.after_updates:,}",
             f"{change.epoch:.2f}",
             f"{change.learning_rate:.{places}f}",
         )
-        for change in found.rate_changes
+        for change in changes
     ]
-    notes = [f"schedule {found.schedule}; each rate holds from there on"]
-    if found.schedule == "halving":
-        notes.append(
+    notes = {
+        "constant": ["schedule constant"],
+        "halving": [
+            "schedule halving; each rate holds from there on",
             "the paper's can be read to begin at 5.0 or at 5.5 epochs: "
-            "halve_after_epochs"
-        )
-    else:
-        notes = [f"schedule {found.schedule}; between these it changes at every update"]
-        if found.schedule == "constant":
-            notes = ["schedule constant"]
-    return Block(("after updates", "epoch", "learning rate"), rows, notes)
-
-
-def _memory(found: "Memory", whole: "Estimate") -> Block:
-    parts = (
-        ("weights", found.weights_bytes),
-        ("gradients", found.gradients_bytes),
-        ("optimizer state", found.optimizer_bytes),
-        ("averaged weights", found.average_bytes),
-        ("activations", found.activations_bytes),
-        ("logits of a chunk", found.logits_bytes),
-        ("copies of weights", found.copies_bytes),
-        ("work space of a layer", found.workspace_bytes),
-        ("all", found.total_bytes),
+            "halve_after_epochs",
+        ],
+    }
+    other = f"schedule {found.schedule}; between these it changes at every update"
+    return Table(
+        ("after updates", "epoch", "learning rate"),
+        rows,
+        notes.get(found.schedule, [other]),
     )
-    rows = [(name, f"{number / _MB:,.1f}") for name, number in parts if number]
-    free = "unknown" if found.free_bytes is None else f"{found.free_bytes / _MB:,.1f}"
-    rows.append(("free now", free))
+
+
+def _memory(found: "Estimate") -> Table:
+    memory = found.memory
+    parts = {
+        "weights": memory.weights_bytes,
+        "gradients": memory.gradients_bytes,
+        "optimizer state": memory.optimizer_bytes,
+        "averaged weights": memory.average_bytes,
+        "activations and workspace": memory.workspace_bytes,
+    }
+    known = "all" if memory.measured_words else "all of these"
+    rows = [(name, _mb(number)) for name, number in parts.items() if number]
+    rows.append((known, _mb(memory.total_bytes)))
+    free = memory.free_bytes
+    rows.append(("free now", "unknown" if free is None else _mb(free)))
+    largest = "a batch" if found.epoch.basis == "nothing" else "the largest batch"
     notes = [
-        f"on {whole.device}, in {whole.precision}",
-        _about_batch(found, whole),
-        "torch and its libraries take a few hundred MB besides",
+        f"on {found.device}, in {found.precision}",
+        f"{largest}: {memory.batch_pairs:,} pairs, {memory.batch_source_tokens:,} and "
+        f"{memory.batch_target_tokens:,} tokens",
     ]
-    if not found.fits:
+    if not memory.measured_words:
+        notes.append(f"activations and workspace not known: {found.not_measured}")
+    elif memory.measured_words < memory.batch_words:
+        notes.append(
+            "activations and workspace extrapolated from updates of up to "
+            f"{memory.measured_words:,} tokens"
+        )
+    notes.append("torch and its libraries take a few hundred MB besides")
+    if found.device.startswith("CPU"):
+        notes.append("a CPU's heap has gaps, which take up to a third more")
+    if not memory.fits:
         notes.append("MORE THAN IS FREE: lower train.max_batch_tokens or the sizes")
-    return Block(("memory", "MB"), rows, notes)
+    return Table(("memory", "MB"), rows, notes)
 
 
-def _about_batch(found: "Memory", whole: "Estimate") -> str:
-    largest = "the largest batch" if whole.epoch.basis != "nothing" else "a batch"
-    return (
-        f"{largest}: {found.batch_pairs:,} pairs, {found.batch_source_tokens:,} and "
-        f"{found.batch_target_tokens:,} tokens"
-    )
-
-
-def _disk(found: "Disk") -> Block:
+def _disk(found: "Estimate") -> Table:
+    disk = found.disk
     rows = [
-        ("one checkpoint", f"{found.checkpoint_bytes / _MB:,.1f}"),
-        (f"{found.num_checkpoints} checkpoints", f"{found.total_bytes / _MB:,.1f}"),
-        ("free now", f"{found.free_bytes / _MB:,.1f}"),
+        ("one checkpoint", _mb(disk.checkpoint_bytes)),
+        (f"{disk.num_checkpoints} checkpoints", _mb(disk.total_bytes)),
+        ("free now", _mb(disk.free_bytes)),
     ]
     notes = ["the most at one time: the last, the best, and the one being written"]
-    if found.total_bytes > found.free_bytes:
+    if disk.total_bytes > disk.free_bytes:
         notes.append("MORE THAN IS FREE: lower train.keep_last")
-    return Block(("disk", "MB"), rows, notes)
+    return Table(("disk", "MB"), rows, notes)
 
 
-def _time(found: "Estimate") -> Block:
+def _time(found: "Estimate") -> Table:
     speed = found.speed
     if speed is None:
-        return Block(("time", ""), [("not timed", found.no_speed)])
+        return Table(("time", ""), [("not timed", found.not_measured)])
     rows = [
         ("words a second", f"{speed.words_per_s:,.0f}"),
         ("seconds an update", f"{speed.update_s:.3g}"),
@@ -226,9 +240,13 @@ def _time(found: "Estimate") -> Block:
     ]
     notes = [
         f"timed: {speed.trial_updates} updates of up to {speed.trial_pairs} pairs, "
-        f"{speed.trial_words:,} words; {speed.trial_s:.1f} s",
+        f"{speed.trial_s:.1f} s",
         "validations and checkpoints come on top",
     ]
     if found.epoch.basis == "nothing":
         notes.append("for the paper's data, as above")
-    return Block(("time", "number"), rows, notes)
+    return Table(("time", "number"), rows, notes)
+
+
+def _mb(num_bytes: int) -> str:
+    return f"{num_bytes / _MB:,.1f}"

@@ -1,12 +1,21 @@
 """Where the learning rate changes: the schedule, told in a few lines."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pipelines.config import TrainConfig
-from pipelines.estimate.figures import RateChange
 from pipelines.trainer.schedule import learning_rate
 
 _MAX_CHANGES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """A learning rate, and where it begins."""
+
+    after_updates: int
+    epoch: float
+    learning_rate: float
 
 
 def rate_changes(

@@ -1,181 +1,219 @@
-"""How fast a model trains on this device: a few updates against the clock."""
+"""Real train steps on this device: the memory and the time that they take.
 
+The model has the configured size and random weights; the learning rate is 0.0, and
+nothing is written. A step that would take long is not made: its cost is extrapolated
+from smaller ones.
+"""
+
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import nn
 
-from pipelines.config import ModelConfig, TrainConfig
-from pipelines.data.batch import Batch
-from pipelines.model.engine.matmul import choose_matmul
+from pipelines.config import Config
+from pipelines.data.batching import Indices
+from pipelines.data.loader import Planned
+from pipelines.errors import OutOfMemoryError
+from pipelines.estimate.data import ExpectedData
+from pipelines.model.loss import CPU_CHUNK_ROWS
 from pipelines.model.seq2seq import Seq2Seq
-from pipelines.trainer.optimizer import WeightAverage, build_optimizer, update
+from pipelines.trainer.learner import Learner
+from pipelines.trainer.optimizer import prepare_state
+from pipelines.trainer.world import World
 
 _TOTAL_S = 10.0
-"""Of the whole trial, as far as one can know beforehand."""
-_ENOUGH_S = 3.0
-_SECOND_S = 5.0
-"""An update that takes longer is not followed by a longer one, without which there is
-nothing to tell."""
-_SHARES = (16, 8, 4, 2, 1)
-"""The trial begins with a 16th of a batch and doubles while there is time."""
-_FILL_SIZE = 1 << 20
+"""No step starts that would end later, as far as the steps before it tell."""
+_SECOND_S = 20.0
+"""The same for the second step: a single one says little about larger batches."""
+_WHOLE_BATCHES_S = 3.0
+"""Most time for batches of the first epoch."""
+_WARM_UP_SHARE = 8
+"""The first step, which is not measured, takes one pair of so many."""
+_MARGIN = 1.05
+"""Added to extrapolated memory, which was 0.95 to 1.07 of what was then measured."""
+_KINETO_SILENT = "6"
+"""A log level above all those of torch's profiler, which logs when it starts."""
 
-MakeBatch = Callable[[int, int], Batch]
-"""(number, share) -> batch `number`, one share-th of its pairs."""
+
+class Step(NamedTuple):
+    """A train step that was made."""
+
+    pairs: int
+    words: int
+    """Source and target tokens, EOS included."""
+    elapsed_s: float
+    peak_bytes: int = 0
+    """Memory besides weights, their average and optimizer state; 0 if not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was timed: whole batches, or parts of one where these take long."""
+    """The train steps that were made."""
 
-    num_updates: int
-    num_pairs: int
-    """Of an update."""
-    num_words: int
-    """Of an update, the largest where they differ."""
-    elapsed_s: float
-    """Of all updates that were timed."""
-    fixed_s: float
-    """What an update takes however small its batch; 0 where whole ones were timed."""
-    word_s: float
-    """What each word adds; source and target, EOS included."""
+    measured: Sequence[Step]
+    """On growing parts of the largest batch, up to all of it if there was time."""
+    timed: Sequence[Step] = ()
+    """On whole batches of the first epoch, if there was time."""
 
-    def update_s(self, num_words: float) -> float:
-        """Seconds of an update with so many words."""
-        return self.fixed_s + self.word_s * num_words
+    def peak_bytes(self, num_words: int) -> int:
+        """Estimate the memory of a step of the shape that was measured."""
+        peaks = [(step.words, step.peak_bytes) for step in self.measured]
+        margin = _MARGIN if num_words > self.measured[-1].words else 1.0
+        return round(margin * _extrapolate(peaks, num_words))
 
-
-class _Timed(NamedTuple):
-    pairs: int
-    words: int
-    elapsed_s: float
+    def step_s(self, num_words: float) -> float:
+        """Estimate the time of a step."""
+        if self.timed:
+            total_s = sum(step.elapsed_s for step in self.timed)
+            return num_words * total_s / sum(step.words for step in self.timed)
+        times = [(step.words, step.elapsed_s) for step in self.measured]
+        return _extrapolate(times, num_words)
 
 
-def try_out(
-    model_config: ModelConfig,
-    train_config: TrainConfig,
-    vocab_sizes: tuple[int, int],
-    make_batch: MakeBatch,
-    *,
-    device: torch.device,
-) -> Trial | None:
-    """Train a model of this size for a few updates, which nothing remembers.
+class TrialTrainer:
+    """Makes train steps with a model of the configured size.
 
-    The batch grows up to a whole one, and whole batches are timed. Where there is no
-    time for these, a line through the smallest and the largest gives the estimate.
-
-    Returns:
-        What was timed; None where there was time for a single size only.
+    Attributes:
+        learner: What training makes its steps with.
     """
-    deadline = time.perf_counter() + _TOTAL_S
-    updates = _Updates(model_config, train_config, vocab_sizes, device)
-    updates.time(make_batch(0, _SHARES[0]))  # warms up
-    grown: list[_Timed] = []
-    for share in _SHARES:
-        grown.append(updates.time(make_batch(0, share)))
-        late = time.perf_counter() + 2 * grown[-1].elapsed_s > deadline
-        if late and (len(grown) > 1 or grown[-1].elapsed_s > _SECOND_S):
-            break
-    else:
-        return _mean(_whole_batches(updates, make_batch, deadline))
-    return _line(grown) if len(grown) > 1 else None
-
-
-def _whole_batches(
-    updates: "_Updates", make_batch: MakeBatch, deadline: float
-) -> list[_Timed]:
-    timed: list[_Timed] = []
-    end = min(deadline, time.perf_counter() + _ENOUGH_S)
-    while not timed or time.perf_counter() + timed[-1].elapsed_s < end:
-        timed.append(updates.time(make_batch(len(timed), 1)))
-    return timed
-
-
-def _mean(timed: Sequence[_Timed]) -> Trial:
-    elapsed_s = sum(one.elapsed_s for one in timed)
-    return Trial(
-        num_updates=len(timed),
-        num_pairs=round(sum(one.pairs for one in timed) / len(timed)),
-        num_words=round(sum(one.words for one in timed) / len(timed)),
-        elapsed_s=elapsed_s,
-        fixed_s=0.0,
-        word_s=elapsed_s / sum(one.words for one in timed),
-    )
-
-
-def _line(timed: Sequence[_Timed]) -> Trial:
-    """The line through the smallest and the largest update."""
-    small, large = timed[0], timed[-1]
-    word_s = large.elapsed_s / large.words
-    if large.words > small.words:
-        slope = (large.elapsed_s - small.elapsed_s) / (large.words - small.words)
-        word_s = min(word_s, max(0.0, slope))
-    return Trial(
-        num_updates=len(timed),
-        num_pairs=large.pairs,
-        num_words=large.words,
-        elapsed_s=sum(one.elapsed_s for one in timed),
-        fixed_s=large.elapsed_s - word_s * large.words,
-        word_s=word_s,
-    )
-
-
-class _Updates:
-    """A model without a past, and updates of it as training makes them."""
 
     def __init__(
-        self,
-        model_config: ModelConfig,
-        train_config: TrainConfig,
-        vocab_sizes: tuple[int, int],
-        device: torch.device,
+        self, config: Config, vocab_sizes: tuple[int, int], *, device: torch.device
     ) -> None:
         with torch.device("meta"):
-            model = Seq2Seq(model_config, *vocab_sizes)
-        self._model = model.to_empty(device=device)
-        _fill(self._model, span=model_config.init_range)
-        self._model.train()
-        self._parameters = list(self._model.parameters())
-        self._config, self._device = train_config, device
-        self._optimizer = build_optimizer(self._parameters, train_config)
-        decay = train_config.ema_decay
-        self._average = WeightAverage(self._model, decay=decay) if decay else None
+            model = Seq2Seq(config.model, *vocab_sizes)
+        model = model.to_empty(device=device).train()
+        span = config.model.init_range
+        for parameter in model.parameters():
+            nn.init.uniform_(parameter, -span, span)
+        self.learner = Learner(model, config.train, World())
+        prepare_state(self.learner.optimizer)
+        self._device, self._on_gpu = device, device.type == "cuda"
+        self._base_bytes = torch.cuda.memory_allocated(device) if self._on_gpu else 0
 
-    def time(self, batch: Batch) -> _Timed:
-        """Make one update by the clock."""
-        self._wait()
+    def time(self, planned: Planned) -> Step:
+        """Make a step and time it.
+
+        Raises:
+            OutOfMemoryError: It ran out of memory.
+        """
+        pairs = len(planned.numbers)
+        self._synchronize()
         started = time.perf_counter()
-        loss, _ = self._model(
-            batch.to(self._device),
-            choose_matmul(self._config.precision, self._device),
-            label_smoothing=self._config.label_smoothing,
-        )
-        (loss / batch.num_sentences).backward()
-        update(
-            self._optimizer,
-            self._parameters,
-            rate=0.0,
-            clip_norm=self._config.clip_norm,
-        )
-        if self._average is not None:
-            self._average.update(1)
-        self._wait()
-        elapsed_s = time.perf_counter() - started
-        return _Timed(batch.num_sentences, batch.num_words, elapsed_s)
+        try:
+            self.learner.learn(planned, step=0, rate=0.0)
+            self._synchronize()
+        except OutOfMemoryError as error:
+            message = f"an update of {pairs:,} pairs ran out of memory"
+            raise OutOfMemoryError(message, hint=error.hint) from error
+        return Step(pairs, planned.num_words, time.perf_counter() - started)
 
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
+    def measure(self, planned: Planned) -> Step:
+        """Make a step, time it and measure its memory; raises as `time`."""
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats(self._device)
+            step = self.time(planned)
+            peak = torch.cuda.max_memory_allocated(self._device) - self._base_bytes
+            return step._replace(peak_bytes=peak)
+        os.environ.setdefault("KINETO_LOG_LEVEL", _KINETO_SILENT)
+        with torch.autograd.profiler.profile(profile_memory=True) as profiler:
+            step = self.time(planned)
+        return step._replace(peak_bytes=_peak_bytes(profiler))
+
+    def _synchronize(self) -> None:
+        if self._on_gpu:
             torch.cuda.synchronize(self._device)
 
 
-@torch.no_grad()
-def _fill(model: Seq2Seq, *, span: float) -> None:
-    """Weights of the usual size; chance repeats itself, which takes no time."""
-    device = next(model.parameters()).device
-    chance = torch.empty(_FILL_SIZE, device=device).uniform_(-span, span)
-    for parameter in model.parameters():
-        for piece in torch.split(parameter.view(-1), _FILL_SIZE):
-            piece.copy_(chance[: len(piece)])
+def run_trial(
+    trainer: TrialTrainer,
+    data: ExpectedData,
+    batches: Sequence[Indices],
+    *,
+    available_bytes: float,
+) -> Trial:
+    """Make train steps on parts of the largest batch, then on ordinary batches.
+
+    Args:
+        trainer: Makes the steps.
+        data: The training pairs.
+        batches: Those of the first epoch.
+        available_bytes: Memory besides weights, their average and optimizer state; no
+            step starts that would need more, as far as the steps before it tell.
+
+    Raises:
+        OutOfMemoryError: A step ran out of memory.
+    """
+    parts = parts_of_batch(largest_batch(data, batches), data)
+    started = time.perf_counter()
+    trainer.time(data.planned(parts[0][::_WARM_UP_SHARE]))
+    measured = [trainer.measure(data.planned(parts[0]))]
+    for part in parts[1:]:
+        planned, so_far = data.planned(part), Trial(measured)
+        too_large = so_far.peak_bytes(planned.num_words) > available_bytes
+        limit_s = _SECOND_S if len(measured) == 1 else _TOTAL_S
+        end = time.perf_counter() + so_far.step_s(planned.num_words)
+        if too_large or end > started + limit_s:
+            return so_far
+        measured.append(trainer.measure(planned))
+    timed: list[Step] = []
+    limit = min(started + _TOTAL_S, time.perf_counter() + _WHOLE_BATCHES_S)
+    for numbers in batches:
+        planned = data.planned(numbers)
+        step_s = Trial(measured, timed).step_s(planned.num_words)
+        if time.perf_counter() + step_s > limit:
+            break
+        timed.append(trainer.time(planned))
+    return Trial(measured, timed)
+
+
+def largest_batch(data: ExpectedData, batches: Sequence[Indices]) -> Indices:
+    """Find the batch of the most words."""
+    lengths = data.src_lengths + data.tgt_lengths
+    return max(batches, key=lambda numbers: int(lengths[numbers].sum()))
+
+
+def parts_of_batch(numbers: Indices, data: ExpectedData) -> list[Indices]:
+    """Cut a batch into growing parts, the last of which is all of it.
+
+    On a CPU the softmax takes target tokens in chunks of up to `CPU_CHUNK_ROWS`, all
+    about as large. The first part just fills a chunk; the second is the first twice, so
+    that it has two chunks of the same size. Memory grows from one to the other as it
+    does from there on.
+    """
+    numbers = np.random.default_rng(1).permutation(numbers)  # any length in each part
+    ends = data.tgt_lengths[numbers].cumsum()
+    size = max(1, int(np.searchsorted(ends, CPU_CHUNK_ROWS)))
+    first = numbers[:size]
+    parts = [first, np.concatenate([first, first])]
+    return [part for part in parts if _num_tokens(part, data) < ends[-1]] + [numbers]
+
+
+def _num_tokens(numbers: Indices, data: ExpectedData) -> int:
+    return int(data.tgt_lengths[numbers].sum())
+
+
+def _peak_bytes(profiler: torch.autograd.profiler.profile) -> int:
+    """Return the most bytes that were allocated at once while a profiler ran."""
+    assert profiler.kineto_results is not None, "the profiler has run"
+    changes = sorted(
+        (event.start_ns(), event.nbytes())  # type: ignore[attr-defined] # no stub
+        for event in profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    )
+    return max(accumulate(change for _, change in changes), default=0)
+
+
+def _extrapolate(points: Sequence[tuple[int, float]], num_words: float) -> float:
+    """Follow the line through the first and the last point; a single one and zero."""
+    (first_words, first), (words, value) = points[0], points[-1]
+    slope = value / words
+    if words > first_words:
+        slope = min(slope, max(0.0, (value - first) / (words - first_words)))
+    return value + slope * (num_words - words)

@@ -2,55 +2,36 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.config import ModelConfig, TrainConfig
-from pipelines.data.batch import make_batch
-from pipelines.estimate.memory import (
-    Engine,
-    Load,
-    estimate_memory,
-    gradients_bytes,
-)
-from pipelines.model.engine.matmul import choose_matmul
-from pipelines.model.seq2seq import Seq2Seq, initialize
-from pipelines.trainer.optimizer import build_optimizer, prepare_state, update
+from pipelines.config import Config, ModelConfig, TrainConfig
+from pipelines.estimate.data import ExpectedData
+from pipelines.estimate.memory import known_memory
+from pipelines.estimate.trial import Trial, TrialTrainer, parts_of_batch
+from pipelines.model.engine.matmul import Matmul
+from tests.engines import BACKENDS, CPU, always_pack
 
 SIZES = (4000, 3000)
-CPU = torch.device("cpu")
 MODELS = [
     ModelConfig(layers=2, cells=96, embedding_size=64),
     ModelConfig(layers=2, cells=96, embedding_size=64, peepholes=True, dropout=0.2),
     ModelConfig(layers=1, cells=128, embedding_size=64, tie_embeddings=True),
 ]
+TRAINS = {
+    "sgd": TrainConfig(optimizer="sgd"),
+    "adam": TrainConfig(optimizer="adam", ema_decay=0.9),
+}
 
 
-def a_batch(num_pairs=32):
+def some_data(num_pairs):
     generator = np.random.default_rng(1)
-
-    def sentence(size, length):
-        return generator.integers(3, size, length, dtype=np.int32)
-
-    return make_batch(
-        [(sentence(SIZES[0], 25), sentence(SIZES[1], 30)) for _ in range(num_pairs)]
-    )
+    src, tgt = (generator.poisson(mean, num_pairs).clip(1) + 1 for mean in (25, 29))
+    return ExpectedData("nothing", "", src, tgt, SIZES)
 
 
-def a_model(config):
-    model = Seq2Seq(config, *SIZES)
-    initialize(model, init_range=0.08, seed=1)
-    return model
-
-
-def estimated(config, train, batch, precision="fp32"):
-    dtype = choose_matmul(precision, CPU).dtype
-    return estimate_memory(
-        config,
-        train,
-        a_model(config).count_parameters(),
-        Load.of(batch),
-        tgt_vocab_size=SIZES[1],
-        engine=Engine(CPU, dtype, rounds=precision == "bf16"),
-        free_bytes=None,
-    )
+def a_trainer(model, train, engine="fp32 by torch"):
+    config = Config(model=model, train=TRAINS[train])
+    trainer = TrialTrainer(config, SIZES, device=CPU)
+    trainer.learner.matmul = Matmul(BACKENDS[engine])
+    return config, trainer
 
 
 def bytes_of(tensor):
@@ -59,98 +40,76 @@ def bytes_of(tensor):
     return tensor.numel() * tensor.element_size()
 
 
-@pytest.mark.parametrize("config", MODELS)
-def test_weights_and_sparse_gradients_are_told_to_the_byte(config):
-    model, batch = a_model(config), a_batch()
-    found = estimated(config, TrainConfig(), batch)
-    assert found.weights_bytes == sum(map(bytes_of, model.parameters()))
-    model(batch, choose_matmul("fp32", CPU))[0].backward()
-    assert found.gradients_bytes == sum(bytes_of(p.grad) for p in model.parameters())
-    assert found.optimizer_bytes == found.average_bytes == 0
+@pytest.mark.parametrize("train", TRAINS)
+@pytest.mark.parametrize("model", MODELS)
+def test_what_stays_and_the_gradients_are_exact_to_the_byte(model, train, monkeypatch):
+    config, trainer = a_trainer(model, train)
+    learner, planned = trainer.learner, some_data(32).planned(np.arange(32))
+    gradients: list[int] = []
 
+    def step(self, *args, **kwargs):
+        gradients.extend(bytes_of(p.grad) for p in learner.model.parameters())
 
-@pytest.mark.parametrize("config", MODELS)
-def test_adams_dense_gradients_and_moments_are_told_to_the_byte(config):
-    model, batch = a_model(config), a_batch()
-    train = TrainConfig(optimizer="adam", ema_decay=0.9)
-    optimizer = build_optimizer(model.parameters(), train)
-    prepare_state(optimizer)
-    found = estimated(config, train, batch)
-    moments = [
-        state[name]
-        for state in optimizer.state.values()
-        for name in ("exp_avg", "exp_avg_sq")
-    ]
+    optimizer = type(learner.optimizer)
+    monkeypatch.setattr(optimizer, "step", step)
+    counted = learner.model.count_parameters()
+    found = known_memory(config, counted, planned.batch, free_bytes=None)
+    trainer.time(planned)
+    states = learner.optimizer.state.values()
+    moments = [s[name] for s in states for name in ("exp_avg", "exp_avg_sq")]
+    average = learner.average.tensors if learner.average else []
+    assert found.weights_bytes == sum(map(bytes_of, learner.model.parameters()))
+    assert found.gradients_bytes == sum(gradients)
     assert found.optimizer_bytes == sum(map(bytes_of, moments))
-    assert found.average_bytes == found.weights_bytes
-    counted = model.count_parameters()
-    dense = gradients_bytes(config, counted, Load.of(batch), sparse=False)
-    assert found.gradients_bytes == dense == found.weights_bytes
-
-
-def peak_bytes(config, train, batch, precision):
-    """What an update takes from torch's allocator at its highest, weights apart."""
-    model = a_model(config)
-    parameters = list(model.parameters())
-    optimizer = build_optimizer(parameters, train)
-
-    def step():
-        loss, _ = model(batch, choose_matmul(precision, CPU))
-        loss.backward()
-        update(optimizer, parameters, rate=0.1, clip_norm=5.0)
-
-    step()
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as trace:
-        step()
-    events = trace.profiler.kineto_results.events()
-    changes = sorted(
-        (e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"
-    )
-    return np.cumsum([change for _, change in changes]).max()
+    assert found.average_bytes == sum(map(bytes_of, average))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("config", MODELS)
-def test_an_update_needs_at_most_what_is_told_and_not_much_less(
-    config, precision, optimizer
+@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("train", TRAINS)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("engine", BACKENDS)
+def test_memory_is_extrapolated_from_small_steps(
+    engine, model, train, packs, monkeypatch
 ):
-    train, batch = TrainConfig(optimizer=optimizer), a_batch()
-    found = estimated(config, train, batch, precision)
-    resident = found.weights_bytes + found.optimizer_bytes
-    measured = peak_bytes(config, train, batch, precision)
-    assert 0.9 <= (found.total_bytes - resident) / measured <= 1.6
+    if packs:
+        always_pack(monkeypatch)
+    _, trainer = a_trainer(model, train, engine)
+    data = some_data(120)
+    *parts, whole = map(data.planned, parts_of_batch(np.arange(120), data))
+    measured = [trainer.measure(part) for part in parts]
+    estimated_bytes = Trial(measured).peak_bytes(whole.num_words)
+    assert len(parts) == 2
+    assert 1.0 <= estimated_bytes / trainer.measure(whole).peak_bytes <= 1.2
 
 
-def test_peepholes_dropout_and_rounding_cost_memory():
-    plain, batch = MODELS[0].model_copy(update={"cells": 600}), a_batch()
-
-    def total(precision="fp32", **changes):
-        config = plain.model_copy(update=changes)
-        return estimated(config, TrainConfig(), batch, precision).total_bytes
-
-    assert total(peepholes=True) > total()
-    assert total(dropout=0.1) > total()
-    assert total("bf16") != total()
+def test_a_single_step_estimates_a_larger_one_from_above():
+    _, trainer = a_trainer(MODELS[0], "sgd")
+    data = some_data(150)
+    part, *_, whole = parts_of_batch(np.arange(150), data)
+    trial = Trial([trainer.measure(data.planned(part))])
+    whole_step = trainer.measure(data.planned(whole))
+    assert trial.peak_bytes(whole_step.words) > whole_step.peak_bytes
+    assert Trial([whole_step]).peak_bytes(whole_step.words) == whole_step.peak_bytes
 
 
-def test_a_gpus_library_keeps_less_than_our_own_engine():
-    batch, counted = a_batch(), a_model(MODELS[0]).count_parameters()
+def test_a_trial_step_changes_no_weights_and_repeats_its_memory():
+    _, trainer = a_trainer(MODELS[1], "adam")
+    planned = some_data(20).planned(np.arange(20))
+    before = [p.detach().clone() for p in trainer.learner.model.parameters()]
+    first, second = trainer.measure(planned), trainer.measure(planned)
+    assert first.peak_bytes == second.peak_bytes > 0
+    after = trainer.learner.model.parameters()
+    assert all(map(torch.equal, before, after))
 
-    def activations(config):
-        return estimate_memory(
-            config,
-            TrainConfig(),
-            counted,
-            Load.of(batch),
-            tgt_vocab_size=SIZES[1],
-            engine=Engine(torch.device("cuda"), torch.bfloat16, rounds=True),
-            free_bytes=1,
-        )
 
-    library = activations(MODELS[0])
-    own = activations(MODELS[0].model_copy(update={"peepholes": True}))
-    assert library.activations_bytes < own.activations_bytes
-    assert not library.fits
+@pytest.mark.parametrize("num_pairs", [1, 20, 50, 150])
+def test_parts_of_a_batch_grow_and_fill_one_chunk_and_two(num_pairs):
+    data = some_data(num_pairs)
+    parts = parts_of_batch(np.arange(num_pairs), data)
+    tokens = [int(data.tgt_lengths[part].sum()) for part in parts]
+    assert sorted(parts[-1].tolist()) == list(range(num_pairs))
+    assert tokens == sorted(set(tokens))
+    assert len(parts) == 1 + (tokens[-1] > 1023) + (tokens[-1] > 2046)
+    for number, count in enumerate(tokens[:-1], 1):
+        assert 960 < count / number < 1024
