@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ from s2scli.console import print_json, print_table, shows_tables, stderr
 from s2scli.options import Project, Request
 
 if TYPE_CHECKING:
-    from pipelines.estimate.training import Epoch, Estimate
+    from pipelines.estimate.training import Estimate
 
 log = logging.getLogger("pipelines.estimate")
 
@@ -55,8 +55,8 @@ def show_estimate(
     if as_json:
         print_json(_json(found))
         return
-    for number, table in enumerate(_tables(found)):
-        print_table(table.columns, table.rows, notes=table.notes, apart=number > 0)
+    for number, (columns, rows, notes) in enumerate(_tables(found)):
+        print_table(columns, rows, notes=notes, apart=number > 0)
 
 
 def show_estimate_of_new_project(folder: Path) -> None:
@@ -84,8 +84,8 @@ def show_estimate_of_new_project(folder: Path) -> None:
             found.parameters.total,
         )
         return
-    for table in _tables(found):
-        print_table(table.columns, table.rows, notes=table.notes, apart=True, to=stderr)
+    for columns, rows, notes in _tables(found):
+        print_table(columns, rows, notes=notes, apart=True, to=stderr)
 
 
 def _json(found: "Estimate") -> dict[str, Any]:
@@ -98,14 +98,8 @@ def _json(found: "Estimate") -> dict[str, Any]:
 
 
 def _tables(found: "Estimate") -> list[Table]:
-    return [
-        _parameters(found),
-        _epoch(found.epoch),
-        _learning_rates(found),
-        _memory(found),
-        _disk(found),
-        _time(found),
-    ]
+    makers = _parameters, _epoch, _learning_rates, _memory, _disk, _time
+    return [make(found) for make in makers]
 
 
 def _parameters(found: "Estimate") -> Table:
@@ -132,7 +126,8 @@ def _parameters(found: "Estimate") -> Table:
     return Table(("parameters", "number"), rows, notes)
 
 
-def _epoch(found: "Epoch") -> Table:
+def _epoch(estimate: "Estimate") -> Table:
+    found = estimate.epoch
     about = "about " if found.basis == "text" else ""
     rows = [
         (f"{about}training pairs", f"{found.pairs:,}"),
@@ -158,27 +153,19 @@ def _learning_rates(found: "Estimate") -> Table:
     changes = found.rate_changes
     places = 6 if min(change.learning_rate for change in changes) >= 1e-4 else 10
     rows = [
-        (
-            f"{change.after_updates:,}",
-            f"{change.epoch:.2f}",
-            f"{change.learning_rate:.{places}f}",
-        )
-        for change in changes
+        (f"{step:,}", f"{epoch:.2f}", f"{rate:.{places}f}")
+        for step, epoch, rate in map(astuple, changes)
     ]
-    notes = {
-        "constant": ["schedule constant"],
-        "halving": [
-            "schedule halving; each rate holds from there on",
+    notes = [f"schedule {found.schedule}"]
+    if found.schedule == "halving":
+        notes[0] += "; each rate holds from there on"
+        notes.append(
             "the paper's can be read to begin at 5.0 or at 5.5 epochs: "
-            "halve_after_epochs",
-        ],
-    }
-    other = f"schedule {found.schedule}; between these it changes at every update"
-    return Table(
-        ("after updates", "epoch", "learning rate"),
-        rows,
-        notes.get(found.schedule, [other]),
-    )
+            "halve_after_epochs"
+        )
+    elif found.schedule != "constant":
+        notes[0] += "; between these it changes at every update"
+    return Table(("after updates", "epoch", "learning rate"), rows, notes)
 
 
 def _memory(found: "Estimate") -> Table:

@@ -1,6 +1,6 @@
-"""Where the learning rate changes: the schedule, told in a few lines."""
+"""The learning rates of a training, and the updates at which they change."""
 
-from collections.abc import Callable
+from bisect import bisect_left
 from dataclasses import dataclass
 
 from pipelines.config import TrainConfig
@@ -34,12 +34,16 @@ def rate_changes(
             step, config, steps_per_epoch=steps_per_epoch, total_steps=total_steps
         )
 
+    def next_change(step: int) -> int:
+        after = range(step, last + 1)  # rates only fall
+        return step + bisect_left(after, True, key=lambda n: rate(n) != rate(step))
+
     last = max(0, total_steps - 1)
     warmup = min(config.warmup_steps, last)
     steps = [0, warmup]
     if config.schedule == "halving":
         while len(steps) < _MAX_CHANGES and rate(steps[-1]) != rate(last):
-            steps.append(_next_change(rate, steps[-1], last))
+            steps.append(next_change(steps[-1]))
     else:
         quarters = (total_steps * part // 4 for part in (1, 2, 3))
         steps += [*quarters, last]
@@ -47,15 +51,3 @@ def rate_changes(
         RateChange(step, round(step / steps_per_epoch, 4), rate(step))
         for step in sorted(set(steps))
     )
-
-
-def _next_change(rate: Callable[[int], float], step: int, last: int) -> int:
-    """The first step after `step` with another rate, by bisection: rates only fall."""
-    same, other = step, last
-    while other - same > 1:
-        middle = (same + other) // 2
-        if rate(middle) == rate(step):
-            same = middle
-        else:
-            other = middle
-    return other

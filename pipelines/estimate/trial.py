@@ -192,11 +192,8 @@ def parts_of_batch(numbers: Indices, data: ExpectedData) -> list[Indices]:
     size = max(1, int(np.searchsorted(ends, CPU_CHUNK_ROWS)))
     first = numbers[:size]
     parts = [first, np.concatenate([first, first])]
-    return [part for part in parts if _num_tokens(part, data) < ends[-1]] + [numbers]
-
-
-def _num_tokens(numbers: Indices, data: ExpectedData) -> int:
-    return int(data.tgt_lengths[numbers].sum())
+    smaller = [part for part in parts if data.tgt_lengths[part].sum() < ends[-1]]
+    return [*smaller, numbers]
 
 
 def _peak_bytes(profiler: torch.autograd.profiler.profile) -> int:
