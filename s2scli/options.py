@@ -25,7 +25,7 @@ Force = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what it will take; write nothing.")
+    bool, typer.Option("--dry-run", help="Print the cost; write nothing.")
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from s2scli.console import LogFormat, configure, print_lines
-from s2scli.forecast import show_plan_of_new_project
+from s2scli.estimate import show_estimate_of_new_project
 from s2scli.options import Format, Quiet, Verbose
 
 Two = tuple[Path, Path]
@@ -51,10 +51,10 @@ def command(
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
 ) -> None:
-    """Make a project: write DIR/s2s.toml, and show the plan of its training.
+    """Make a project: write DIR/s2s.toml, and estimate its training.
 
     The recipe `numbers` needs no text: it makes English-French number words. The path
-    of s2s.toml goes to standard output, the plan to standard error; -q leaves it out.
+    of s2s.toml goes to standard output, the estimate to standard error, but with -q.
     """
     from pipelines.config.load import parse_override
     from pipelines.init import NUMBERS, run
@@ -72,4 +72,4 @@ def command(
     chosen = recipe or ("small" if train else NUMBERS)
     path = run(folder, chosen, values, force=force)
     print_lines([str(path)])
-    show_plan_of_new_project(folder)
+    show_estimate_of_new_project(folder)

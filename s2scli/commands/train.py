@@ -9,7 +9,7 @@ from pipelines.errors import DivergenceError, Interrupted, PeerError
 from pipelines.parallel import is_follower, is_one_of_several
 from s2scli.commands.stage import bring_up_to_date, tell_done
 from s2scli.console import progress
-from s2scli.forecast import show_plan
+from s2scli.estimate import show_estimate
 from s2scli.options import (
     Device,
     DryRun,
@@ -50,8 +50,9 @@ def command(
     Ctrl-C or SIGTERM saves and stops; SIGUSR1 saves and goes on. The same command
     resumes. When settings have changed, --fork goes on from the newest checkpoint with
     the new ones; --force keeps an earlier training aside and starts afresh. With
-    --num-gpus, or under torchrun, several processes share each batch. --dry-run only
-    tells what it will take: parameters, updates, learning rates, memory, disk, time.
+    --num-gpus, or under torchrun, several processes share each batch. --dry-run
+    prints the cost (parameters, updates, learning rates, memory, disk, time) and writes
+    nothing.
     """
     from s2scli.launch import launch, require_gpus
 
@@ -64,7 +65,7 @@ def command(
     project = request.project(**flags)
     if dry_run or as_json:
         others = {"--force": force, "--fork": fork, "--num-gpus": num_gpus > 1}
-        show_plan(project, dry_run=dry_run, as_json=as_json, others=others)
+        show_estimate(project, dry_run=dry_run, as_json=as_json, others=others)
         return
     if is_one_of_several():
         _train_together(project, force=force, fork=fork)

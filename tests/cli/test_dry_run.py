@@ -16,9 +16,9 @@ def tree(folder):
 
 @pytest.fixture
 def quick(monkeypatch):
-    from pipelines.forecast import probe
+    from pipelines.estimate import trial
 
-    monkeypatch.setattr(probe, "_ENOUGH_S", 0.05)
+    monkeypatch.setattr(trial, "_WHOLE_BATCHES_S", 0.05)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_init_shows_the_papers_parameters_and_keeps_its_output(s2s, tmp_path):
     assert [p.name for p in (tmp_path / "paper").iterdir()] == ["s2s.toml"]
 
 
-def test_a_quiet_init_shows_no_plan_and_a_log_for_machines_one_line(s2s, tmp_path):
+def test_a_quiet_init_shows_no_estimate_and_a_log_for_machines_one_line(s2s, tmp_path):
     assert s2s("init", "-q", "--recipe", "paper", tmp_path / "a").err == ""
     found = s2s("init", "--log-format", "json", "--recipe", "paper", tmp_path / "b")
     (line,) = found.err.splitlines()
@@ -49,7 +49,7 @@ def test_a_project_can_be_made_where_it_cannot_be_trained(s2s, tmp_path):
         "init", "--recipe", "paper", "--set", "train.device=cuda:99", tmp_path / "a"
     )
     assert found.status == 0
-    assert "no plan of the training: device cuda:99" in found.err
+    assert "no estimate of the training: device cuda:99" in found.err
 
 
 def test_before_preprocessing_the_text_is_counted_and_nothing_written(
@@ -64,29 +64,31 @@ def test_before_preprocessing_the_text_is_counted_and_nothing_written(
     assert "words a second" in found.out
 
 
-def test_after_training_the_plan_is_exact_and_nothing_written(s2s, project, quick):
+def test_after_training_the_estimate_is_exact_and_nothing_written(s2s, project, quick):
     before = tree(project)
     found = s2s("train", "--dry-run", "--json", "-d", project)
     assert found.status == 0
     assert tree(project) == before
-    plan = json.loads(found.out)
+    estimate = json.loads(found.out)
     manifests = {
         stage: json.loads((project / stage / "manifest.json").read_text())["counts"]
         for stage in ("preprocess", "train")
     }
     train = manifests["preprocess"]["train"]
-    assert plan["epoch"]["basis"] == "shards"
-    assert plan["epoch"]["pairs"] == train["kept"]
-    assert plan["epoch"]["words"] == (
+    assert estimate["epoch"]["basis"] == "shards"
+    assert estimate["epoch"]["pairs"] == train["kept"]
+    assert estimate["epoch"]["words"] == (
         train["source_tokens"] + train["target_tokens"] + 2 * train["kept"]
     )
-    assert plan["epoch"]["total_updates"] == manifests["train"]["steps"]
-    assert plan["epoch"]["total_words"] == manifests["train"]["words"]
-    assert plan["parameters"]["total"] == manifests["train"]["parameters"]
+    assert estimate["epoch"]["total_updates"] == manifests["train"]["steps"]
+    assert estimate["epoch"]["total_words"] == manifests["train"]["words"]
+    assert estimate["parameters"]["total"] == manifests["train"]["parameters"]
     steps = sorted((project / "train" / "checkpoints").glob("step-*"))
     size = sum(p.stat().st_size for p in steps[-1].rglob("*") if p.is_file())
-    assert plan["disk"]["checkpoint_bytes"] == pytest.approx(size, rel=0.1)
-    assert plan["speed"]["words_per_s"] > 0
+    assert estimate["disk"]["checkpoint_bytes"] == pytest.approx(size, rel=0.1)
+    assert estimate["memory"]["workspace_bytes"] > 0
+    assert estimate["speed"]["words_per_s"] > 0
+    assert "profiler" not in found.err
 
 
 def test_stale_shards_are_not_taken_for_the_data(s2s, project, quick):

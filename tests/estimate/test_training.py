@@ -6,12 +6,14 @@ import pytest
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config, DataConfig, PreprocessConfig, TrainConfig, load
 from pipelines.errors import CorpusError
-from pipelines.forecast import probe
-from pipelines.forecast.data import ExpectedData, expect_data
-from pipelines.forecast.probe import _line, _mean, _Timed
-from pipelines.forecast.training import expected_epoch, forecast, quick_forecast
+from pipelines.estimate import trial
+from pipelines.estimate.data import ExpectedData, expect_data
+from pipelines.estimate.training import estimate, expected_epoch, quick_estimate
+from pipelines.estimate.trial import Step, Trial, TrialTrainer, run_trial
 from pipelines.init import run as make_project
 from pipelines.model.engine import device as devices
+from pipelines.model.seq2seq import Seq2Seq
+from pipelines.trainer.learner import Learner
 
 
 def paper(folder, **values):
@@ -20,24 +22,37 @@ def paper(folder, **values):
 
 
 def test_the_paper_recipe_before_there_is_any_text(tmp_path):
-    found = quick_forecast(paper(tmp_path), Layout(tmp_path), most_bytes=0)
+    found = quick_estimate(paper(tmp_path), Layout(tmp_path), most_bytes=0)
     parts = found.parameters
-    assert parts.source_embeddings == 160_000_000
-    assert parts.target_embeddings == parts.output == 80_000_000
+    assert parts.source_embedding == 160_000_000
+    assert parts.target_embedding == parts.output == 80_000_000
     assert parts.encoder == parts.decoder == 32_000_000
     assert (parts.recurrent, parts.without_biases) == (64_000_000, 384_000_000)
-    assert (parts.peepholes, parts.biases) == (24_000, 112_000)
+    assert (parts.peephole, parts.bias) == (24_000, 112_000)
     assert parts.total == 384_136_000
     epoch = found.epoch
     assert (epoch.basis, epoch.reason) == ("nothing", "data.train is not set")
     assert (epoch.pairs, epoch.updates) == (12_000_000, 2 * 46_875)
     assert epoch.words == 304_000_000 + 348_000_000 + 24_000_000
     assert epoch.total_updates == 703_125
-    assert found.learning_rates[1].after_updates == 468_750
+    assert found.rate_changes[1].after_updates == 468_750
     assert found.disk.checkpoint_bytes == 4 * 384_136_000
     assert found.disk.num_checkpoints == 4
     assert found.speed is None
-    assert "--dry-run" in found.no_speed
+    assert found.memory.weights_bytes == 4 * 384_136_000
+    assert found.memory.workspace_bytes == found.memory.measured_words == 0
+    assert "--dry-run" in found.not_measured
+
+
+def test_a_quick_estimate_runs_nothing(tmp_path, monkeypatch):
+    def learn(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    found = quick_estimate(small(tmp_path, TEXT), Layout(tmp_path), most_bytes=1000)
+    assert found.memory.gradients_bytes > 0
+    with pytest.raises(AssertionError):
+        estimate(tiny(tmp_path), Layout(tmp_path))
 
 
 def small(folder, text, **preprocess):
@@ -132,53 +147,93 @@ def test_max_steps_shortens_the_training():
     assert (found.total_updates, found.epochs, found.total_words) == (15, 1.5, 1500)
 
 
-def test_nothing_is_timed_where_memory_does_not_suffice(tmp_path, monkeypatch):
+def test_nothing_runs_where_the_weights_alone_need_more_memory_than_is_free(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(devices, "_available_bytes", lambda: 1000)
-    found = forecast(small(tmp_path, TEXT), Layout(tmp_path))
+    found = estimate(small(tmp_path, TEXT), Layout(tmp_path))
     assert found.speed is None
-    assert "memory" in found.no_speed
+    assert "memory" in found.not_measured
     assert not found.memory.fits
 
 
-def test_a_small_model_is_timed_with_whole_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(probe, "_ENOUGH_S", 0.05)
-    config = small(tmp_path, TEXT)
-    model = config.model.model_copy(
-        update={"layers": 1, "cells": 8, "embedding_size": 8}
+def tiny(folder, **train):
+    """A project with a model that takes no time."""
+    config = small(folder, TEXT)
+    model = {"layers": 1, "cells": 8, "embedding_size": 8}
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update=model),
+            "train": TrainConfig(**train),
+        }
     )
-    train = TrainConfig(ema_decay=0.9, max_minutes=1e-6)
-    config = config.model_copy(update={"model": model, "train": train})
-    found = forecast(config, Layout(tmp_path))
+
+
+def test_an_update_that_runs_out_of_memory_is_part_of_the_result(tmp_path, monkeypatch):
+    def forward(*args, **kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Seq2Seq, "forward", forward)
+    found = estimate(tiny(tmp_path), Layout(tmp_path))
+    assert found.not_measured == "an update of 1 pairs ran out of memory"
+    assert found.speed is None
+    assert found.memory.workspace_bytes == 0
+
+
+def test_a_small_model_is_timed_with_whole_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "_WHOLE_BATCHES_S", 0.05)
+    config = tiny(tmp_path, ema_decay=0.9, max_minutes=1e-6)
+    found = estimate(config, Layout(tmp_path))
+    assert found.memory.workspace_bytes > 0
+    assert found.memory.measured_words == found.memory.batch_words == 24
     assert found.speed is not None
     assert found.speed.trial_pairs == 3
     assert found.speed.words_per_s == pytest.approx(24 / found.speed.update_s)
     assert found.speed.training_s == pytest.approx(6e-5)  # max_minutes ends it
 
 
-def test_where_a_batch_takes_long_a_line_through_its_parts_tells():
-    found = _line([_Timed(2, 100, 1.0), _Timed(4, 200, 1.5), _Timed(8, 400, 2.5)])
-    assert found.num_pairs == 8
-    assert found.update_s(6400) == pytest.approx(0.5 + 6400 * 0.005)
-    whole = _mean([_Timed(128, 1000, 1.0), _Timed(64, 500, 0.5)])
-    assert whole.update_s(6400) == pytest.approx(6.4)
+def test_the_time_of_a_large_batch_is_on_the_line_through_small_ones():
+    parts = Trial([Step(2, 100, 1.0), Step(4, 200, 1.5), Step(8, 400, 2.5)])
+    assert parts.step_s(6400) == pytest.approx(0.5 + 6400 * 0.005)
+    whole = Trial(parts.measured, [Step(128, 1000, 1.0), Step(64, 500, 0.5)])
+    assert whole.step_s(6400) == pytest.approx(6.4)
 
 
-@pytest.mark.parametrize(("second_s", "updates"), [(0.0, None), (60.0, 2)])
-def test_a_trial_without_time_tells_what_two_short_updates_do_or_nothing(
-    tmp_path, monkeypatch, second_s, updates
+class FakeTrainer(TrialTrainer):
+    """Steps that take a second and a megabyte for each pair."""
+
+    def __init__(self):
+        self.steps = []
+
+    def time(self, planned):
+        pairs = len(planned.numbers)
+        self.steps.append(pairs)
+        return Step(pairs, planned.num_words, float(pairs))
+
+    def measure(self, planned):
+        step = self.time(planned)
+        return step._replace(peak_bytes=1_000_000 * step.pairs)
+
+
+@pytest.mark.parametrize(
+    ("second_s", "total_s", "available_bytes", "expected"),
+    [
+        (1e9, 1e9, np.inf, [2, 15, 30, 100]),
+        (1e9, 31.0, np.inf, [2, 15, 30]),
+        (10.0, 1e9, np.inf, [2, 15]),
+        (1e9, 1e9, 80e6, [2, 15, 30]),
+        (1e9, 1e9, 20e6, [2, 15]),
+    ],
+)
+def test_steps_that_would_need_too_much_time_or_memory_are_not_made(
+    monkeypatch, second_s, total_s, available_bytes, expected
 ):
-    monkeypatch.setattr(probe, "_TOTAL_S", 0.0)
-    monkeypatch.setattr(probe, "_SECOND_S", second_s)
-    config = small(tmp_path, TEXT)
-    model = config.model.model_copy(
-        update={"layers": 1, "cells": 8, "embedding_size": 8}
-    )
-    config = config.model_copy(update={"model": model})
-    found = forecast(config, Layout(tmp_path))
-    if updates is None:
-        assert found.speed is None
-        assert "takes seconds" in found.no_speed
-    else:
-        assert found.speed is not None
-        assert (found.speed.trial_updates, found.speed.trial_pairs) == (updates, 3)
-        assert found.speed.trial_words < found.epoch.words
+    monkeypatch.setattr(trial, "_SECOND_S", second_s)
+    monkeypatch.setattr(trial, "_TOTAL_S", total_s)
+    lengths = np.full(100, 65, dtype=np.int64)
+    data = ExpectedData("nothing", "", lengths, lengths, (50, 50))
+    trainer = FakeTrainer()
+    found = run_trial(trainer, data, [np.arange(100)], available_bytes=available_bytes)
+    assert trainer.steps == expected
+    assert [step.pairs for step in found.measured] == expected[1:]
+    assert not found.timed

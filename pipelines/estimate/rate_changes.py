@@ -1,17 +1,26 @@
-"""Where the learning rate changes: the schedule, told in a few lines."""
+"""The learning rates of a training, and the updates at which they change."""
 
-from collections.abc import Callable
+from bisect import bisect_left
+from dataclasses import dataclass
 
 from pipelines.config import TrainConfig
-from pipelines.forecast.figures import Rung
 from pipelines.trainer.schedule import learning_rate
 
-_MOST_RUNGS = 40
+_MAX_CHANGES = 40
 
 
-def learning_rates(
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """A learning rate, and where it begins."""
+
+    after_updates: int
+    epoch: float
+    learning_rate: float
+
+
+def rate_changes(
     config: TrainConfig, *, steps_per_epoch: int, total_steps: int
-) -> tuple[Rung, ...]:
+) -> tuple[RateChange, ...]:
     """The rates of a training, in order; each holds for the update after it.
 
     `halving` gives every rate it takes (40 at most) and the update at which it begins,
@@ -25,28 +34,20 @@ def learning_rates(
             step, config, steps_per_epoch=steps_per_epoch, total_steps=total_steps
         )
 
+    def next_change(step: int) -> int:
+        after = range(step, last + 1)  # rates only fall
+        return step + bisect_left(after, True, key=lambda n: rate(n) != rate(step))
+
     last = max(0, total_steps - 1)
     warmup = min(config.warmup_steps, last)
     steps = [0, warmup]
     if config.schedule == "halving":
-        while len(steps) < _MOST_RUNGS and rate(steps[-1]) != rate(last):
-            steps.append(_next_change(rate, steps[-1], last))
+        while len(steps) < _MAX_CHANGES and rate(steps[-1]) != rate(last):
+            steps.append(next_change(steps[-1]))
     else:
         quarters = (total_steps * part // 4 for part in (1, 2, 3))
         steps += [*quarters, last]
     return tuple(
-        Rung(step, round(step / steps_per_epoch, 4), rate(step))
+        RateChange(step, round(step / steps_per_epoch, 4), rate(step))
         for step in sorted(set(steps))
     )
-
-
-def _next_change(rate: Callable[[int], float], step: int, last: int) -> int:
-    """The first step after `step` with another rate, by bisection: rates only fall."""
-    same, other = step, last
-    while other - same > 1:
-        middle = (same + other) // 2
-        if rate(middle) == rate(step):
-            same = middle
-        else:
-            other = middle
-    return other

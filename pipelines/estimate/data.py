@@ -1,8 +1,10 @@
-"""What can be known of the training data: from shards, from the text, or not yet."""
+"""What is known of the training data: from shards, from the text, or not yet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +15,14 @@ from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.artifacts.vocab import SPECIALS
 from pipelines.config import Config, PreprocessConfig
+from pipelines.data.batch import collate, make_batch
 from pipelines.data.dataset import ParallelDataset
+from pipelines.data.loader import Planned
 from pipelines.errors import ArtifactError, CorpusError
-from pipelines.forecast.figures import Basis
 from pipelines.text.parts import Filter
 
+Basis = Literal["shards", "text", "nothing"]
+"""Exact from shards, counted in the text, or not known yet."""
 Lengths = NDArray[np.int64]
 
 PAPER_PAIRS = 12_000_000
@@ -25,7 +30,7 @@ PAPER_SOURCE_WORDS, PAPER_TARGET_WORDS = 304_000_000, 348_000_000
 """Sutskever et al. 2014, section 3.1: the clean subset of WMT'14."""
 
 _SAMPLE_PAIRS = 20_000
-"""Stands for a text that is not there."""
+"""Pairs that stand for a text that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,35 @@ class ExpectedData:
 
     basis: Basis
     reason: str
+    """Why the data are not known exactly; empty where they are."""
     src_lengths: Lengths
     """Tokens of each source, EOS included."""
     tgt_lengths: Lengths
     vocab_sizes: tuple[int, int]
     """Entries of source and target; the most there may be while that is open."""
     dataset: ParallelDataset | None = None
+
+    def planned(self, numbers: Lengths) -> Planned:
+        """Make the batch of some pairs; random words where only lengths are known."""
+        if self.dataset is not None:
+            batch = collate(self.dataset, numbers)
+        else:
+            sides = self.src_lengths[numbers], self.tgt_lengths[numbers]
+            generator = np.random.default_rng(int(numbers[0]))
+            first = len(SPECIALS)
+            src, tgt = (
+                [generator.integers(first, max(size, first + 1), n) for n in lengths]
+                for size, lengths in zip(self.vocab_sizes, sides, strict=True)
+            )
+            batch = make_batch(list(zip(src, tgt, strict=True)))
+        return Planned(
+            batch=batch,
+            weight=1.0,
+            numbers=numbers,
+            num_tgt_tokens=batch.num_tgt_tokens,
+            num_words=batch.num_words,
+            ends_epoch=False,
+        )
 
 
 def expect_data(
@@ -66,15 +94,15 @@ def expect_data(
     reason = _why_unreadable(files, most_bytes)
     if reason:
         return ExpectedData("nothing", reason, *_paper_lengths(), made or sizes)
-    text = _read_text((files[0], files[1]), config.preprocess)
+    lengths, text_sizes = _read_text(files, config.preprocess)
     reason = "pairs by lines, words by blanks"
-    return ExpectedData("text", reason, *text.lengths, made or text.vocab_sizes)
+    return ExpectedData("text", reason, *lengths, made or text_sizes)
 
 
 def _is_fresh(stage: str, config: Config, layout: Layout) -> bool:
     try:
         return plan.standing(stage, config, layout).state is plan.State.FRESH
-    except CorpusError:  # the text is gone, and nothing remembers it
+    except CorpusError:  # the text is gone, and its hash was never stored
         return False
 
 
@@ -110,37 +138,22 @@ def _paper_lengths() -> tuple[Lengths, Lengths]:
     return draw(PAPER_SOURCE_WORDS), draw(PAPER_TARGET_WORDS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    lengths: tuple[Lengths, Lengths]
-    vocab_sizes: tuple[int, int]
-
-
-def _read_text(files: tuple[Path, Path], settings: PreprocessConfig) -> _Text:
-    """Count a parallel text; words are what stands between blanks."""
-    most = settings.source_vocab_size, settings.target_vocab_size
-    sides = [
-        _Side(file, settings, size) for file, size in zip(files, most, strict=True)
-    ]
-    src, tgt = (np.fromiter(side.lengths(), dtype=np.int64) for side in sides)
-    num_pairs = min(len(src), len(tgt))
-    src, tgt = src[:num_pairs], tgt[:num_pairs]
-    kept = _kept(src, tgt, Filter.from_config(settings))
-    if not kept.any():
+def _read_text(
+    files: list[Path], settings: PreprocessConfig
+) -> tuple[tuple[Lengths, Lengths], tuple[int, int]]:
+    """Lengths of the pairs that preprocessing would keep, and sizes of vocabularies."""
+    src = _Side(files[0], settings, settings.source_vocab_size)
+    tgt = _Side(files[1], settings, settings.target_vocab_size)
+    keep = Filter.from_config(settings)
+    kept = (
+        (num_src + 1, num_tgt + 1)
+        for num_src, num_tgt in zip(src.lengths(), tgt.lengths(), strict=False)
+        if not keep.reason_to_drop(num_src, num_tgt)
+    )
+    pairs = np.fromiter(chain.from_iterable(kept), dtype=np.int64).reshape(-1, 2)
+    if not len(pairs):
         raise CorpusError(f"no training pair is left of {files[0]} and {files[1]}")
-    sizes = sides[0].vocab_size, sides[1].vocab_size
-    return _Text((src[kept] + 1, tgt[kept] + 1), sizes)
-
-
-def _kept(src: Lengths, tgt: Lengths, keep: Filter) -> NDArray[np.bool_]:
-    """What `Filter.reason_to_drop` leaves, for all pairs at once."""
-    shorter, longer = np.minimum(src, tgt), np.maximum(src, tgt)
-    kept = shorter > 0
-    if keep.max_length:
-        kept &= longer <= keep.max_length
-    if keep.max_ratio:
-        kept &= longer <= keep.max_ratio * shorter
-    return kept
+    return (pairs[:, 0], pairs[:, 1]), (src.vocab_size, tgt.vocab_size)
 
 
 class _Side:
@@ -148,28 +161,24 @@ class _Side:
 
     def __init__(self, file: Path, settings: PreprocessConfig, size: int) -> None:
         self._file, self._settings, self._size = file, settings, size
-        self._types: set[bytes | int] = set()
+        self._types: set[bytes | str] = set()
 
     @property
     def vocab_size(self) -> int:
-        """Entries at most, special symbols included."""
-        size = self._size
+        """Most entries, special symbols included."""
+        num_types = len(self._types)
         if self._settings.tokenizer == "sentencepiece":
-            return min(size, self._settings.sentencepiece_vocab_size + len(SPECIALS))
-        return min(size, len(self._types) + len(SPECIALS))
+            num_types = self._settings.sentencepiece_vocab_size
+        return min(self._size, num_types + len(SPECIALS))
 
     def lengths(self) -> Iterator[int]:
         """Tokens of each line, without EOS."""
-        lower = self._settings.lowercase
         characters = self._settings.tokenizer == "characters"
-        types, size = self._types, self._size
         for line in read_lines(self._file):
-            words = line.split()
+            text = line.lower() if self._settings.lowercase else line
+            tokens: str | list[bytes] = text.split()
             if characters:
-                text = line.decode(errors="replace").strip()
-                types.update(map(ord, text.lower() if lower else text))
-                yield len(text)
-                continue
-            if len(types) < size:
-                types.update(line.lower().split() if lower else words)
-            yield len(words)
+                tokens = text.decode(errors="replace").strip()
+            if len(self._types) < self._size:
+                self._types.update(tokens)
+            yield len(tokens)

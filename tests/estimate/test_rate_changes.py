@@ -1,11 +1,15 @@
 import pytest
 
 from pipelines.config import TrainConfig
-from pipelines.forecast.ladder import learning_rates
+from pipelines.estimate.rate_changes import rate_changes
 from pipelines.trainer.schedule import learning_rate
 
 PAPER_EPOCH = 93_750
 HALF = 46_875
+
+
+def rates(changes):
+    return [(each.after_updates, each.learning_rate) for each in changes]
 
 
 @pytest.mark.parametrize(
@@ -36,9 +40,13 @@ HALF = 46_875
 )
 def test_both_readings_of_the_paper_with_their_updates(after, expected):
     config = TrainConfig(halve_after_epochs=after)
-    found = learning_rates(config, steps_per_epoch=PAPER_EPOCH, total_steps=15 * HALF)
-    assert [(rung.after_updates, rung.learning_rate) for rung in found] == expected
-    assert [rung.epoch for rung in found[1:]] == [n / HALF / 2 for n, _ in expected[1:]]
+    found = rate_changes(config, steps_per_epoch=PAPER_EPOCH, total_steps=15 * HALF)
+    assert [
+        (change.after_updates, change.learning_rate) for change in found
+    ] == expected
+    assert [change.epoch for change in found[1:]] == [
+        n / HALF / 2 for n, _ in expected[1:]
+    ]
 
 
 @pytest.mark.parametrize("after_halves", [10, 11])
@@ -48,31 +56,33 @@ def test_every_update_of_7_and_a_half_epochs_has_the_rate_of_plain_arithmetic(
 ):
     total = -(-15 * steps_per_epoch // 2)
     config = TrainConfig(halve_after_epochs=after_halves / 2)
-    rungs = learning_rates(config, steps_per_epoch=steps_per_epoch, total_steps=total)
+    changes = rate_changes(config, steps_per_epoch=steps_per_epoch, total_steps=total)
     for step in range(total):
         half_epochs = 2 * step // steps_per_epoch  # whole numbers: exact
         plain = 0.7 / 2 ** max(0, half_epochs - after_halves + 1)
-        told = [r for r in rungs if r.after_updates <= step][-1].learning_rate
+        told = [r for r in changes if r.after_updates <= step][-1].learning_rate
         used = learning_rate(
             step, config, steps_per_epoch=steps_per_epoch, total_steps=total
         )
         assert told == used == plain, step
 
 
-def test_a_ladder_of_thousands_of_rungs_is_cut():
+def test_thousands_of_rate_changes_are_cut_short():
     config = TrainConfig(halve_after_epochs=0, halve_every_epochs=0.01)
-    found = learning_rates(config, steps_per_epoch=100, total_steps=750)
+    found = rate_changes(config, steps_per_epoch=100, total_steps=750)
     assert len(found) <= 40
 
 
 def test_other_schedules_are_told_at_a_handful_of_points():
     config = TrainConfig(schedule="cosine", warmup_steps=50, learning_rate=2.0)
-    found = learning_rates(config, steps_per_epoch=100, total_steps=800)
-    assert [rung.after_updates for rung in found] == [0, 50, 200, 400, 600, 799]
+    found = rate_changes(config, steps_per_epoch=100, total_steps=800)
+    assert [change.after_updates for change in found] == [0, 50, 200, 400, 600, 799]
     assert found[0].learning_rate == 2.0 / 50
     assert found[1].learning_rate == 2.0
 
 
-def test_a_training_of_one_update_has_one_rung():
-    found = learning_rates(TrainConfig(), steps_per_epoch=1, total_steps=1)
-    assert [(rung.after_updates, rung.learning_rate) for rung in found] == [(0, 0.7)]
+def test_a_training_of_one_update_has_one_rate():
+    found = rate_changes(TrainConfig(), steps_per_epoch=1, total_steps=1)
+    assert [(change.after_updates, change.learning_rate) for change in found] == [
+        (0, 0.7)
+    ]

@@ -1,0 +1,99 @@
+"""The memory that training needs on its device.
+
+What stays from step to step and the gradients are known to the byte. What else a train
+step takes, activations above all, depends on the engine and is measured by a trial.
+"""
+
+from dataclasses import dataclass
+
+from pipelines.config import Config, ModelConfig
+from pipelines.data.batch import Batch
+from pipelines.model.seq2seq import ParameterCount
+
+_FLOAT32_BYTES = 4
+_INT64_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory of a train step on the largest batch."""
+
+    batch_pairs: int
+    batch_source_tokens: int
+    batch_target_tokens: int
+    weights_bytes: int
+    gradients_bytes: int
+    optimizer_bytes: int
+    average_bytes: int
+    free_bytes: int | None
+    """Of the device now; None where the system does not tell."""
+    workspace_bytes: int = 0
+    """Activations and all else that a step allocates; 0 if nothing was measured."""
+    measured_words: int = 0
+    """Source and target tokens of the largest batch on which it was measured."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes that stay allocated between steps."""
+        return self.weights_bytes + self.optimizer_bytes + self.average_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes, as far as they are known."""
+        return self.resident_bytes + self.gradients_bytes + self.workspace_bytes
+
+    @property
+    def batch_words(self) -> int:
+        """Source and target tokens of the batch, EOS included."""
+        return self.batch_source_tokens + self.batch_target_tokens
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has so much free memory, as far as the system tells."""
+        return self.free_bytes is None or self.total_bytes <= self.free_bytes
+
+
+def known_memory(
+    config: Config, counted: ParameterCount, batch: Batch, *, free_bytes: int | None
+) -> Memory:
+    """Add up what is known before anything runs.
+
+    Args:
+        config: Sizes of the model, optimizer and average.
+        counted: The model's parameters.
+        batch: The largest one.
+        free_bytes: Of the device now, or None.
+    """
+    weights_bytes = _FLOAT32_BYTES * counted.total
+    sgd = config.train.optimizer == "sgd"
+    return Memory(
+        batch_pairs=batch.num_sentences,
+        batch_source_tokens=len(batch.src.places_N),
+        batch_target_tokens=batch.num_tgt_tokens,
+        weights_bytes=weights_bytes,
+        gradients_bytes=(
+            _sparse_gradients_bytes(config.model, counted, batch)
+            if sgd
+            else weights_bytes
+        ),
+        optimizer_bytes=0 if sgd else 2 * weights_bytes,
+        average_bytes=weights_bytes if config.train.ema_decay else 0,
+        free_bytes=free_bytes,
+    )
+
+
+def _sparse_gradients_bytes(
+    model: ModelConfig, counted: ParameterCount, batch: Batch
+) -> int:
+    """Bytes of all gradients where those of the embeddings are sparse.
+
+    SGD takes them as they come: a row and its number for each different word of the
+    batch. Tied target embeddings have the softmax's gradient, which is dense.
+    """
+    dense = counted.total - counted.source_embedding
+    rows = len(batch.src.types_U)
+    if not model.tie_embeddings:
+        dense -= counted.target_embedding
+        rows += len(batch.tgt_in.types_U)
+    row_bytes = _FLOAT32_BYTES * model.embedding_size + _INT64_BYTES
+    return _FLOAT32_BYTES * dense + row_bytes * rows

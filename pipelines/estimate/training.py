@@ -1,0 +1,251 @@
+"""The estimate of one training, put together from its parts; writes nothing."""
+
+import logging
+import math
+import shutil
+from dataclasses import dataclass, replace
+
+import torch
+
+from pipelines.artifacts.layout import TEXT, Layout
+from pipelines.config import Config, TrainConfig
+from pipelines.data.batching import epoch_batches
+from pipelines.errors import OutOfMemoryError
+from pipelines.estimate.data import (
+    PAPER_PAIRS,
+    PAPER_SOURCE_WORDS,
+    PAPER_TARGET_WORDS,
+    Basis,
+    ExpectedData,
+    expect_data,
+)
+from pipelines.estimate.memory import Memory, known_memory
+from pipelines.estimate.rate_changes import RateChange, rate_changes
+from pipelines.estimate.trial import Trial, TrialTrainer, largest_batch, run_trial
+from pipelines.model.engine.device import (
+    choose_device,
+    cpu_for_training,
+    describe,
+    free_memory_bytes,
+)
+from pipelines.model.engine.precision import choose_precision
+from pipelines.model.seq2seq import ParameterCount, Seq2Seq
+from pipelines.trainer.epochs import last_step
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The data of an epoch and the length of the training.
+
+    Words are source and target tokens together, EOS included.
+    """
+
+    basis: Basis
+    reason: str
+    """Why the data are not known exactly; empty where they are."""
+    pairs: int
+    words: int
+    updates: int
+    epochs: float
+    """Of the whole training; fewer than asked for where max_steps ends it."""
+    total_updates: int
+    total_words: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """The speed that a trial measured."""
+
+    trial_updates: int
+    trial_pairs: int
+    """Of the largest update that was timed."""
+    trial_s: float
+    words_per_s: float
+    update_s: float
+    """Of a whole batch of the mean size."""
+    training_s: float
+    """Of all updates; validations and checkpoints come on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk space of checkpoints."""
+
+    checkpoint_bytes: int
+    num_checkpoints: int
+    """Kept at most, with the one that is being written."""
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """All that is known of a training before it starts."""
+
+    device: str
+    precision: str
+    vocab_sizes: tuple[int, int]
+    """Entries of source and target, special symbols included."""
+    parameters: ParameterCount
+    epoch: Epoch
+    schedule: str
+    rate_changes: tuple[RateChange, ...]
+    memory: Memory
+    disk: Disk
+    speed: Speed | None
+    not_measured: str
+    """Why no update was tried; empty where one was."""
+
+
+def estimate(config: Config, layout: Layout) -> Estimate:
+    """Estimate a training; a short trial measures its memory and its speed.
+
+    Raises:
+        UsageError: The device or the precision is not there.
+        CorpusError: The training text is there and cannot be read.
+        ArtifactError: A shard is damaged.
+    """
+    training = _Training(config, layout, expect_data(config, layout))
+    if not training.memory.fits:
+        return training.estimate(
+            None, "weights and gradients alone need more memory than is free"
+        )
+    log.info("trying a few updates")
+    try:
+        with cpu_for_training(config.train.threads):
+            return training.estimate(training.run_trial(), "")
+    except OutOfMemoryError as error:
+        return training.estimate(None, error.message)
+
+
+def quick_estimate(config: Config, layout: Layout, *, most_bytes: int) -> Estimate:
+    """Estimate a training without a trial.
+
+    Args:
+        config: The project's settings.
+        layout: Its folders.
+        most_bytes: Larger files of text are not read.
+
+    Raises:
+        As `estimate`.
+    """
+    data = expect_data(config, layout, most_bytes=most_bytes)
+    reason = "s2s train --dry-run measures it"
+    return _Training(config, layout, data).estimate(None, reason)
+
+
+class _Training:
+    """A training as it would be: its sizes, its batches and its device."""
+
+    def __init__(self, config: Config, layout: Layout, data: ExpectedData) -> None:
+        self._config, self._layout, self._data = config, layout, data
+        train = config.train
+        self._device = choose_device(train.device)
+        self._precision = choose_precision(train.precision, self._device)
+        with torch.device("meta"):
+            model = Seq2Seq(config.model, *data.vocab_sizes)
+        self._counted = model.count_parameters()
+        self._batches = epoch_batches(
+            data.src_lengths,
+            data.tgt_lengths,
+            batch_size=train.batch_size,
+            max_tokens=train.max_batch_tokens,
+            seed=train.seed,
+            epoch=0,
+        )
+        self._epoch = expected_epoch(data, len(self._batches), train)
+        self.memory = known_memory(
+            config,
+            self._counted,
+            data.planned(largest_batch(data, self._batches)).batch,
+            free_bytes=free_memory_bytes(self._device),
+        )
+
+    def run_trial(self) -> Trial:
+        """Measure a few train steps."""
+        memory = self.memory
+        free_bytes = math.inf if memory.free_bytes is None else memory.free_bytes
+        return run_trial(
+            TrialTrainer(self._config, self._data.vocab_sizes, device=self._device),
+            self._data,
+            self._batches,
+            available_bytes=free_bytes - memory.resident_bytes,
+        )
+
+    def estimate(self, trial: Trial | None, not_measured: str) -> Estimate:
+        """Put the parts together."""
+        train, epoch, memory = self._config.train, self._epoch, self.memory
+        if trial is not None:
+            peak_bytes = trial.peak_bytes(memory.batch_words)
+            memory = replace(
+                memory,
+                workspace_bytes=max(0, peak_bytes - memory.gradients_bytes),
+                measured_words=trial.measured[-1].words,
+            )
+        return Estimate(
+            device=describe(self._device),
+            precision=self._precision,
+            vocab_sizes=self._data.vocab_sizes,
+            parameters=self._counted,
+            epoch=epoch,
+            schedule=train.schedule,
+            rate_changes=rate_changes(
+                train, steps_per_epoch=epoch.updates, total_steps=epoch.total_updates
+            ),
+            memory=memory,
+            disk=_disk(memory, train, self._layout),
+            speed=None if trial is None else expected_speed(trial, epoch, train),
+            not_measured=not_measured,
+        )
+
+
+def expected_epoch(data: ExpectedData, num_batches: int, config: TrainConfig) -> Epoch:
+    """Count the updates and words of an epoch and of the whole training.
+
+    Where nothing is known of the data the paper's take their place: 12M pairs, 304M and
+    348M words (Sutskever et al. 2014, section 3.1), and an EOS for every sentence.
+    """
+    pairs, updates = len(data.src_lengths), num_batches
+    words = int(data.src_lengths.sum() + data.tgt_lengths.sum())
+    if data.basis == "nothing":
+        pairs, updates = PAPER_PAIRS, math.ceil(PAPER_PAIRS / config.batch_size)
+        words = PAPER_SOURCE_WORDS + PAPER_TARGET_WORDS + 2 * PAPER_PAIRS
+    total = last_step(config, steps_per_epoch=updates, ahead=0)
+    return Epoch(
+        basis=data.basis,
+        reason=data.reason,
+        pairs=pairs,
+        words=words,
+        updates=updates,
+        epochs=round(total / updates, 4),
+        total_updates=total,
+        total_words=round(words * total / updates),
+    )
+
+
+def expected_speed(trial: Trial, epoch: Epoch, config: TrainConfig) -> Speed:
+    """Work out the time of the training from that of a few train steps."""
+    words = epoch.words / epoch.updates
+    update_s = trial.step_s(words)
+    training_s = epoch.total_updates * update_s
+    if config.max_minutes:
+        training_s = min(training_s, 60 * config.max_minutes)
+    steps = trial.timed or trial.measured
+    return Speed(
+        trial_updates=len(steps),
+        trial_pairs=max(step.pairs for step in steps),
+        trial_s=sum(step.elapsed_s for step in steps),
+        words_per_s=words / update_s,
+        update_s=update_s,
+        training_s=training_s,
+    )
+
+
+def _disk(memory: Memory, config: TrainConfig, layout: Layout) -> Disk:
+    """Disk space of weights, their average, optimizer state and the text pipeline."""
+    text = (layout.preprocess / TEXT).rglob("*")
+    size = memory.resident_bytes + sum(p.stat().st_size for p in text if p.is_file())
+    number = config.keep_last + config.keep_best + 1
+    return Disk(size, number, size * number, shutil.disk_usage(layout.root).free)

@@ -1,0 +1,239 @@
+"""The estimate of a training, as `s2s train --dry-run` and `s2s init` show it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipelines.errors import S2SError, UsageError
+from s2scli.console import print_json, print_table, shows_tables, stderr
+from s2scli.options import Project, Request
+
+if TYPE_CHECKING:
+    from pipelines.estimate.training import Estimate
+
+log = logging.getLogger("pipelines.estimate")
+
+_MB = 1e6
+_READ_AT_INIT_BYTES = 64 << 20
+
+
+class Table(NamedTuple):
+    """A table, and notes to print below it."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def show_estimate(
+    project: Project, *, dry_run: bool, as_json: bool, others: Mapping[str, bool]
+) -> None:
+    """Print the cost of a training, with a short trial of its memory and its speed.
+
+    Args:
+        project: The project to train.
+        dry_run: Whether --dry-run is given.
+        as_json: Whether --json is given.
+        others: Options that only a training can follow, and whether they are given.
+
+    Raises:
+        UsageError: The options do not go together.
+    """
+    if not dry_run:
+        raise UsageError("--json prints the estimate of --dry-run, which is not given")
+    given = " ".join(name for name, is_given in others.items() if is_given)
+    if given:
+        raise UsageError(
+            f"{given}: no meaning with --dry-run, which starts no training and "
+            "estimates one by a single process"
+        )
+    from pipelines.estimate.training import estimate
+
+    found = estimate(project.config, project.layout)
+    if as_json:
+        print_json(_json(found))
+        return
+    for number, (columns, rows, notes) in enumerate(_tables(found)):
+        print_table(columns, rows, notes=notes, apart=number > 0)
+
+
+def show_estimate_of_new_project(folder: Path) -> None:
+    """Print the cost of a new project's training on standard error, without a trial.
+
+    Standard output holds the path of `s2s.toml` alone, which scripts read. A project
+    can be made on a machine that cannot train it.
+    """
+    if not log.isEnabledFor(logging.INFO):
+        return
+    from pipelines.estimate.training import quick_estimate
+
+    try:
+        project = Request(folder, ()).project()
+        found = quick_estimate(
+            project.config, project.layout, most_bytes=_READ_AT_INIT_BYTES
+        )
+    except S2SError as error:
+        log.warning("no estimate of the training: %s", error.message)
+        return
+    if not shows_tables():
+        log.info(
+            "%d parameters without biases, %d in all; s2s train --dry-run shows more",
+            found.parameters.without_biases,
+            found.parameters.total,
+        )
+        return
+    for columns, rows, notes in _tables(found):
+        print_table(columns, rows, notes=notes, apart=True, to=stderr)
+
+
+def _json(found: "Estimate") -> dict[str, Any]:
+    """All fields, and the sums that people see."""
+    values = asdict(found)
+    for name in ("recurrent", "without_biases", "total"):
+        values["parameters"][name] = getattr(found.parameters, name)
+    values["memory"]["total_bytes"] = found.memory.total_bytes
+    return values
+
+
+def _tables(found: "Estimate") -> list[Table]:
+    makers = _parameters, _epoch, _learning_rates, _memory, _disk, _time
+    return [make(found) for make in makers]
+
+
+def _parameters(found: "Estimate") -> Table:
+    counted = found.parameters
+    parts = {
+        "source embeddings": counted.source_embedding,
+        "target embeddings": counted.target_embedding,
+        "recurrent, encoder": counted.encoder,
+        "recurrent, decoder": counted.decoder,
+        "output (softmax)": counted.output,
+        "projection": counted.projection,
+        "without biases": counted.without_biases,
+        "  of these recurrent": counted.recurrent,
+        "peepholes": counted.peephole,
+        "biases": counted.bias,
+        "all": counted.total,
+    }
+    at_most = "" if found.epoch.basis == "shards" else "at most "
+    sizes = " and ".join(f"{size:,}" for size in found.vocab_sizes)
+    notes = [f"vocabularies of {at_most}{sizes} entries, 3 special symbols in each"]
+    if not counted.output:
+        notes.append("the softmax shares the target embeddings")
+    rows = [(name, f"{number:,}") for name, number in parts.items() if number]
+    return Table(("parameters", "number"), rows, notes)
+
+
+def _epoch(estimate: "Estimate") -> Table:
+    found = estimate.epoch
+    about = "about " if found.basis == "text" else ""
+    rows = [
+        (f"{about}training pairs", f"{found.pairs:,}"),
+        (f"{about}words an epoch", f"{found.words:,}"),
+        (f"{about}updates an epoch", f"{found.updates:,}"),
+        (f"updates in all, {found.epochs:g} epochs", f"{found.total_updates:,}"),
+    ]
+    notes = ["words: source and target tokens, with an end of sentence for each"]
+    if found.basis == "text":
+        notes.insert(0, f"counted in the text, not yet preprocessed: {found.reason}")
+    if found.basis == "nothing":
+        notes = [
+            f"not known yet: {found.reason}",
+            "example, the paper's figures: 12,000,000 pairs, 304M and 348M words;",
+            f"half an epoch is {-(-found.updates // 2):,} updates",
+            *notes,
+        ]
+    head = "data" if found.basis != "nothing" else "data (the paper's, as an example)"
+    return Table((head, "number"), rows, notes)
+
+
+def _learning_rates(found: "Estimate") -> Table:
+    changes = found.rate_changes
+    places = 6 if min(change.learning_rate for change in changes) >= 1e-4 else 10
+    rows = [
+        (f"{step:,}", f"{epoch:.2f}", f"{rate:.{places}f}")
+        for step, epoch, rate in map(astuple, changes)
+    ]
+    notes = [f"schedule {found.schedule}"]
+    if found.schedule == "halving":
+        notes[0] += "; each rate holds from there on"
+        notes.append(
+            "the paper's can be read to begin at 5.0 or at 5.5 epochs: "
+            "halve_after_epochs"
+        )
+    elif found.schedule != "constant":
+        notes[0] += "; between these it changes at every update"
+    return Table(("after updates", "epoch", "learning rate"), rows, notes)
+
+
+def _memory(found: "Estimate") -> Table:
+    memory = found.memory
+    parts = {
+        "weights": memory.weights_bytes,
+        "gradients": memory.gradients_bytes,
+        "optimizer state": memory.optimizer_bytes,
+        "averaged weights": memory.average_bytes,
+        "activations and workspace": memory.workspace_bytes,
+    }
+    known = "all" if memory.measured_words else "all of these"
+    rows = [(name, _mb(number)) for name, number in parts.items() if number]
+    rows.append((known, _mb(memory.total_bytes)))
+    free = memory.free_bytes
+    rows.append(("free now", "unknown" if free is None else _mb(free)))
+    largest = "a batch" if found.epoch.basis == "nothing" else "the largest batch"
+    notes = [
+        f"on {found.device}, in {found.precision}",
+        f"{largest}: {memory.batch_pairs:,} pairs, {memory.batch_source_tokens:,} and "
+        f"{memory.batch_target_tokens:,} tokens",
+    ]
+    if not memory.measured_words:
+        notes.append(f"activations and workspace not known: {found.not_measured}")
+    elif memory.measured_words < memory.batch_words:
+        notes.append(
+            "activations and workspace extrapolated from updates of up to "
+            f"{memory.measured_words:,} tokens"
+        )
+    notes.append("torch and its libraries take a few hundred MB besides")
+    if found.device.startswith("CPU"):
+        notes.append("a CPU's heap has gaps, which take up to a third more")
+    if not memory.fits:
+        notes.append("MORE THAN IS FREE: lower train.max_batch_tokens or the sizes")
+    return Table(("memory", "MB"), rows, notes)
+
+
+def _disk(found: "Estimate") -> Table:
+    disk = found.disk
+    rows = [
+        ("one checkpoint", _mb(disk.checkpoint_bytes)),
+        (f"{disk.num_checkpoints} checkpoints", _mb(disk.total_bytes)),
+        ("free now", _mb(disk.free_bytes)),
+    ]
+    notes = ["the most at one time: the last, the best, and the one being written"]
+    if disk.total_bytes > disk.free_bytes:
+        notes.append("MORE THAN IS FREE: lower train.keep_last")
+    return Table(("disk", "MB"), rows, notes)
+
+
+def _time(found: "Estimate") -> Table:
+    speed = found.speed
+    if speed is None:
+        return Table(("time", ""), [("not timed", found.not_measured)])
+    rows = [
+        ("words a second", f"{speed.words_per_s:,.0f}"),
+        ("seconds an update", f"{speed.update_s:.3g}"),
+        ("hours in all", f"{speed.training_s / 3600:,.2f}"),
+    ]
+    notes = [
+        f"timed: {speed.trial_updates} updates of up to {speed.trial_pairs} pairs, "
+        f"{speed.trial_s:.1f} s",
+        "validations and checkpoints come on top",
+    ]
+    if found.epoch.basis == "nothing":
+        notes.append("for the paper's data, as above")
+    return Table(("time", "number"), rows, notes)
+
+
+def _mb(num_bytes: int) -> str:
+    return f"{num_bytes / _MB:,.1f}"
