@@ -8,7 +8,8 @@ The whole training loop is timed, as `s2s train` runs it: loading, forward, back
 clipping, update. Text is synthetic: words by Zipf's law, sentences of about 25 words.
 Words are source and target words with their EOS and without padding. The peak is the
 fastest of a few large matrix products in the same precision, measured in the same run.
-Each row is a process of its own, so that its peak memory is its own.
+Each row is a process of its own, so that its peak memory is its own. On a GPU torch
+counts the times that the host waited for it, but for events and torch.distributed.
 """
 
 import argparse
@@ -21,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,12 @@ SIZES = {
     "4x1000": Size(plain(4, 1000), 10_000, 10_000, SGD),
     "paper": Size(plain(4, 1000), 160_000, 80_000, SGD),
     "tiny": Size(plain(1, 32), 500, 500, ADAM),
+}
+SIZES |= {
+    f"{name}-peepholes": replace(
+        SIZES[name], model=SIZES[name].model.model_copy(update={"peepholes": True})
+    )
+    for name in ("4x1000", "paper", "tiny")
 }
 
 Text = list[list[int]]
@@ -129,6 +137,16 @@ def product_peak(precision: str, device: torch.device) -> float:
     return best
 
 
+SYNC = "called a synchronizing CUDA operation"
+"""How torch's warning of one begins."""
+
+
+def warn_of_syncs(device: torch.device, mode: str) -> None:
+    """Switch torch's warnings on ("warn") or off ("default")."""
+    if device.type == "cuda":
+        torch.cuda.set_sync_debug_mode(mode)
+
+
 class Enough(Exception):  # it is no error
     """All steps are measured."""
 
@@ -153,7 +171,9 @@ class Clock:
             self._warmup,
             self._warmup + self._steps,
         ):
+            warn_of_syncs(self._device, "default")
             wait_for(self._device)  # between these the host runs ahead, as in use
+            warn_of_syncs(self._device, "warn")
         self.marks.append((time.perf_counter(), self.trainer.position.num_words))
         if self.trainer.position.step == self._warmup + self._steps:
             raise Enough
@@ -185,7 +205,10 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
         settings = TrainConfig(
             **size.train,  # type: ignore[arg-type]
             batch_size=args.batch_size,
+            max_batch_tokens=max(32_768, 64 * args.batch_size),
             precision=precision,
+            max_epochs=1e6,
+            validate_every_epochs=1e6,  # nor does it write a checkpoint
         )
         (folder / "checkpoints").mkdir()
         store = CheckpointStore(folder, settings, text=folder, run="", model_info={})
@@ -198,8 +221,15 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
             store=store,
             progress=clock,  # type: ignore[arg-type]
         )
-        with contextlib.suppress(Enough), cpu_for_training(args.threads):
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            contextlib.suppress(Enough),
+            cpu_for_training(args.threads),
+        ):
+            warnings.simplefilter("always")
             clock.trainer.fit()
+        warn_of_syncs(device, "default")
+    num_syncs = sum(SYNC in str(each.message) for each in caught)
     marks = clock.marks[args.warmup - 1 :]
     (start_s, start_words), (end_s, end_words) = marks[0], marks[-1]
     speeds = [
@@ -224,10 +254,11 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
         "peak_gflop_per_s": peak / 1e9,
         "share_of_peak": speed * per_word / peak,
         "peak_memory_gb": memory / 1e9,
+        "syncs_per_step": num_syncs / args.steps,
     }
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precisions", default="auto", help="such as fp32,bf16")
@@ -239,7 +270,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--write-text", metavar="PREFIX", help="write the text only")
     parser.add_argument("--row", metavar="SHARDS", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = make_parser().parse_args()
     if args.row:
         print(json.dumps(measure(args.sizes, args)))
         return
@@ -265,8 +300,19 @@ def main() -> None:
                 print(row(name, precision, folder, args), flush=True)
 
 
-def row(name: str, precision: str, shards: str, args: argparse.Namespace) -> str:
-    """Measure in a process of its own."""
+def measured_apart(
+    name: str,
+    precision: str,
+    shards: str,
+    args: argparse.Namespace,
+    *,
+    timeout_s: float | None = None,
+) -> dict[str, float | str]:
+    """Measure in a process of its own.
+
+    Raises:
+        CalledProcessError, TimeoutExpired: It failed, or took too long.
+    """
     flags = vars(args) | {"sizes": name, "precisions": precision, "row": shards}
     chosen = [
         text
@@ -275,10 +321,19 @@ def row(name: str, precision: str, shards: str, args: argparse.Namespace) -> str
         for text in (f"--{flag.replace('_', '-')}", str(value))
     ]
     command = [sys.executable, __file__, *chosen]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return f"{name:<8} {precision:<5} failed: {done.stderr.splitlines()[-1:]}"
-    found = json.loads(done.stdout)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=timeout_s
+    )
+    found: dict[str, float | str] = json.loads(done.stdout)
+    return found
+
+
+def row(name: str, precision: str, shards: str, args: argparse.Namespace) -> str:
+    """A line of the table."""
+    try:
+        found = measured_apart(name, precision, shards, args)
+    except subprocess.CalledProcessError as error:
+        return f"{name:<8} {precision:<5} failed: {error.stderr.splitlines()[-1:]}"
     return (
         f"{name:<8} {found['precision']:<5} {found['words_per_s']:>9,.0f} "
         f"{found['gflop_per_s']:>9,.0f} {found['peak_gflop_per_s']:>8,.0f} "

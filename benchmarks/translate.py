@@ -247,19 +247,37 @@ def flags(folder: Path, models: Sequence[str], settings: Settings) -> list[str]:
     return found
 
 
-def throughput(
-    subject: Subject, num_members: int, settings: Settings, folder: Path, repeat: int
-) -> list[str]:
-    """What the first table says of one setting."""
-    models = subject.models[:num_members]
-    what = [models, str(subject.source), settings, repeat]
+def measured_apart(
+    models: Sequence[str],
+    source: Path,
+    settings: Settings,
+    repeat: int,
+    *,
+    timeout_s: float | None = None,
+) -> dict[str, float]:
+    """Measure in a process of its own: see `measure`.
+
+    Raises:
+        CalledProcessError, TimeoutExpired: It failed, or took too long.
+    """
+    what = [list(models), str(source), settings, repeat]
     done = subprocess.run(
         [sys.executable, __file__, "--row", json.dumps(what)],
         capture_output=True,
         text=True,
         check=True,
+        timeout=timeout_s,
     )
-    found = json.loads(done.stdout)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def throughput(
+    subject: Subject, num_members: int, settings: Settings, folder: Path, repeat: int
+) -> list[str]:
+    """What the first table says of one setting."""
+    models = subject.models[:num_members]
+    found = measured_apart(models, subject.source, settings, repeat)
     options = [*flags(folder, models, settings), "-i", str(subject.source)]
     whole_s = command_s(["translate", *options], None, repeat)
     seconds = found["seconds"]
@@ -392,7 +410,7 @@ def tables(args: argparse.Namespace, folder: Path) -> None:
     print("", head(COMMANDS), *rest, sep="\n")
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--sizes", default="small,2x512", help=", ".join(SIZES))
@@ -407,6 +425,11 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="with --model: text to translate")
     parser.add_argument("--ref", type=Path, help="with --model: to score, line by line")
     parser.add_argument("--row", help=argparse.SUPPRESS)
+    return parser
+
+
+def main() -> None:
+    parser = make_parser()
     args = parser.parse_args()
     if args.row:
         print(measure(*json.loads(args.row)))
