@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # its defaults keep the group of the import
 from torch import Tensor, nn
 
 from pipelines.errors import PeerError
@@ -23,7 +24,7 @@ _PATIENCE = timedelta(hours=24)
 """How long processes wait for the first, which may have text to prepare."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class World:
     """This process among those that train together.
 
@@ -31,7 +32,8 @@ class World:
         rank: Number of this process; 0 writes and logs.
         size: Number of processes.
         local_rank: Number of this process on its machine: the GPU it takes.
-        control: Group of plain CPU messages.
+        control: Group of plain CPU messages; None for a single process, and after
+            the processes have parted.
     """
 
     rank: int = 0
@@ -86,12 +88,14 @@ def joined(device_type: str) -> Iterator[World]:
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if device_type == "cuda":
         torch.cuda.set_device(local_rank)
+    world = World(local_rank=local_rank)
     try:
         dist.init_process_group(
             "nccl" if device_type == "cuda" else "gloo", timeout=_PATIENCE
         )
-        control = dist.new_group(backend="gloo", timeout=_PATIENCE)
-        yield World(dist.get_rank(), dist.get_world_size(), local_rank, control)
+        world.rank, world.size = dist.get_rank(), dist.get_world_size()
+        world.control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        yield world
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
@@ -101,6 +105,9 @@ def joined(device_type: str) -> Iterator[World]:
             "s2s train goes on from the last checkpoint",
         ) from error
     finally:
+        # A group's threads end with its last reference. One that is still busy when
+        # Python ends aborts the process: "terminate called".
+        world.control = None
         if dist.is_initialized():
             dist.destroy_process_group()
 

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,7 +38,18 @@ def _join(rank, port, function, folder):
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", **address}
     with joined("cpu") as world:
-        return function(world, folder)
+        found = function(world, folder)
+    assert world.control is None
+    assert not [name for name in thread_names() if "gloo" in name]
+    return found
+
+
+def thread_names():
+    """Threads of this process, those of libraries too."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():  # not on Linux
+        return []
+    return [(task / "comm").read_text().strip() for task in tasks.iterdir()]
 
 
 class Signal:
