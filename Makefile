@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types imports test test-fast test-all golden cov check ci demo build clean
+.PHONY: help install format lint types imports test test-fast test-gpu test-all golden cov check ci demo build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test-fast: install ## Run the tests that take seconds
 
 test: install ## Run the tests (minutes)
 	$(BIN)/pytest -n auto -m 'not learning'
+
+test-gpu: install ## Run the tests that need a GPU
+	$(BIN)/pytest -m gpu
 
 test-all: install ## Run all tests, the ones that learn for long too
 	$(BIN)/pytest

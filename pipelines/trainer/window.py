@@ -64,7 +64,7 @@ class Window:
             DivergenceError: The loss or the gradient was not finite.
         """
         sums = self._world.sum(torch.stack(self._nll))
-        nll, norms = sums.tolist(), torch.stack(self._norm).tolist()
+        nll, norms = torch.stack([sums, torch.stack(self._norm)]).tolist()
         for index, pair in enumerate(zip(nll, norms, strict=True)):
             if not all(map(math.isfinite, pair)):
                 raise self._diverged(step - len(self) + 1 + index, *pair, index=index)
