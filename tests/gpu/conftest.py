@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipelines.model.engine.library_lstm import cudnn_dtype
-from tests.fake_cuda import GPU, FakeGpu, LstmCall, fake_cuda
+from tests.gpu.fake_cuda import GPU, FakeGpu, LstmCall, fake_cuda
 
 _SYNC = "called a synchronizing CUDA operation"
 

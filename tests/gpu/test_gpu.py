@@ -20,7 +20,7 @@ from pipelines.progress import SILENT
 from pipelines.search.scorer import Scorer
 from pipelines.trainer.validation import validate
 from pipelines.trainer.world import World
-from tests.device_cases import (
+from tests.gpu.device_cases import (
     CASES,
     CPU,
     EVEN,
@@ -28,32 +28,23 @@ from tests.device_cases import (
     RAGGED,
     assert_near,
     given_translations,
-    learned,
     make_learner,
     make_model,
     make_translator,
+    one_update,
     outputs,
     planned,
     trained,
     trained_state,
-    weights_of,
     with_precision,
     without_dropout,
 )
-from tests.fake_cuda import host
+from tests.gpu.fake_cuda import host
 from tests.model.test_loss import confident
 from tests.trainer.tiny import write_data
 
 every_case = pytest.mark.parametrize("name", CASES)
 every_precision = pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-
-
-def one_update(case, device, precision, pairs):
-    learner = make_learner(case, device, precision=precision)
-    before = weights_of(learner)
-    nll, norm = learner.learn(planned(make_batch(pairs), device), step=0, rate=1e-2)
-    found = learned(learner, nll, norm, before)
-    return {key: host(value) for key, value in found.items()}
 
 
 @pytest.mark.parametrize("pairs", [EVEN, RAGGED], ids=["even", "ragged"])

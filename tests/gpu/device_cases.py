@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipelines.config.load import build, flatten, recipe_names, recipe_text
 from pipelines.config.schema import Config, ModelConfig, TrainConfig, TranslateConfig
-from pipelines.data.batch import Batch
+from pipelines.data.batch import Batch, make_batch
 from pipelines.data.loader import Planned
 from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.inference import InferenceSeq2Seq
@@ -27,7 +27,7 @@ from pipelines.trainer.learner import Learner
 from pipelines.trainer.loop import Trainer
 from pipelines.trainer.optimizer import state_tensors
 from pipelines.trainer.world import World
-from tests.fake_cuda import host
+from tests.gpu.fake_cuda import host
 from tests.search.tiny import make_pipeline
 from tests.trainer.tiny import MODEL, TRAIN, make_trainer
 
@@ -119,8 +119,19 @@ def learned(learner: Learner, nll: Tensor, norm: Tensor, before: list[Tensor]):
     return found
 
 
-def weights_of(learner: Learner) -> list[Tensor]:
-    return [p.detach().clone() for p in learner.model.parameters()]
+def one_update(
+    case: Case,
+    device: torch.device,
+    precision: str,
+    pairs: Sequence[tuple[list[int], list[int]]],
+) -> dict[str, Tensor]:
+    """All that an update changes, on the CPU."""
+    learner = make_learner(case, device, precision=precision)
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    batch = planned(make_batch(pairs), device)
+    nll, norm = learner.learn(batch, step=0, rate=1e-2)
+    found = learned(learner, nll, norm, before)
+    return {key: host(value) for key, value in found.items()}
 
 
 def assert_near(found, wanted, *, precision: str, factor: float = 1.0) -> None:

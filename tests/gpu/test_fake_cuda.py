@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from tests.fake_cuda import GPU, FakeCudaTensor, HostSync, MixedDevices, fake_cuda, host
+from tests.gpu.fake_cuda import (
+    GPU,
+    FakeCudaTensor,
+    HostSync,
+    MixedDevices,
+    fake_cuda,
+    host,
+)
 
 
 @pytest.fixture
@@ -94,7 +101,7 @@ def test_each_wait_is_recorded_once(gpu, name):
     with gpu.record_syncs() as syncs:
         SYNCS[name](tensor)
     assert len(syncs) == 1
-    assert "tests/test_fake_cuda.py:" in syncs[0]
+    assert "tests/gpu/test_fake_cuda.py:" in syncs[0]
     with pytest.raises(HostSync), gpu.forbid_syncs():
         SYNCS[name](tensor)
 

@@ -1,0 +1,154 @@
+"""What only the fake GPU can tell: each wait of the host, and where it is."""
+
+import pytest
+import torch
+
+from pipelines.data.dataset import ParallelDataset
+from pipelines.model import loss as loss_module
+from pipelines.model.engine import lstm_autograd
+from pipelines.model.engine.library_lstm import cudnn_dtype
+from pipelines.progress import SILENT
+from pipelines.search.ensemble import Ensemble
+from pipelines.search.scorer import Scorer
+from pipelines.trainer.learner import Learner
+from pipelines.trainer.validation import validate
+from pipelines.trainer.world import World
+from tests.gpu.device_cases import (
+    CASES,
+    CPU,
+    LINES,
+    RAGGED,
+    VOCAB_SIZE,
+    assert_near,
+    given_translations,
+    make_model,
+    make_translator,
+    one_update,
+    trained,
+    with_precision,
+    without_dropout,
+)
+from tests.gpu.fake_cuda import GPU, fake_cuda
+from tests.trainer.tiny import write_data
+
+every_case = pytest.mark.parametrize("name", CASES)
+every_precision = pytest.mark.parametrize("precision", ["fp32", "bf16"])
+
+
+@pytest.fixture
+def gpu():
+    cudnn_dtype.cache_clear()
+    with fake_cuda() as found:
+        yield found
+    cudnn_dtype.cache_clear()
+
+
+@every_precision
+@every_case
+def test_the_softmax_in_pieces_is_that_of_a_cpu(gpu, name, precision, monkeypatch):
+    """Two rows at a time, each in a block of its own."""
+    monkeypatch.setattr(loss_module, "GPU_CHUNK_LOGITS", 2 * VOCAB_SIZE)
+    monkeypatch.setattr(loss_module, "GPU_BLOCK_LOGITS", VOCAB_SIZE)
+    case = without_dropout(CASES[name])
+    found = one_update(case, GPU, precision, RAGGED)
+    assert_near(found, one_update(case, CPU, precision, RAGGED), precision=precision)
+
+
+@every_precision
+@every_case
+def test_a_validation_waits_once_and_makes_no_gradient(
+    gpu, name, precision, tmp_path, monkeypatch
+):
+    write_data(tmp_path)
+    dataset = ParallelDataset.open(tmp_path / "binarize", "valid")
+    case = CASES[name]
+    config = with_precision(case, precision).model_copy(update={"batch_size": 3})
+    model = make_model(case, GPU, vocab_size=9).train()
+    saves = []
+    start = lstm_autograd._Steps.__init__
+
+    def watched(self, *arguments, **options):
+        saves.append(options["saves"])
+        start(self, *arguments, **options)
+
+    monkeypatch.setattr(lstm_autograd._Steps, "__init__", watched)
+    monkeypatch.delattr(loss_module._Softmax, "allocate_gradients")
+    cudnn_dtype(torch.bfloat16, GPU)
+    before = gpu.num_graph_nodes
+    with gpu.record_syncs() as syncs:
+        found = validate(model, dataset, config, world=World(), progress=SILENT)
+    assert len(syncs) == 1, syncs
+    assert gpu.num_graph_nodes == before
+    assert not any(saves)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    model = make_model(case, CPU, vocab_size=9)
+    wanted = validate(model, dataset, config, world=World(), progress=SILENT)
+    tolerance = {"fp32": 1e-5, "bf16": 2e-2}[precision]
+    assert found.perplexity == pytest.approx(wanted.perplexity, rel=tolerance)
+
+
+def counted(monkeypatch, name):
+    """Count the calls of a method of the ensemble: the steps of a search."""
+    calls = []
+    method = getattr(Ensemble, name)
+
+    def count(self, *arguments, **options):
+        calls.append(name)
+        return method(self, *arguments, **options)
+
+    monkeypatch.setattr(Ensemble, name, count)
+    return calls
+
+
+every_search = pytest.mark.parametrize(
+    ("beam", "num_models"), [(1, 1), (12, 1), (3, 2)], ids=str
+)
+
+
+@every_search
+@every_case
+def test_a_search_waits_once_a_step(gpu, name, beam, num_models, monkeypatch):
+    options = {"beam": beam, "num_models": num_models}
+    translator = make_translator(CASES[name], GPU, precision="bf16", **options)
+    steps = counted(monkeypatch, "__call__")
+    with gpu.record_syncs() as syncs:
+        translator.translate(LINES)
+    assert len(steps) > 1
+    assert len(syncs) == len(steps), summary(syncs)
+
+
+@every_case
+def test_forced_decoding_waits_once_a_depth(gpu, name, monkeypatch):
+    members = make_translator(CASES[name], GPU, beam=1, precision="bf16").members
+    depths = counted(monkeypatch, "log_probs")
+    with gpu.record_syncs() as syncs:
+        Scorer(members).score(given_translations())
+    assert len(depths) == 6
+    assert len(syncs) == len(depths), summary(syncs)
+
+
+def summary(syncs: list[str]) -> str:
+    """Each kind of wait, with how often it came."""
+    kinds = sorted(set(syncs), key=syncs.index)
+    return "\n".join(["", *(f"{syncs.count(kind)} x {kind}" for kind in kinds)])
+
+
+def test_training_waits_for_reports_and_validations_only(gpu, tmp_path, monkeypatch):
+    write_data(tmp_path)
+    update = Learner.learn
+
+    def checked(self, *arguments, **options):
+        with gpu.forbid_syncs():
+            return update(self, *arguments, **options)
+
+    cudnn_dtype(torch.bfloat16, GPU)
+    monkeypatch.setattr(Learner, "learn", checked)
+    with gpu.record_syncs() as syncs:
+        trained(tmp_path, "run", GPU, steps=12)
+    places = {sync.rpartition(" at ")[2].partition(":")[0] for sync in syncs}
+    assert places <= {
+        "pipelines/trainer/validation.py",
+        "pipelines/trainer/window.py",
+        "pipelines/artifacts/checkpoint.py",
+        "tests/trainer/tiny.py",
+    }
