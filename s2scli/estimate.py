@@ -191,9 +191,11 @@ def _memory(found: "Estimate") -> Table:
     if not memory.measured_words:
         notes.append(f"activations and workspace not known: {found.not_measured}")
     elif memory.measured_words < memory.batch_words:
+        rough = memory.measured_updates == 1
         notes.append(
-            "activations and workspace extrapolated from updates of up to "
-            f"{memory.measured_words:,} tokens"
+            "activations and workspace extrapolated from "
+            f"{'one update' if rough else 'updates'} of up to "
+            f"{memory.measured_words:,} tokens{', so rather too high' if rough else ''}"
         )
     notes.append("torch and its libraries take a few hundred MB besides")
     if found.device.startswith("CPU"):

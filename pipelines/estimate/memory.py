@@ -31,6 +31,8 @@ class Memory:
     """Activations and all else that a step allocates; 0 if nothing was measured."""
     measured_words: int = 0
     """Source and target tokens of the largest batch on which it was measured."""
+    measured_updates: int = 0
+    """Updates of growing size; a single one leaves a rough guess, on the high side."""
 
     @property
     def resident_bytes(self) -> int:

@@ -183,6 +183,7 @@ class _Training:
                 memory,
                 workspace_bytes=max(0, peak_bytes - memory.gradients_bytes),
                 measured_words=trial.measured[-1].words,
+                measured_updates=len(trial.measured),
             )
         return Estimate(
             device=describe(self._device),

@@ -1,8 +1,14 @@
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
+from pipelines.artifacts.layout import Layout
+from pipelines.config import load
+from pipelines.estimate.training import quick_estimate
+from pipelines.init import run as make_project
+from s2scli.estimate import _tables
 from tests.cli.conftest import init_arguments, write_corpus
 
 
@@ -118,3 +124,20 @@ def test_options_that_would_do_nothing_are_refused(s2s, fresh, options):
     found = s2s("train", *options, "-d", fresh)
     assert found.status == 2
     assert "--dry-run" in found.err
+
+
+@pytest.mark.parametrize(
+    ("words", "updates", "told"),
+    [
+        (0, 0, "not known: s2s train --dry-run measures it"),
+        (40, 1, "from one update of up to 40 tokens, so rather too high"),
+        (40, 2, "from updates of up to 40 tokens"),
+    ],
+)
+def test_the_table_says_on_what_the_memory_is_based(tmp_path, words, updates, told):
+    make_project(tmp_path, "paper", {}, force=False)
+    found = quick_estimate(load(tmp_path).config, Layout(tmp_path), most_bytes=0)
+    measured = {"measured_words": words, "measured_updates": updates}
+    found = replace(found, memory=replace(found.memory, **measured))
+    notes = [note for table in _tables(found) for note in table.notes]
+    assert len([note for note in notes if note.endswith(told)]) == 1
