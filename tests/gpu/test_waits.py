@@ -152,3 +152,15 @@ def test_training_waits_for_reports_and_validations_only(gpu, tmp_path, monkeypa
         "pipelines/artifacts/checkpoint.py",
         "tests/trainer/tiny.py",
     }
+
+
+@every_case
+def test_cudnn_without_bf16_runs_in_float32_and_all_else_in_bf16(gpu, name):
+    def not_supported(*arguments):
+        raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
+
+    gpu.special[torch._cudnn_rnn] = not_supported
+    case = without_dropout(CASES[name])
+    found = one_update(case, GPU, "bf16", RAGGED)
+    assert all(call.dtypes == {torch.float32} for call in gpu.lstm_calls)
+    assert_near(found, one_update(case, CPU, "bf16", RAGGED), precision="bf16")
