@@ -611,6 +611,7 @@ def fake_cuda() -> Iterator[FakeGpu]:
             "max_memory_allocated": lambda device=None: 0,
             "reset_peak_memory_stats": lambda device=None: None,
             "empty_cache": lambda: None,
+            "is_current_stream_capturing": lambda: False,
             "synchronize": lambda device=None: gpu.sync("synchronize"),
             "Event": lambda *_, **__: _Event(gpu),
             "Stream": lambda *_, **__: stream,
