@@ -5,7 +5,7 @@ import torch
 
 from pipelines.data.dataset import ParallelDataset
 from pipelines.model import loss as loss_module
-from pipelines.model.engine import lstm_autograd
+from pipelines.model.engine import lstm_steps
 from pipelines.model.engine.library_lstm import cudnn_dtype
 from pipelines.progress import SILENT
 from pipelines.search.ensemble import Ensemble
@@ -65,13 +65,13 @@ def test_a_validation_waits_once_and_makes_no_gradient(
     config = with_precision(case, precision).model_copy(update={"batch_size": 3})
     model = make_model(case, GPU, vocab_size=9).train()
     saves = []
-    start = lstm_autograd._Steps.__init__
+    start = lstm_steps.LSTMSteps.__init__
 
     def watched(self, *arguments, **options):
         saves.append(options["saves"])
         start(self, *arguments, **options)
 
-    monkeypatch.setattr(lstm_autograd._Steps, "__init__", watched)
+    monkeypatch.setattr(lstm_steps.LSTMSteps, "__init__", watched)
     monkeypatch.delattr(loss_module._Softmax, "allocate_gradients")
     cudnn_dtype(torch.bfloat16, GPU)
     before = gpu.num_graph_nodes

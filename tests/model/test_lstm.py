@@ -5,7 +5,7 @@ import torch
 from pipelines.config import ModelConfig
 from pipelines.data.batch import lay_out
 from pipelines.model import lstm
-from pipelines.model.engine import lstm_autograd
+from pipelines.model.engine import lstm_steps
 from pipelines.model.engine.matmul import Matmul
 from pipelines.model.lstm import LSTMStack, select_state
 from tests.engines import BF16, FP32, MATMUL, always_pack
@@ -229,13 +229,13 @@ def test_without_gradients_the_same_numbers_come_out_and_nothing_is_saved(
     input_NI = torch.randn(sum(SIZES), 5)
     wanted, _ = stack(input_NI, SIZES, engine)
     saving = []
-    steps = lstm_autograd._Steps.__init__
+    steps = lstm_steps.LSTMSteps.__init__
 
     def watched(self, *arguments, saves):
         saving.append(saves)
         steps(self, *arguments, saves=saves)
 
-    monkeypatch.setattr(lstm_autograd._Steps, "__init__", watched)
+    monkeypatch.setattr(lstm_steps.LSTMSteps, "__init__", watched)
     with torch.no_grad():
         found, _ = stack(input_NI, SIZES, engine)
     assert torch.equal(found, wanted)
