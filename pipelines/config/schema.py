@@ -184,8 +184,8 @@ class TrainConfig(Section):
     )
     """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Of matrix products; auto takes bf16 where the hardware has it, else fp32. What
-    auto became is recorded in the manifest and in each checkpoint."""
+    """Precision of matrix products; auto takes bf16 where the hardware has it, else
+    fp32, and what it became is recorded in the manifest and in each checkpoint."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """CPU threads; 0 leaves the choice to torch."""
     tensorboard: bool = Field(default=False, json_schema_extra=EXECUTION)

@@ -26,7 +26,7 @@ class Memory:
     optimizer_bytes: int
     average_bytes: int
     free_bytes: int | None
-    """Of the device now; None where the system does not tell."""
+    """Free memory of the device now; None where it is unknown."""
     workspace_bytes: int = 0
     """Activations and all else that a step allocates; 0 if nothing was measured."""
     measured_words: int = 0
@@ -63,8 +63,8 @@ def known_memory(
     Args:
         config: Sizes of the model, optimizer and average.
         counted: The model's parameters.
-        batch: The largest one.
-        free_bytes: Of the device now, or None.
+        batch: The largest batch.
+        free_bytes: Free memory of the device now, or None.
     """
     weights_bytes = _FLOAT32_BYTES * counted.total
     sgd = config.train.optimizer == "sgd"

@@ -49,7 +49,7 @@ class Epoch:
     words: int
     updates: int
     epochs: float
-    """Of the whole training; fewer than asked for where max_steps ends it."""
+    """Epochs of the whole training; fewer than asked for where max_steps ends it."""
     total_updates: int
     total_words: int
 
@@ -60,13 +60,13 @@ class Speed:
 
     trial_updates: int
     trial_pairs: int
-    """Of the largest update that was timed."""
+    """Pairs of the largest update that was timed."""
     trial_s: float
     words_per_s: float
     update_s: float
-    """Of a whole batch of the mean size."""
+    """Seconds of an update of the mean size."""
     training_s: float
-    """Of all updates; validations and checkpoints come on top."""
+    """Seconds of all updates; validations and checkpoints come on top."""
 
 
 @dataclass(frozen=True, slots=True)

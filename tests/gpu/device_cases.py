@@ -45,7 +45,7 @@ TREE = [([4, 5, 2], [[4, 5, 6], [4, 5, 7], [4, 3], []]), ([6, 2], [[3], [3] * 5]
 """Sources and translations of them to be scored."""
 LINES = ["a b c", "e", "d d a b e c", "c b"]
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 4e-2}
-"""Of the largest value."""
+"""Error as a share of the largest value."""
 
 
 @dataclass(frozen=True)

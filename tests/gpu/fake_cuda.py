@@ -170,7 +170,7 @@ class LstmCall:
     """A call of cuDNN's LSTM."""
 
     dtypes: set[torch.dtype]
-    """Of all operands."""
+    """The dtypes of all operands."""
     num_rows: int
     """Tokens, padding included."""
 
