@@ -92,7 +92,7 @@ class LSTMStack(nn.Module):
         """
         if input_NI.is_cuda and not self._peepholes:
             return self.run_library(input_NI, sizes, matmul, state)
-        if sizes[-1] == sizes[0] and self._suits_onednn(input_NI, matmul):
+        if sizes[-1] == sizes[0] and self._suits_onednn(matmul, input_NI.device):
             return self.run_library(input_NI, sizes, matmul, state)
         return self.run_own(input_NI, sizes, matmul, state)
 
@@ -107,7 +107,7 @@ class LSTMStack(nn.Module):
         num_steps, most = len(sizes), sizes[0]
         full = num_steps * most == len(input_NI)
         wasteful = num_steps * most > _PADDED * len(input_NI)
-        if full or wasteful or not self._suits_onednn(input_NI, matmul):
+        if full or wasteful or not self._suits_onednn(matmul, input_NI.device):
             return self.forward(input_NI, sizes, matmul, state)[0]
         runs_TB = torch.arange(most) < torch.tensor(sizes)[:, None]
         rows_N = runs_TB.flatten().nonzero().flatten()
@@ -116,10 +116,17 @@ class LSTMStack(nn.Module):
         output, _ = self.run_library(padded, (most,) * num_steps, matmul, state)
         return output.index_select(0, rows_N)
 
-    def _suits_onednn(self, input_NI: Tensor, matmul: Matmul) -> bool:
+    def describe_engine(self, matmul: Matmul, device: torch.device) -> str:
+        """Name what runs the layers: part of the arithmetic that is recorded."""
+        if device.type == "cuda" and not self._peepholes:
+            dtype = cudnn_dtype(matmul.dtype, device)
+            return f"cudnn in {str(dtype).removeprefix('torch.')}"
+        return "onednn where it suits" if self._suits_onednn(matmul, device) else "own"
+
+    def _suits_onednn(self, matmul: Matmul, device: torch.device) -> bool:
         """Whether oneDNN's LSTM is faster than our own."""
         plain = matmul.backend.precision == "fp32" and not self._peepholes
-        return plain and self._cells <= SMALL_CELLS and input_NI.device.type == "cpu"
+        return plain and self._cells <= SMALL_CELLS and device.type == "cpu"
 
     def run_own(
         self,

@@ -58,7 +58,8 @@ class Learner:
     def arithmetic(self) -> dict[str, str]:
         """What the last digits of an update depend on: see `engine.arithmetic`."""
         found = describe_arithmetic(str(self.matmul.backend), self.device)
-        return found | {"processes": str(self.world.size)}
+        lstm = self.model.encoder.lstm.describe_engine(self.matmul, self.device)
+        return found | {"lstm": lstm, "processes": str(self.world.size)}
 
     def learn(
         self, planned: Planned, *, step: int, rate: float

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # its defaults keep the group of the import
+import torch.distributed.nn.functional  # before a group is made: it would keep one
 from torch import Tensor, nn
 
 from pipelines.errors import PeerError
@@ -105,8 +105,7 @@ def joined(device_type: str) -> Iterator[World]:
             "s2s train goes on from the last checkpoint",
         ) from error
     finally:
-        # A group's threads end with its last reference. One that is still busy when
-        # Python ends aborts the process: "terminate called".
+        # A group's threads end with its last reference; they must not outlive Python.
         world.control = None
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -21,6 +21,7 @@ from tests.gpu.device_cases import (
     VOCAB_SIZE,
     assert_near,
     given_translations,
+    make_learner,
     make_model,
     make_translator,
     one_update,
@@ -163,4 +164,6 @@ def test_cudnn_without_bf16_runs_in_float32_and_all_else_in_bf16(gpu, name):
     case = without_dropout(CASES[name])
     found = one_update(case, GPU, "bf16", RAGGED)
     assert all(call.dtypes == {torch.float32} for call in gpu.lstm_calls)
+    lstm = make_learner(case, GPU, precision="bf16").arithmetic["lstm"]
+    assert lstm == ("own" if case.model.peepholes else "cudnn in float32")
     assert_near(found, one_update(case, CPU, "bf16", RAGGED), precision="bf16")

@@ -30,7 +30,7 @@ def make_model(**settings):
 
 
 def trained_logits(model, source, target):
-    """Of every step, [step, V], as training makes them; the target starts with EOS."""
+    """Logits of every step as training computes them, [step, V]; EOS comes first."""
     batch = make_batch([(source, [*target[1:], 2])])
     decoder = model.decoder
     with torch.inference_mode():

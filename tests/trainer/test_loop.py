@@ -61,6 +61,7 @@ def test_resuming_with_other_arithmetic_is_said_in_one_line(make, monkeypatch, c
     second.fit()
     (said,) = [r.message for r in caplog.records if "other arithmetic" in r.message]
     assert "precision fp32 -> bf16" in said
+    assert "lstm onednn where it suits -> own" in said
     assert "processor Intel Xeon -> AMD EPYC" in said
     assert "threads" not in said
     (newest,) = checkpoints(second._store.checkpoints)[-1:]

@@ -70,7 +70,6 @@ class CudnnBuffer:
     """
 
     def __init__(self, layers: Sequence[LayerWeights], dtype: torch.dtype) -> None:
-        self.dtype = dtype
         self._views = [
             torch.zeros_like(weight, dtype=dtype) for weight in flat_weights(layers)
         ]
