@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines import plan
-from pipelines.artifacts.corpus import decode_line, decoded_lines
+from pipelines.artifacts.corpus import decode_line, decoded_lines, named_in_settings
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
@@ -45,7 +45,9 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     pipeline = _with_case(TextPipeline.load(layout.preprocess / TEXT))
     output = layout.translate / "output.txt"
     reference = layout.root / config.data.test[1]
-    hyp, ref = list(decoded_lines(output)), list(decoded_lines(reference))
+    hyp = list(decoded_lines(output))
+    with named_in_settings():
+        ref = list(decoded_lines(reference))
     _require_equal_lines(hyp, ref, output, reference)
     if pipeline.tokenizer in _OWN_TOKENS:
         hyp_tokens = list(decoded_lines(layout.translate / "tokens.txt"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines import plan
-from pipelines.artifacts.corpus import read_lines, warn_of_lines
+from pipelines.artifacts.corpus import named_in_settings, read_lines, warn_of_lines
 from pipelines.artifacts.files import sha256_bytes, sha256_file, staged
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
@@ -52,7 +52,8 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     translator = Translator(members, config.translate)
     (checkpoint,) = members.names
     log.info("translating with %s, beam %d", checkpoint, config.translate.beam)
-    raw = list(read_lines(layout.root / config.data.test[0]))
+    with named_in_settings():
+        raw = list(read_lines(layout.root / config.data.test[0]))
     started = time.perf_counter()
     stream = translate_stream(
         _windows(raw, translator.window), translator, progress=progress, total=len(raw)

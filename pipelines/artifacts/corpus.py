@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,6 +24,8 @@ from pipelines.artifacts.zstd import ZstdFile
 from pipelines.errors import CorpusError, CorruptArtifactError, MissingArtifactError
 
 _AGAIN = "s2s preprocess --force"
+_CHECK_PATH = "check the path"
+_CHECK_DATA = "check [data] in s2s.toml"
 _NAMED_LINES = 3
 
 
@@ -64,15 +66,24 @@ def open_text(path: Path) -> Iterator[BinaryIO]:
             else:
                 yield raw
     except FileNotFoundError:
-        raise CorpusError(
-            f"{path} not found", hint="check [data] in s2s.toml"
-        ) from None
+        raise CorpusError(f"{path} not found", hint=_CHECK_PATH) from None
     except IsADirectoryError:
         raise CorpusError(f"{path} is a folder, expected a text file") from None
     except PermissionError:
         raise CorpusError(f"{path} may not be read") from None
     except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
         raise CorpusError(f"{path} is damaged: {error}") from error
+
+
+@contextmanager
+def named_in_settings() -> Iterator[None]:
+    """Let errors about a missing file point to `[data]`, which names it."""
+    try:
+        yield
+    except CorpusError as error:
+        if error.hint == _CHECK_PATH:
+            error.hint = _CHECK_DATA
+        raise
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -129,9 +140,7 @@ def hash_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CorpusError(
-            f"{path}: {error.strerror}", hint="check [data] in s2s.toml"
-        ) from error
+        raise CorpusError(f"{path}: {error.strerror}", hint=_CHECK_PATH) from error
 
 
 def survey_pair(src: Path, tgt: Path) -> tuple[Survey, Survey]:
@@ -149,14 +158,25 @@ def survey_pair(src: Path, tgt: Path) -> tuple[Survey, Survey]:
     return found
 
 
-def read_parts(src: Path, tgt: Path, *, part_size: int) -> Iterator[RawPart]:
-    """Yield the pairs of two surveyed files in parts of `part_size`."""
+def read_parts(
+    src: Path, tgt: Path, *, part_size: int, first_index: int = 0
+) -> Iterator[RawPart]:
+    """Yield the pairs of two surveyed files in parts of `part_size`.
+
+    Args:
+        src: Source file.
+        tgt: Target file.
+        part_size: Most pairs of a part.
+        first_index: Index of the first part: the number of parts before this corpus.
+    """
     src_lines, tgt_lines = read_lines(src), read_lines(tgt)
-    index = 0
-    while chunk := list(islice(src_lines, part_size)):
-        first = index * part_size + 1
-        yield RawPart(index, first, chunk, list(islice(tgt_lines, part_size)))
-        index += 1
+    first_line = 1
+    for index in count(first_index):
+        chunk = list(islice(src_lines, part_size))
+        if not chunk:
+            return
+        yield RawPart(index, first_line, chunk, list(islice(tgt_lines, part_size)))
+        first_line += len(chunk)
 
 
 def write_part(path: Path, lines: list[list[str]]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipelines.artifacts.corpus import (
     decode_line,
     hash_file,
+    named_in_settings,
     read_lines,
     read_part,
     read_parts,
@@ -102,6 +103,23 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         survey(tmp_path)
     with pytest.raises(CorpusError, match="nowhere"):
         hash_file(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("read", [survey, hash_file])
+def test_only_files_of_the_settings_point_to_them(tmp_path, read):
+    with pytest.raises(CorpusError) as caught:
+        read(tmp_path / "nowhere")
+    assert caught.value.hint == "check the path"
+    with pytest.raises(CorpusError) as caught, named_in_settings():
+        read(tmp_path / "nowhere")
+    assert caught.value.hint == "check [data] in s2s.toml"
+
+
+def test_other_hints_stay_as_they_are(tmp_path):
+    path = put(tmp_path / "a.txt", b"caf\xe9\n")
+    with pytest.raises(CorpusError) as caught, named_in_settings():
+        survey(path)
+    assert "iconv" in caught.value.hint
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
