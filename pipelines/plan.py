@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts.corpus import hash_file
+from pipelines.artifacts.corpus import hash_file, named_in_settings
 from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import RUN, STAGES, Layout
 from pipelines.artifacts.manifest import Manifest, fingerprint, read_manifest
@@ -207,11 +207,26 @@ _SETTINGS: Mapping[str, Callable[[Config], dict[str, Any]]] = {
 
 
 def _raw_inputs(config: Config, layout: Layout) -> dict[str, str]:
-    inputs: dict[str, str] = {}
-    for split, files in config.data.splits().items():
-        for side, name in zip(("src", "tgt"), files, strict=True):
-            inputs[f"{split}.{side}"] = _raw_hash(layout, f"{split}.{side}", name)
-    return inputs
+    return {
+        role: _raw_hash(layout, role, name)
+        for split, pairs in config.data.splits().items()
+        for number, files in enumerate(pairs, start=1)
+        for role, name in zip(corpus_roles(split, number), files, strict=True)
+    }
+
+
+def corpus_roles(split: str, number: int) -> tuple[str, str]:
+    """What a manifest's inputs call a source and a target file of the user.
+
+    Args:
+        split: Name of the split.
+        number: Place of the two files among the split's corpora, from 1.
+
+    Returns:
+        `train.src` and `train.tgt` for the first, `train.2.src` and so on after it.
+    """
+    corpus = split if number == 1 else f"{split}.{number}"
+    return f"{corpus}.src", f"{corpus}.tgt"
 
 
 def _raw_hash(layout: Layout, role: str, name: str) -> str:
@@ -229,7 +244,8 @@ def _raw_hash(layout: Layout, role: str, name: str) -> str:
     memory = layout.state / "hashes.json"
     known = _read_memory(memory)
     if stamp not in known:
-        known[stamp] = hash_file(path)
+        with named_in_settings():
+            known[stamp] = hash_file(path)
         if not layout.read_only:
             _write_memory(memory, known)
     return known[stamp]

@@ -17,6 +17,7 @@ from typing import Any
 from pipelines.artifacts.corpus import (
     RawPart,
     Survey,
+    named_in_settings,
     read_parts,
     survey_pair,
     write_part,
@@ -28,7 +29,7 @@ from pipelines.artifacts.vocab import EOS_TOKEN, UNK_TOKEN, Vocabulary, build_vo
 from pipelines.config import Config
 from pipelines.errors import ConfigError, CorpusError
 from pipelines.parallel import map_in_order, num_processes
-from pipelines.plan import new_manifest
+from pipelines.plan import corpus_roles, new_manifest
 from pipelines.progress import SILENT, Progress
 from pipelines.text.learn import learn_models
 from pipelines.text.parts import Filter, Tally, count_tokens, tokenize_part
@@ -42,6 +43,8 @@ _NEEDED = ("train", "valid")  # the splits that training cannot do without
 _KEEP_ALL = ("test",)  # every line of these gets a translation
 
 Files = tuple[Path, Path]
+Corpora = tuple[Files, ...]
+Surveys = list[tuple[Survey, Survey]]
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
@@ -63,12 +66,13 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         pipeline, shares = _with_vocabularies(pipeline, outcome, config)
         pipeline.save(folder / TEXT)
         counts = _counts(outcome, shares, pipeline)
+        _add_corpora(counts, work)
         manifest = new_manifest("preprocess", config, layout, counts)
         _require_unchanged(manifest, surveys, files)
         return write_manifest(folder, manifest)
 
 
-def _files(config: Config, layout: Layout) -> dict[str, Files]:
+def _files(config: Config, layout: Layout) -> dict[str, Corpora]:
     splits = config.data.splits()
     for split in _NEEDED:
         if split not in splits:
@@ -77,28 +81,36 @@ def _files(config: Config, layout: Layout) -> dict[str, Files]:
                 hint="s2s init --train SRC TGT --valid SRC TGT",
             )
     return {
-        split: (layout.root / src, layout.root / tgt)
-        for split, (src, tgt) in splits.items()
+        split: tuple((layout.root / src, layout.root / tgt) for src, tgt in pairs)
+        for split, pairs in splits.items()
     }
 
 
-def _survey(
-    files: Mapping[str, Files], progress: Progress
-) -> dict[str, tuple[Survey, Survey]]:
-    surveys: dict[str, tuple[Survey, Survey]] = {}
-    with progress.task("survey", total=len(files), unit="splits") as task:
-        for split, (src, tgt) in files.items():
-            surveys[split] = survey_pair(src, tgt)
-            _log.info("%s: %d pairs", split, surveys[split][0].num_lines)
+def _survey(files: Mapping[str, Corpora], progress: Progress) -> dict[str, Surveys]:
+    surveys: dict[str, Surveys] = {}
+    with (
+        progress.task("survey", total=len(files), unit="splits") as task,
+        named_in_settings(),
+    ):
+        for split, corpora in files.items():
+            surveys[split] = [survey_pair(src, tgt) for src, tgt in corpora]
+            if len(corpora) > 1:
+                for (src, tgt), found in zip(corpora, surveys[split], strict=True):
+                    _log.info("%s and %s: %d pairs", src, tgt, found[0].num_lines)
+            _log.info("%s: %d pairs", split, _num_pairs(surveys[split]))
             task.advance()
     return surveys
 
 
-def _untrained(config: Config, files: Files) -> TextPipeline:
+def _num_pairs(surveys: Surveys) -> int:
+    return sum(src.num_lines for src, _ in surveys)
+
+
+def _untrained(config: Config, corpora: Corpora) -> TextPipeline:
     """The text rules, yet without vocabularies."""
     pipeline = TextPipeline(TextSettings.from_config(config))
     if pipeline.tokenizer == "sentencepiece":
-        models = learn_models(config.preprocess, pipeline, files)
+        models = learn_models(config.preprocess, pipeline, corpora)
         pipeline = TextPipeline(pipeline.settings, models=models)
         _log.info("SentencePiece: trained")
     pipeline.prepare()
@@ -113,21 +125,28 @@ class _Work:
     """All that the tokenization needs."""
 
     config: Config
-    files: Mapping[str, Files]
-    surveys: Mapping[str, tuple[Survey, Survey]]
+    files: Mapping[str, Corpora]
+    surveys: Mapping[str, Surveys]
     pipeline: TextPipeline
     folder: Path
 
-    def parts(self) -> Iterator[tuple[str, RawPart]]:
+    def parts(self) -> Iterator["_Job"]:
         size = self.config.preprocess.part_size
-        for split, (src, tgt) in self.files.items():
-            for part in read_parts(src, tgt, part_size=size):
-                yield split, part
+        for split, corpora in self.files.items():
+            first = 0
+            for files, num_parts in zip(corpora, self.num_parts(split), strict=True):
+                for part in read_parts(*files, part_size=size, first_index=first):
+                    yield split, files, part
+                first += num_parts
 
-    @property
-    def num_parts(self) -> int:
+    def num_parts(self, split: str) -> list[int]:
+        """Count the parts of each corpus; none has pairs of two corpora."""
         size = self.config.preprocess.part_size
-        return sum(-(-pair[0].num_lines // size) for pair in self.surveys.values())
+        return [-(-src.num_lines // size) for src, _ in self.surveys[split]]
+
+
+_Job = tuple[str, Files, RawPart]
+"""A split, the corpus that the part is of, and the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +166,15 @@ class _WritePart:
     """Tokenizes one part and writes it; travels to the processes."""
 
     pipeline: TextPipeline
-    files: Mapping[str, Files]
     keep: Filter
     folder: Path
 
-    def __call__(self, job: tuple[str, RawPart]) -> _PartOutcome:
-        split, part = job
+    def __call__(self, job: _Job) -> _PartOutcome:
+        split, files, part = job
         found = tokenize_part(
             part,
             self.pipeline,
-            files=self.files[split],
+            files=files,
             keep=None if split in _KEEP_ALL else self.keep,
         )
         write_part(self.folder / part_name(split, part.index, "src"), found.src)
@@ -188,11 +206,10 @@ class _Outcome:
 
 def _tokenize(work: _Work, progress: Progress) -> _Outcome:
     settings = work.config.preprocess
-    write = _WritePart(
-        work.pipeline, work.files, Filter.from_config(settings), work.folder
-    )
-    processes = num_processes(settings.workers, work.num_parts)
-    total = sum(pair[0].num_lines for pair in work.surveys.values())
+    write = _WritePart(work.pipeline, Filter.from_config(settings), work.folder)
+    num_parts = sum(sum(work.num_parts(split)) for split in work.files)
+    processes = num_processes(settings.workers, num_parts)
+    total = sum(map(_num_pairs, work.surveys.values()))
     outcome = _Outcome({split: Tally() for split in work.files})
     with (
         (work.folder / DROPPED).open("w", encoding="utf-8", newline="\n") as ledger,
@@ -234,11 +251,12 @@ def _tell(split: str, tally: Tally) -> None:
         )
 
 
-def _require_pairs(split: str, tally: Tally, files: Files) -> None:
+def _require_pairs(split: str, tally: Tally, corpora: Corpora) -> None:
     if tally.num_kept:
         return
+    names = "; ".join(f"{src} and {tgt}" for src, tgt in corpora)
     raise CorpusError(
-        f"{split}: no pair of {files[0]} and {files[1]} is left ({tally.dropped_text})",
+        f"{split}: no pair of {names} is left ({tally.dropped_text})",
         hint="raise preprocess.max_length or preprocess.max_ratio, or check the text",
     )
 
@@ -285,14 +303,33 @@ def _counts(
     return counts
 
 
+def _add_corpora(counts: dict[str, Any], work: _Work) -> None:
+    """Say which parts hold which files where a split has several corpora."""
+    for split, pairs in work.config.data.splits().items():
+        if len(pairs) == 1:
+            continue
+        num_parts = work.num_parts(split)
+        counts[split]["corpora"] = [
+            {
+                "files": list(pair),
+                "first_part": sum(num_parts[:number]),
+                "parts": num_parts[number],
+                "read": work.surveys[split][number][0].num_lines,
+            }
+            for number, pair in enumerate(pairs)
+        ]
+
+
 def _require_unchanged(
-    manifest: Manifest,
-    surveys: Mapping[str, tuple[Survey, Survey]],
-    files: Mapping[str, Files],
+    manifest: Manifest, surveys: Mapping[str, Surveys], files: Mapping[str, Corpora]
 ) -> None:
-    for split, pair in surveys.items():
-        for side, found, file in zip(("src", "tgt"), pair, files[split], strict=True):
-            if manifest.inputs[f"{split}.{side}"] != found.sha256:
-                raise CorpusError(
-                    f"{file} changed while it was read", hint="s2s preprocess"
-                )
+    for split, corpora in files.items():
+        for number, pair in enumerate(corpora, start=1):
+            found = surveys[split][number - 1]
+            for role, survey, file in zip(
+                corpus_roles(split, number), found, pair, strict=True
+            ):
+                if manifest.inputs[role] != survey.sha256:
+                    raise CorpusError(
+                        f"{file} changed while it was read", hint="s2s preprocess"
+                    )

@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from pipelines import plan
-from pipelines.artifacts.corpus import decoded_lines
+from pipelines.artifacts.corpus import decoded_lines, named_in_settings
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.run_record import record_arithmetic
@@ -151,8 +151,7 @@ def _validation_bleu(
     Case is ignored where the model knows none. `score.lowercase` has no say: it is not
     in the fingerprint of training, and BLEU may choose the best checkpoint.
     """
-    src, tgt = (layout.root / name for name in config.data.valid)
-    lines = [list(decoded_lines(path)) for path in (src, tgt)]
+    src, tgt = validation_text(config, layout)
     greedy = TranslateConfig(beam=1, batch_size=config.translate.batch_size)
     precision = config.train.precision
 
@@ -162,10 +161,24 @@ def _validation_bleu(
         member = InferenceSeq2Seq(model, linears, device=device)
         members = Members(Ensemble([member]), pipeline, device, length_ratio)
         translator = Translator(members, greedy)
-        output = [found.text for found in translator.translate(lines[0])]
-        return detokenised_bleu(output, lines[1], lowercase=pipeline.lowercase)
+        output = [found.text for found in translator.translate(src)]
+        return detokenised_bleu(output, tgt, lowercase=pipeline.lowercase)
 
     return bleu
+
+
+def validation_text(config: Config, layout: Layout) -> list[list[str]]:
+    """Read the lines of all validation corpora: sources and targets.
+
+    Raises:
+        CorpusError: A file cannot be read.
+    """
+    sides = zip(*config.data.splits()["valid"], strict=True)
+    with named_in_settings():
+        return [
+            [line for name in names for line in decoded_lines(layout.root / name)]
+            for names in sides
+        ]
 
 
 def _counts(position: Position, num_parameters: int) -> dict[str, Any]:

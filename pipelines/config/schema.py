@@ -6,11 +6,61 @@ marked `EXECUTION` change no result but by rounding and stay out of the fingerpr
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 EXECUTION: Any = {"execution": True}
 
-Pair = Annotated[tuple[str, ...], Field(max_length=2)]
+FileNames = tuple[str, str]
+"""A source file and a target file, line by line translations of each other."""
+
+
+def file_pairs(value: Any) -> tuple[FileNames, ...]:
+    """Read the value of a split in `[data]`.
+
+    Args:
+        value: `[]`, `[source, target]`, or a list of such pairs.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    pairs = value if isinstance(value, list | tuple) else [value]
+    if pairs and all(isinstance(name, str) for name in pairs):
+        pairs = [pairs]
+    for pair in pairs:
+        names = pair if isinstance(pair, list | tuple) else [pair]
+        if len(names) != 2 or not all(isinstance(n, str) and n for n in names):
+            raise ValueError("needs two files: [source, target]")
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def _corpora(value: Any, info: ValidationInfo) -> Any:
+    """Check the files of a split; a single pair stays `(source, target)`."""
+    try:
+        pairs = file_pairs(value)
+    except ValueError as error:
+        raise ValueError(f"{info.field_name} {error}") from error
+    return pairs[0] if len(pairs) == 1 else pairs
+
+
+def _one_corpus(value: Any, info: ValidationInfo) -> Any:
+    found = _corpora(value, info)
+    if found and not isinstance(found[0], str):
+        raise ValueError(
+            f"{info.field_name} takes one [source, target]; join the files, or "
+            "translate and score the others by themselves"
+        )
+    return found
+
+
+Corpus = Annotated[tuple[str, ...], BeforeValidator(_one_corpus)]
+Corpora = Annotated[tuple[str, ...] | tuple[FileNames, ...], BeforeValidator(_corpora)]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -33,30 +83,23 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """The user's parallel text: [source file, target file] for each split."""
+    """The user's parallel text: [source, target] for each split, or a list of these."""
 
     source_lang: str = "en"
     """Language code of the source side, for the tokenizer."""
     target_lang: str = "fr"
     """Language code of the target side, for the tokenizer."""
-    train: Pair = ()
+    train: Corpora = ()
     """Training pairs; plain text, .gz or .zst; relative to the project's folder."""
-    valid: Pair = ()
+    valid: Corpora = ()
     """Pairs for validation during training."""
-    test: Pair = ()
+    test: Corpus = ()
     """Pairs that are translated and scored at the end; may be left out."""
 
-    @model_validator(mode="after")
-    def _pairs_have_two_files(self) -> "DataConfig":
-        for split in ("train", "valid", "test"):
-            if len(getattr(self, split)) == 1:
-                raise ValueError(f"{split} needs two files: [source, target]")
-        return self
-
-    def splits(self) -> dict[str, tuple[str, str]]:
-        """The splits that are set, in order: name -> (source file, target file)."""
+    def splits(self) -> dict[str, tuple[FileNames, ...]]:
+        """The splits that are set, in order, each with its pairs of files in order."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
-        return {name: (p[0], p[1]) for name, p in named.items() if p}
+        return {name: file_pairs(value) for name, value in named.items() if value}
 
 
 class PreprocessConfig(Section):

@@ -1,6 +1,6 @@
 """What is known of the training data: from shards, from the text, or not yet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import plan
-from pipelines.artifacts.corpus import read_lines
+from pipelines.artifacts.corpus import named_in_settings, read_lines
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.artifacts.vocab import SPECIALS
@@ -24,6 +24,8 @@ from pipelines.text.parts import Filter
 Basis = Literal["shards", "text", "nothing"]
 """Exact from shards, counted in the text, or not known yet."""
 Lengths = NDArray[np.int64]
+Corpora = Sequence[tuple[Path, Path]]
+"""Source and target files."""
 
 PAPER_PAIRS = 12_000_000
 PAPER_SOURCE_WORDS, PAPER_TARGET_WORDS = 304_000_000, 348_000_000
@@ -90,11 +92,15 @@ def expect_data(
         dataset = ParallelDataset.open(layout.binarize, "train")
         lengths = dataset.src_lengths, dataset.tgt_lengths
         return ExpectedData("shards", "", *lengths, made, dataset)
-    files = [layout.root / name for name in config.data.train]
-    reason = _why_unreadable(files, most_bytes)
+    corpora = [
+        (layout.root / src, layout.root / tgt)
+        for src, tgt in config.data.splits().get("train", ())
+    ]
+    reason = _why_unreadable(corpora, most_bytes)
     if reason:
         return ExpectedData("nothing", reason, *_paper_lengths(), made or sizes)
-    lengths, text_sizes = _read_text(files, config.preprocess)
+    with named_in_settings():
+        lengths, text_sizes = _read_text(corpora, config.preprocess)
     reason = "pairs by lines, words by blanks"
     return ExpectedData("text", reason, *lengths, made or text_sizes)
 
@@ -116,10 +122,10 @@ def _vocabularies_made(config: Config, layout: Layout) -> tuple[int, int] | None
         return None
 
 
-def _why_unreadable(files: list[Path], most_bytes: int | None) -> str:
-    if not files:
+def _why_unreadable(corpora: Corpora, most_bytes: int | None) -> str:
+    if not corpora:
         return "data.train is not set"
-    for file in files:
+    for file in chain.from_iterable(corpora):
         if not file.is_file():
             return f"{file} is not there"
         if most_bytes is not None and file.stat().st_size > most_bytes:
@@ -139,28 +145,32 @@ def _paper_lengths() -> tuple[Lengths, Lengths]:
 
 
 def _read_text(
-    files: list[Path], settings: PreprocessConfig
+    corpora: Corpora, settings: PreprocessConfig
 ) -> tuple[tuple[Lengths, Lengths], tuple[int, int]]:
     """Lengths of the pairs that preprocessing would keep, and sizes of vocabularies."""
-    src = _Side(files[0], settings, settings.source_vocab_size)
-    tgt = _Side(files[1], settings, settings.target_vocab_size)
+    src = _Side(settings, settings.source_vocab_size)
+    tgt = _Side(settings, settings.target_vocab_size)
     keep = Filter.from_config(settings)
     kept = (
         (num_src + 1, num_tgt + 1)
-        for num_src, num_tgt in zip(src.lengths(), tgt.lengths(), strict=False)
+        for files in corpora
+        for num_src, num_tgt in zip(
+            src.lengths(files[0]), tgt.lengths(files[1]), strict=False
+        )
         if not keep.reason_to_drop(num_src, num_tgt)
     )
     pairs = np.fromiter(chain.from_iterable(kept), dtype=np.int64).reshape(-1, 2)
     if not len(pairs):
-        raise CorpusError(f"no training pair is left of {files[0]} and {files[1]}")
+        names = "; ".join(f"{src} and {tgt}" for src, tgt in corpora)
+        raise CorpusError(f"no training pair is left of {names}")
     return (pairs[:, 0], pairs[:, 1]), (src.vocab_size, tgt.vocab_size)
 
 
 class _Side:
-    """One file of text: lengths of its lines, and different words up to a number."""
+    """One side of the text: lengths of lines, and different words up to a number."""
 
-    def __init__(self, file: Path, settings: PreprocessConfig, size: int) -> None:
-        self._file, self._settings, self._size = file, settings, size
+    def __init__(self, settings: PreprocessConfig, size: int) -> None:
+        self._settings, self._size = settings, size
         self._types: set[bytes | str] = set()
 
     @property
@@ -171,10 +181,10 @@ class _Side:
             num_types = self._settings.sentencepiece_vocab_size
         return min(self._size, num_types + len(SPECIALS))
 
-    def lengths(self) -> Iterator[int]:
-        """Tokens of each line, without EOS."""
+    def lengths(self, file: Path) -> Iterator[int]:
+        """Tokens of each line of a file, without EOS."""
         characters = self._settings.tokenizer == "characters"
-        for line in read_lines(self._file):
+        for line in read_lines(file):
             text = line.lower() if self._settings.lowercase else line
             tokens: str | list[bytes] = text.split()
             if characters:

@@ -1,8 +1,8 @@
 """What is learnt from the training text before it can be tokenized: SentencePiece."""
 
 import random
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,14 +16,16 @@ Item = TypeVar("Item")
 
 
 def learn_models(
-    settings: PreprocessConfig, pipeline: TextPipeline, files: tuple[Path, Path]
+    settings: PreprocessConfig,
+    pipeline: TextPipeline,
+    corpora: Sequence[tuple[Path, Path]],
 ) -> dict[str, bytes]:
     """Train SentencePiece on a sample of the training text.
 
     Args:
         settings: Kind and size of the models, size and seed of the sample.
         pipeline: Normalises the sample as it will normalise all text.
-        files: The user's source and target file.
+        corpora: The user's source and target files, in order.
 
     Returns:
         The models by file name; the same one twice where the sides share it.
@@ -33,7 +35,7 @@ def learn_models(
         ConfigError: The models are to be smaller than the alphabet.
     """
     sample = reservoir_sample(
-        _pairs_with_text(files),
+        chain.from_iterable(map(_pairs_with_text, corpora)),
         size=settings.sentencepiece_sample_size,
         seed=settings.seed,
     )
