@@ -57,6 +57,7 @@ def preprocessed(s2s, tmp_path):
         "binarize.workers=1",
     )
     sets = [option for text in settings for option in ("--set", text)]
+    files += ["-s", "en", "-t", "fr"]
     assert s2s("init", "--recipe", "small", *files, *sets, tmp_path).status == 0
     assert s2s("binarize", "-q", "-d", tmp_path).status == 0
     return tmp_path

@@ -1,0 +1,76 @@
+"""The languages of a parallel text, as far as the names of its files give them.
+
+`train.de`, `train.de.gz`, `corpus.de-en.de`, `train.de.txt` and `de.txt` are German.
+Only codes of ISO 639 count, so `train.src` and `a.tok` name no language.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+UNKNOWN = "und"
+"""ISO 639's code for an undetermined language: Moses takes its English rules for it."""
+
+_KNOWN = {
+    "af", "am", "ar", "as", "az", "be", "bg", "bn", "bo", "br", "bs", "ca", "ce", "co",
+    "cs", "cv", "cy", "da", "de", "dv", "dz", "ee", "el", "en", "eo", "es", "et", "eu",
+    "fa", "fi", "fj", "fo", "fr", "fy", "ga", "gd", "gl", "gn", "gu", "ha", "he", "hi",
+    "hr", "ht", "hu", "hy", "id", "ig", "is", "it", "iu", "ja", "jv", "ka", "kk", "kl",
+    "km", "kn", "ko", "ku", "ky", "la", "lb", "lg", "ln", "lo", "lt", "lv", "mg", "mi",
+    "mk", "ml", "mn", "mr", "ms", "mt", "my", "nb", "ne", "nl", "nn", "no", "ny", "oc",
+    "om", "or", "pa", "pl", "ps", "pt", "qu", "rm", "ro", "ru", "rw", "sa", "sc", "sd",
+    "se", "si", "sk", "sl", "sm", "sn", "so", "sq", "sr", "ss", "st", "su", "sv", "sw",
+    "ta", "te", "tg", "th", "ti", "tk", "tn", "to", "tr", "ts", "tt", "ug", "uk", "ur",
+    "uz", "vi", "wo", "xh", "yi", "yo", "yue", "zh", "zu", "mni", "tdt", "tet",
+}  # fmt: skip
+"""ISO 639-1, and the codes of three letters that Moses and num2words have."""
+_THREE_LETTERS = {
+    "ara": "ar", "bul": "bg", "cat": "ca", "ces": "cs", "cze": "cs", "cmn": "zh",
+    "cym": "cy", "dan": "da", "deu": "de", "dut": "nl", "ell": "el", "eng": "en",
+    "est": "et", "eus": "eu", "fas": "fa", "fin": "fi", "fra": "fr", "fre": "fr",
+    "ger": "de", "gle": "ga", "glg": "gl", "heb": "he", "hin": "hi", "hrv": "hr",
+    "hun": "hu", "ind": "id", "isl": "is", "ita": "it", "jpn": "ja", "kor": "ko",
+    "lav": "lv", "lit": "lt", "mlt": "mt", "nld": "nl", "nno": "nn", "nob": "nb",
+    "nor": "no", "pol": "pl", "por": "pt", "ron": "ro", "rus": "ru", "slk": "sk",
+    "slv": "sl", "spa": "es", "srp": "sr", "swe": "sv", "tha": "th", "tur": "tr",
+    "ukr": "uk", "vie": "vi", "zho": "zh",
+}  # fmt: skip
+"""Codes of ISO 639-2 and 639-3 -> those that tokenizers know."""
+_COMPRESSED = (".gz", ".zst")
+_TEXT = ".txt"
+_CODE = re.compile(r"([a-z]{2,3})([-_]([A-Z]{2}|[A-Z][a-z]{3}))?")
+"""A language, and a region (BR) or a script (Hans)."""
+
+
+def language_of(path: Path) -> str | None:
+    """Read the language from a file's name; None where the name has none."""
+    name = path.name
+    for suffix in (*_COMPRESSED, _TEXT):
+        name = name.removesuffix(suffix)
+    found = _CODE.fullmatch(name.rpartition(".")[2])
+    if not found:
+        return None
+    language, region = main_language(found[1]), found[3] or ""
+    if language not in _KNOWN:
+        return None
+    return f"{language}-{region}" if len(region) == len("BR") else language
+
+
+def main_language(code: str) -> str:
+    """Reduce `pt-BR`, `pt_br` and `por` to `pt`."""
+    main = code.lower().replace("_", "-").partition("-")[0]
+    return _THREE_LETTERS.get(main, main)
+
+
+def languages_of(paths: Iterable[Path]) -> dict[str, Path]:
+    """Read the languages of one side of a text.
+
+    Returns:
+        Each language with the first file of that name; empty where no name has one.
+    """
+    languages: dict[str, Path] = {}
+    for path in paths:
+        language = language_of(path)
+        if language is not None:
+            languages.setdefault(language, path)
+    return languages
