@@ -135,11 +135,6 @@ def print_table(
         to.print(Text(note, style="dim"))
 
 
-def shows_tables() -> bool:
-    """Whether standard error is for people and not for machines."""
-    return _State.log_format is LogFormat.TEXT
-
-
 def print_lines(lines: Sequence[str]) -> None:
     """Print plain lines."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))

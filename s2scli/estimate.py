@@ -1,13 +1,14 @@
-"""The estimate of a training, as `s2s train --dry-run` and `s2s init` show it."""
+"""The estimate of a training: `s2s train --dry-run` shows all, `s2s init` a summary."""
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.errors import S2SError, UsageError
-from s2scli.console import print_json, print_table, shows_tables, stderr
+from s2scli.console import print_json, print_table, show_note
 from s2scli.options import Project, Request
 
 if TYPE_CHECKING:
@@ -59,33 +60,73 @@ def show_estimate(
         print_table(columns, rows, notes=notes, apart=number > 0)
 
 
-def show_estimate_of_new_project(folder: Path) -> None:
-    """Print the cost of a new project's training on standard error, without a trial.
+def show_summary_of_new_project(folder: Path) -> None:
+    """Print the cost of a new project's training on standard error, and what is next.
 
-    Standard output holds the path of `s2s.toml` alone, which scripts read. A project
-    can be made on a machine that cannot train it.
+    A few lines, without a trial; --dry-run prints the whole. Standard output holds the
+    path of `s2s.toml` alone, which scripts read. A project can be made on a machine
+    that cannot train it.
     """
     if not log.isEnabledFor(logging.INFO):
         return
     from pipelines.estimate.training import quick_estimate
 
+    lines: list[str] = []
     try:
         project = Request(folder, ()).project()
+        lines = [f"next: {_next_command(project)}"]
         found = quick_estimate(
             project.config, project.layout, most_bytes=_READ_AT_INIT_BYTES
         )
     except S2SError as error:
         log.warning("no estimate of the training: %s", error.message)
-        return
-    if not shows_tables():
-        log.info(
-            "%d parameters without biases, %d in all; s2s train --dry-run shows more",
-            found.parameters.without_biases,
-            found.parameters.total,
+    else:
+        lines = [*_summary(found), *lines]
+    for line in lines:
+        show_note(line)
+
+
+def _summary(found: "Estimate") -> list[str]:
+    """Parameters, length, memory and disk of a training, without its unknowns."""
+    counted, epoch, memory, disk = (
+        found.parameters,
+        found.epoch,
+        found.memory,
+        found.disk,
+    )
+    about, most = ("", "") if epoch.basis == "shards" else ("about ", "at most ")
+    data = f"unknown length, as {epoch.reason}"
+    if epoch.basis != "nothing":
+        data = (
+            f"{about}{epoch.pairs:,} pairs, {epoch.total_updates:,} updates in "
+            f"{epoch.epochs:g} epochs"
         )
-        return
-    for columns, rows, notes in _tables(found):
-        print_table(columns, rows, notes=notes, apart=True, to=stderr)
+    too_much = "" if memory.fits else ", MORE THAN IS FREE"
+    too_large = "" if disk.total_bytes <= disk.free_bytes else ", MORE THAN IS FREE"
+    return [
+        f"parameters: {most}{counted.total:,}; {counted.without_biases:,} without "
+        f"biases and peepholes, {counted.recurrent:,} of them recurrent",
+        f"training: {data}; s2s train --dry-run measures its speed",
+        f"memory: {_mb(memory.total_bytes)} MB and unknown activations{too_much}; "
+        f"disk: {_mb(disk.total_bytes)} MB for {disk.num_checkpoints} checkpoints"
+        f"{too_large}",
+    ]
+
+
+def _next_command(project: Project) -> str:
+    root, data = project.layout.root, project.config.data
+    train = "s2s train"
+    if root.resolve() != Path.cwd():
+        train = f"cd {shlex.quote(str(root))}; {train}"
+    missing = [
+        name
+        for name, pairs in (("data.train", data.train), ("data.valid", data.valid))
+        if not pairs
+    ]
+    if missing:
+        settings = project.layout.settings
+        return f"set {' and '.join(missing)} in {settings}, then: {train}"
+    return train
 
 
 def _json(found: "Estimate") -> dict[str, Any]:

@@ -1,15 +1,36 @@
 """`s2s init`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
 from s2scli.console import LogFormat, configure, print_lines
-from s2scli.estimate import show_estimate_of_new_project
-from s2scli.options import Format, Quiet, Verbose
+from s2scli.estimate import show_summary_of_new_project
+from s2scli.options import Format, Quiet, Verbose, refuse
 
-Two = tuple[Path, Path]
+
+class FilePair(NamedTuple):
+    """A source file and a target file, as an option with two values names them."""
+
+    source: Path
+    target: Path
+
+
+class InitCommand(TyperCommand):
+    """A command whose options for pairs of files take two values and may be repeated.
+
+    Typer has lists of values and tuples of values, but no lists of tuples.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            if param.name in ("train", "valid", "test"):
+                param.nargs = len(FilePair._fields)
+
+
 _FILES = "SOURCE TARGET"
 
 
@@ -19,22 +40,44 @@ def command(
     ] = Path(),
     recipe: Annotated[
         str | None,
-        typer.Option(help="numbers, small or paper; numbers without --train."),
+        typer.Option(
+            help="numbers, small or paper. Default: small where text is named, else "
+            "numbers."
+        ),
     ] = None,
     source_lang: Annotated[
-        str | None, typer.Option("-s", "--source-lang", help="Such as de.")
+        str | None,
+        typer.Option(
+            "-s",
+            "--source-lang",
+            "--src",
+            metavar="CODE",
+            help="Language of the source, such as de. Default: from the file names.",
+        ),
     ] = None,
     target_lang: Annotated[
-        str | None, typer.Option("-t", "--target-lang", help="Such as en.")
+        str | None,
+        typer.Option(
+            "-t",
+            "--target-lang",
+            "--tgt",
+            metavar="CODE",
+            help="Language of the target, such as en. Default: from the file names.",
+        ),
     ] = None,
     train: Annotated[
-        Two | None, typer.Option(metavar=_FILES, help="Training pairs.")
+        list[FilePair] | None,
+        typer.Option(
+            metavar=_FILES, help="Training pairs; repeatable, for several corpora."
+        ),
     ] = None,
     valid: Annotated[
-        Two | None, typer.Option(metavar=_FILES, help="Validation pairs.")
+        list[FilePair] | None,
+        typer.Option(metavar=_FILES, help="Validation pairs; repeatable."),
     ] = None,
     test: Annotated[
-        Two | None, typer.Option(metavar=_FILES, help="Test pairs; may be left out.")
+        list[FilePair] | None,
+        typer.Option(metavar=_FILES, help="Test pairs; may be left out."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -45,31 +88,48 @@ def command(
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an s2s.toml that is there.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace an s2s.toml that is there, and keep its text as "
+            "s2s.toml.bak. Text is never replaced.",
+        ),
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
 ) -> None:
-    """Make a project: write DIR/s2s.toml, and estimate its training.
+    """Make a project: write DIR/s2s.toml, and summarize its training.
 
-    The recipe `numbers` needs no text: it makes English-French number words. The path
-    of s2s.toml goes to standard output, the estimate to standard error, but with -q.
+    The recipe `numbers` needs no text: it writes number words of two languages (-s, -t;
+    English and French by default) into DIR/data. The path of s2s.toml goes to standard
+    output, a summary and the next command to standard error.
     """
     from pipelines.config.load import parse_override
-    from pipelines.init import NUMBERS, run
+    from pipelines.init import NUMBERS, names_text, run
 
     configure(quiet=quiet, verbose=verbose, log_format=log_format)
+    refuse(
+        len(test or ()) > 1,
+        "--test names one pair of files, as there is one test set; translate and score "
+        "further ones with s2s translate -i and s2s score --ref",
+    )
     values: dict[str, Any] = {
         "data.source_lang": source_lang,
         "data.target_lang": target_lang,
-        "data.train": tuple(map(str, train)) if train else None,
-        "data.valid": tuple(map(str, valid)) if valid else None,
-        "data.test": tuple(map(str, test)) if test else None,
+        "data.train": _names(train),
+        "data.valid": _names(valid),
+        "data.test": _names(test),
     }
     values = {key: value for key, value in values.items() if value is not None}
     values |= dict(parse_override(text) for text in overrides or ())
-    chosen = recipe or ("small" if train else NUMBERS)
+    chosen = recipe or ("small" if names_text(values) else NUMBERS)
     path = run(folder, chosen, values, force=force)
     print_lines([str(path)])
-    show_estimate_of_new_project(folder)
+    show_summary_of_new_project(folder)
+
+
+def _names(pairs: list[FilePair] | None) -> list[list[str]] | list[str] | None:
+    """Pairs of files as settings have them: a single one is no list of pairs."""
+    names = [[str(pair.source), str(pair.target)] for pair in pairs or ()]
+    return names[0] if len(names) == 1 else names or None

@@ -35,29 +35,6 @@ def fresh(s2s, tmp_path):
     return tmp_path / "project"
 
 
-def test_init_shows_the_papers_parameters_and_keeps_its_output(s2s, tmp_path):
-    found = s2s("init", "--recipe", "paper", tmp_path / "paper")
-    assert found.out == f"{tmp_path / 'paper' / 's2s.toml'}\n"
-    for told in ("384,000,000", "64,000,000", "384,136,000", "46,875", "not known yet"):
-        assert told in found.err
-    assert [p.name for p in (tmp_path / "paper").iterdir()] == ["s2s.toml"]
-
-
-def test_a_quiet_init_shows_no_estimate_and_a_log_for_machines_one_line(s2s, tmp_path):
-    assert s2s("init", "-q", "--recipe", "paper", tmp_path / "a").err == ""
-    found = s2s("init", "--log-format", "json", "--recipe", "paper", tmp_path / "b")
-    (line,) = found.err.splitlines()
-    assert "384000000 parameters" in json.loads(line)["message"]
-
-
-def test_a_project_can_be_made_where_it_cannot_be_trained(s2s, tmp_path):
-    found = s2s(
-        "init", "--recipe", "paper", "--set", "train.device=cuda:99", tmp_path / "a"
-    )
-    assert found.status == 0
-    assert "no estimate of the training: device cuda:99" in found.err
-
-
 def test_before_preprocessing_the_text_is_counted_and_nothing_written(
     s2s, fresh, quick
 ):
@@ -124,6 +101,14 @@ def test_options_that_would_do_nothing_are_refused(s2s, fresh, options):
     found = s2s("train", *options, "-d", fresh)
     assert found.status == 2
     assert "--dry-run" in found.err
+
+
+def test_the_tables_show_the_papers_numbers(tmp_path):
+    make_project(tmp_path, "paper", {}, force=False)
+    found = quick_estimate(load(tmp_path).config, Layout(tmp_path), most_bytes=0)
+    text = "\n".join(str(table) for table in _tables(found))
+    for told in ("384,000,000", "64,000,000", "384,136,000", "46,875", "not known yet"):
+        assert told in text
 
 
 @pytest.mark.parametrize(
