@@ -8,20 +8,19 @@ left out stands in `dropped.tsv` with its reason: kept + dropped = read.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts.corpus import (
-    RawPart,
-    Survey,
-    named_in_settings,
-    read_parts,
-    survey_pair,
-    write_part,
+from pipelines.artifacts.corpora import (
+    Corpus,
+    describe_corpora,
+    read_corpora,
+    survey_corpora,
 )
+from pipelines.artifacts.corpus import RawPart, write_part
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import TEXT, Layout, part_name
 from pipelines.artifacts.manifest import Manifest, write_manifest
@@ -42,9 +41,7 @@ _DROPPED_HEADER = "split\tpart\tline\treason\n"
 _NEEDED = ("train", "valid")  # the splits that training cannot do without
 _KEEP_ALL = ("test",)  # every line of these gets a translation
 
-Files = tuple[Path, Path]
-Corpora = tuple[Files, ...]
-Surveys = list[tuple[Survey, Survey]]
+Splits = Mapping[str, tuple[Corpus, ...]]
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
@@ -55,62 +52,54 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         CorpusError: A text is missing, empty, not UTF-8 or unequal in length, or
             nothing of it can be kept.
     """
-    files = _files(config, layout)
-    surveys = _survey(files, progress)
+    splits = _survey(config, layout, progress)
     with staged(layout.preprocess) as folder:
-        pipeline = _untrained(config, files["train"])
-        work = _Work(config, files, surveys, pipeline, folder)
+        pipeline = _untrained(config, splits["train"])
+        work = _Work(config, splits, pipeline, folder)
         outcome = _tokenize(work, progress)
         for split in _NEEDED:
-            _require_pairs(split, outcome.tallies[split], files[split])
+            _require_pairs(split, outcome.tallies[split], splits[split])
         pipeline, shares = _with_vocabularies(pipeline, outcome, config)
         pipeline.save(folder / TEXT)
         counts = _counts(outcome, shares, pipeline)
-        _add_corpora(counts, work)
+        for split, corpora in splits.items():
+            if len(corpora) > 1:
+                size = config.preprocess.part_size
+                counts[split]["corpora"] = describe_corpora(corpora, part_size=size)
         manifest = new_manifest("preprocess", config, layout, counts)
-        _require_unchanged(manifest, surveys, files)
+        _require_unchanged(manifest, splits)
         return write_manifest(folder, manifest)
 
 
-def _files(config: Config, layout: Layout) -> dict[str, Corpora]:
-    splits = config.data.splits()
+def _survey(config: Config, layout: Layout, progress: Progress) -> Splits:
+    named = config.data.splits()
     for split in _NEEDED:
-        if split not in splits:
+        if split not in named:
             raise ConfigError(
                 f"data.{split} is not set",
                 hint="s2s init --train SRC TGT --valid SRC TGT",
             )
-    return {
-        split: tuple((layout.root / src, layout.root / tgt) for src, tgt in pairs)
-        for split, pairs in splits.items()
-    }
-
-
-def _survey(files: Mapping[str, Corpora], progress: Progress) -> dict[str, Surveys]:
-    surveys: dict[str, Surveys] = {}
-    with (
-        progress.task("survey", total=len(files), unit="splits") as task,
-        named_in_settings(),
-    ):
-        for split, corpora in files.items():
-            surveys[split] = [survey_pair(src, tgt) for src, tgt in corpora]
-            if len(corpora) > 1:
-                for (src, tgt), found in zip(corpora, surveys[split], strict=True):
-                    _log.info("%s and %s: %d pairs", src, tgt, found[0].num_lines)
-            _log.info("%s: %d pairs", split, _num_pairs(surveys[split]))
+    splits: dict[str, tuple[Corpus, ...]] = {}
+    with progress.task("survey", total=len(named), unit="splits") as task:
+        for split, names in named.items():
+            splits[split] = survey_corpora(layout.root, names)
             task.advance()
-    return surveys
+            for corpus in splits[split] if len(names) > 1 else ():
+                _log.info("%s: %d pairs", corpus, corpus.num_pairs)
+            _log.info("%s: %d pairs", split, _num_pairs(splits[split]))
+    return splits
 
 
-def _num_pairs(surveys: Surveys) -> int:
-    return sum(src.num_lines for src, _ in surveys)
+def _num_pairs(corpora: Iterable[Corpus]) -> int:
+    return sum(corpus.num_pairs for corpus in corpora)
 
 
-def _untrained(config: Config, corpora: Corpora) -> TextPipeline:
+def _untrained(config: Config, corpora: tuple[Corpus, ...]) -> TextPipeline:
     """The text rules, yet without vocabularies."""
     pipeline = TextPipeline(TextSettings.from_config(config))
     if pipeline.tokenizer == "sentencepiece":
-        models = learn_models(config.preprocess, pipeline, corpora)
+        files = [corpus.files for corpus in corpora]
+        models = learn_models(config.preprocess, pipeline, files)
         pipeline = TextPipeline(pipeline.settings, models=models)
         _log.info("SentencePiece: trained")
     pipeline.prepare()
@@ -125,28 +114,19 @@ class _Work:
     """All that the tokenization needs."""
 
     config: Config
-    files: Mapping[str, Corpora]
-    surveys: Mapping[str, Surveys]
+    splits: Splits
     pipeline: TextPipeline
     folder: Path
 
-    def parts(self) -> Iterator["_Job"]:
+    def parts(self) -> Iterator[tuple[str, Corpus, RawPart]]:
         size = self.config.preprocess.part_size
-        for split, corpora in self.files.items():
-            first = 0
-            for files, num_parts in zip(corpora, self.num_parts(split), strict=True):
-                for part in read_parts(*files, part_size=size, first_index=first):
-                    yield split, files, part
-                first += num_parts
+        for split, corpora in self.splits.items():
+            for corpus, part in read_corpora(corpora, part_size=size):
+                yield split, corpus, part
 
-    def num_parts(self, split: str) -> list[int]:
-        """Count the parts of each corpus; none has pairs of two corpora."""
-        size = self.config.preprocess.part_size
-        return [-(-src.num_lines // size) for src, _ in self.surveys[split]]
-
-
-_Job = tuple[str, Files, RawPart]
-"""A split, the corpus that the part is of, and the part."""
+    @property
+    def corpora(self) -> list[Corpus]:
+        return [corpus for corpora in self.splits.values() for corpus in corpora]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +149,12 @@ class _WritePart:
     keep: Filter
     folder: Path
 
-    def __call__(self, job: _Job) -> _PartOutcome:
-        split, files, part = job
+    def __call__(self, job: tuple[str, Corpus, RawPart]) -> _PartOutcome:
+        split, corpus, part = job
         found = tokenize_part(
             part,
             self.pipeline,
-            files=files,
+            files=corpus.files,
             keep=None if split in _KEEP_ALL else self.keep,
         )
         write_part(self.folder / part_name(split, part.index, "src"), found.src)
@@ -207,10 +187,10 @@ class _Outcome:
 def _tokenize(work: _Work, progress: Progress) -> _Outcome:
     settings = work.config.preprocess
     write = _WritePart(work.pipeline, Filter.from_config(settings), work.folder)
-    num_parts = sum(sum(work.num_parts(split)) for split in work.files)
+    num_parts = sum(corpus.num_parts(settings.part_size) for corpus in work.corpora)
     processes = num_processes(settings.workers, num_parts)
-    total = sum(map(_num_pairs, work.surveys.values()))
-    outcome = _Outcome({split: Tally() for split in work.files})
+    total = _num_pairs(work.corpora)
+    outcome = _Outcome({split: Tally() for split in work.splits})
     with (
         (work.folder / DROPPED).open("w", encoding="utf-8", newline="\n") as ledger,
         progress.task("tokenize", total=total, unit="pairs") as task,
@@ -251,12 +231,12 @@ def _tell(split: str, tally: Tally) -> None:
         )
 
 
-def _require_pairs(split: str, tally: Tally, corpora: Corpora) -> None:
+def _require_pairs(split: str, tally: Tally, corpora: tuple[Corpus, ...]) -> None:
     if tally.num_kept:
         return
-    names = "; ".join(f"{src} and {tgt}" for src, tgt in corpora)
+    files = "; ".join(map(str, corpora))
     raise CorpusError(
-        f"{split}: no pair of {names} is left ({tally.dropped_text})",
+        f"{split}: no pair of {files} is left ({tally.dropped_text})",
         hint="raise preprocess.max_length or preprocess.max_ratio, or check the text",
     )
 
@@ -303,33 +283,14 @@ def _counts(
     return counts
 
 
-def _add_corpora(counts: dict[str, Any], work: _Work) -> None:
-    """Say which parts hold which files where a split has several corpora."""
-    for split, pairs in work.config.data.splits().items():
-        if len(pairs) == 1:
-            continue
-        num_parts = work.num_parts(split)
-        counts[split]["corpora"] = [
-            {
-                "files": list(pair),
-                "first_part": sum(num_parts[:number]),
-                "parts": num_parts[number],
-                "read": work.surveys[split][number][0].num_lines,
-            }
-            for number, pair in enumerate(pairs)
-        ]
-
-
-def _require_unchanged(
-    manifest: Manifest, surveys: Mapping[str, Surveys], files: Mapping[str, Corpora]
-) -> None:
-    for split, corpora in files.items():
-        for number, pair in enumerate(corpora, start=1):
-            found = surveys[split][number - 1]
-            for role, survey, file in zip(
-                corpus_roles(split, number), found, pair, strict=True
+def _require_unchanged(manifest: Manifest, splits: Splits) -> None:
+    for split, corpora in splits.items():
+        for number, corpus in enumerate(corpora, start=1):
+            roles = corpus_roles(split, number)
+            for role, file, found in zip(
+                roles, corpus.files, corpus.surveys, strict=True
             ):
-                if manifest.inputs[role] != survey.sha256:
+                if manifest.inputs[role] != found.sha256:
                     raise CorpusError(
                         f"{file} changed while it was read", hint="s2s preprocess"
                     )

@@ -1,0 +1,91 @@
+"""The corpora of a split: pairs of the user's files, surveyed and cut into parts.
+
+Parts are counted through the split, in the order of its corpora, and none holds pairs
+of two of them. Lines are counted in each file by itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts.corpus import (
+    RawPart,
+    Survey,
+    named_in_settings,
+    read_parts,
+    survey_pair,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A source and a target file that were surveyed."""
+
+    names: tuple[str, str]
+    """As `[data]` has them."""
+    files: tuple[Path, Path]
+    surveys: tuple[Survey, Survey]
+
+    def __str__(self) -> str:
+        """Both files, for messages."""
+        return f"{self.files[0]} and {self.files[1]}"
+
+    @property
+    def num_pairs(self) -> int:
+        """Lines of each file."""
+        return self.surveys[0].num_lines
+
+    def num_parts(self, part_size: int) -> int:
+        """Parts that the pairs fill."""
+        return -(-self.num_pairs // part_size)
+
+
+def survey_corpora(root: Path, names: Sequence[tuple[str, str]]) -> tuple[Corpus, ...]:
+    """Survey the files that `[data]` names for a split.
+
+    Args:
+        root: The project's folder.
+        names: Source and target file of each corpus.
+
+    Raises:
+        CorpusError: A file is missing, damaged, empty or not UTF-8, or the two files of
+            a corpus have different numbers of lines.
+    """
+    corpora: list[Corpus] = []
+    with named_in_settings():
+        for pair in names:
+            files = root / pair[0], root / pair[1]
+            corpora.append(Corpus(pair, files, survey_pair(*files)))
+    return tuple(corpora)
+
+
+def read_corpora(
+    corpora: Sequence[Corpus], *, part_size: int
+) -> Iterator[tuple[Corpus, RawPart]]:
+    """Yield the parts of a split, each with the corpus that it is of."""
+    first = 0
+    for corpus in corpora:
+        for part in read_parts(*corpus.files, part_size=part_size, first_index=first):
+            yield corpus, part
+        first += corpus.num_parts(part_size)
+
+
+def describe_corpora(
+    corpora: Sequence[Corpus], *, part_size: int
+) -> list[dict[str, Any]]:
+    """Say which parts hold which files, as a manifest has it."""
+    described: list[dict[str, Any]] = []
+    first = 0
+    for corpus in corpora:
+        parts = corpus.num_parts(part_size)
+        described.append(
+            {
+                "files": list(corpus.names),
+                "first_part": first,
+                "parts": parts,
+                "read": corpus.num_pairs,
+            }
+        )
+        first += parts
+    return described
