@@ -4,16 +4,36 @@ A field's description gives its meaning and unit; `s2s config show` prints it. S
 marked `EXECUTION` change no result but by rounding and stay out of the fingerprints.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 EXECUTION: Any = {"execution": True}
 
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a setting accepts, in words, where its type does not say it.
+
+    Attributes:
+        text: As it follows "expected".
+        words: The words among the values.
+    """
+
+    text: str
+    words: tuple[str, ...] = ()
+
+
 Pair = Annotated[tuple[str, ...], Field(max_length=2)]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Device = Annotated[
+    str,
+    Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$"),
+    Expected("auto, cpu, cuda or cuda:N", ("auto", "cpu", "cuda")),
+]
 
 
 class Section(BaseModel):
@@ -177,11 +197,7 @@ class TrainConfig(Section):
     """Best checkpoints that are kept."""
     seed: NonNegative = 1
     """Seed of the initial weights, of the order of batches and of dropout."""
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        json_schema_extra=EXECUTION,
-    )
+    device: Device = Field(default="auto", json_schema_extra=EXECUTION)
     """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Precision of matrix products; auto takes bf16 where the hardware has it, else
@@ -226,11 +242,7 @@ class TranslateConfig(Section):
     """Most sentences translated together; 0: what suits the device and the beam."""
     max_batch_tokens: Positive = Field(default=16_384, json_schema_extra=EXECUTION)
     """Most source tokens translated together."""
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        json_schema_extra=EXECUTION,
-    )
+    device: Device = Field(default="auto", json_schema_extra=EXECUTION)
     """auto, cpu, cuda or cuda:N."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """CPU threads; 0 leaves the choice to torch."""

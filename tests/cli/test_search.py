@@ -39,9 +39,9 @@ def test_json_tells_the_log_probability_of_each_token(s2s, project, model):
     ("options", "message"),
     [
         (["--nbest", 9, "--beam", 4], "nbest (9) exceeds beam (4)"),
-        (["--search", "wide"], "'standard' or 'paper'"),
-        (["--unk", "maybe"], "'allow', 'forbid' or 'copy'"),
-        (["--length-penalty", "-1"], "length_penalty"),
+        (["--search", "wide"], "--search wide: expected standard or paper"),
+        (["--unk", "maybe"], "expected one of allow, forbid or copy"),
+        (["--length-penalty", "-1"], "--length-penalty -1: expected a number of at"),
         (["--precision", "fp8"], "precision"),
         (["--precision", "tf32", "--device", "cpu"], "tf32"),
         (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
