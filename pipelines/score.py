@@ -1,4 +1,4 @@
-"""Stage 5: how good the translation of the test split is, or of any file.
+"""Stage 5: how good the translation of a split is, or of any file.
 
     translate/test/ + the raw test reference -> score/report.json
 
@@ -35,7 +35,7 @@ _OWN_TOKENS = ("moses", "none")
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
-    """Score the translation of the test split.
+    """Score the translation of the split of `layout`.
 
     Raises:
         ArtifactError: `translate` has not run, or its files are damaged.
@@ -44,7 +44,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     translated = require_sound(layout.translate)
     pipeline = _with_case(TextPipeline.load(layout.preprocess / TEXT))
     output = layout.translate / "output.txt"
-    reference = layout.root / config.data.test[1]
+    reference = layout.root / config.data.splits()[layout.split][1]
     hyp, ref = list(decoded_lines(output)), list(decoded_lines(reference))
     _require_equal_lines(hyp, ref, output, reference)
     if pipeline.tokenizer in _OWN_TOKENS:

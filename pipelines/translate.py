@@ -1,4 +1,4 @@
-"""Stage 4: the best checkpoint translates, the test split into a folder or any stream.
+"""Stage 4: the best checkpoint translates, a split into a folder or any stream.
 
     train/ + the raw test source -> translate/test/output.txt   detokenized
                                     translate/test/tokens.txt   the same as tokens
@@ -42,17 +42,18 @@ class LineTranslator(Protocol):
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
-    """Translate the test split with the best checkpoint.
+    """Translate the split of `layout` with the best checkpoint.
 
     Raises:
         ArtifactError: No sound checkpoint is there.
-        CorpusError: The test source cannot be read.
+        CorpusError: The source cannot be read.
     """
     members = Members.load([layout.train], config.translate)
     translator = Translator(members, config.translate)
     (checkpoint,) = members.names
     log.info("translating with %s, beam %d", checkpoint, config.translate.beam)
-    raw = list(read_lines(layout.root / config.data.test[0]))
+    source, _ = config.data.splits()[layout.split]
+    raw = list(read_lines(layout.root / source))
     started = time.perf_counter()
     stream = translate_stream(
         _windows(raw, translator.window), translator, progress=progress, total=len(raw)
@@ -165,8 +166,8 @@ def entries(number: int, translation: Translation) -> list[NbestEntry]:
 
 
 def _perplexity(members: Members, layout: Layout) -> float:
-    """Of the test references, by forced decoding."""
-    dataset = ParallelDataset.open(layout.binarize, "test")
+    """Perplexity of the references, by forced decoding; of the pairs that were kept."""
+    dataset = ParallelDataset.open(layout.binarize, layout.split)
     pairs = [dataset.pair(number) for number in range(len(dataset))]
     scores = Scorer(members).score(
         [Candidates(src, [tgt[:-1].tolist()]) for src, tgt in pairs]

@@ -156,10 +156,26 @@ def read_trainer(path: Path) -> Part:
     return _read_part(path, TRAINER, TRAINER_INFO)
 
 
+def read_trainer_info(path: Path) -> dict[str, Any]:
+    """Read the plain values of a training's state, without hashing the tensors.
+
+    Raises:
+        CorruptArtifactError: They are missing or cannot be read.
+    """
+    return _read_info(path / TRAINER_INFO)
+
+
 def _read_part(path: Path, tensors: str, info: str) -> Part:
     try:
-        return Part(load_file(path / tensors), json.loads((path / info).read_bytes()))
+        return Part(load_file(path / tensors), _read_info(path / info))
     except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{path}: {error}") from error
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         raise CorruptArtifactError(f"{path}: {error}") from error
 
 
