@@ -132,7 +132,13 @@ def test_mistakes_on_the_command_line(
             "did you mean train.learning_rate?",
         ),
         (["train", "--device", "cuda:99"], "device cuda:99 asked for"),
-        (["translate", "--beam", "2", "--nbest", "3"], "nbest (3) exceeds beam (2)"),
+        (
+            [
+                *("translate", "--set", "translate.min_length=3"),
+                *("--set", "translate.max_length=2"),
+            ],
+            "min_length (3) exceeds max_length (2)",
+        ),
         (["translate", "--split", "train"], "only test"),
         (
             ["preprocess", "--set", "preprocess.source_vocab_size=2"],
