@@ -22,7 +22,7 @@ class SearchSettings:
     def from_config(cls, config: TranslateConfig) -> "SearchSettings":
         """The settings of the section `translate`."""
         return cls(
-            beam=config.beam,
+            beam=effective_beam(config),
             nbest=config.nbest,
             search=config.search,
             length_penalty=config.length_penalty,
@@ -32,6 +32,14 @@ class SearchSettings:
     def norm(self, length: int) -> float:
         """What divides the log-probability of `length` tokens; the paper's is 1."""
         return 1.0 if self.search == "paper" else norm(length, self.length_penalty)
+
+
+def effective_beam(config: TranslateConfig) -> int:
+    """The width that a search runs with: the beam, widened to the n-best list.
+
+    What comes first in the list is what a beam of this width finds.
+    """
+    return max(config.beam, config.nbest)
 
 
 def norm(length: int, penalty: LengthPenalty) -> float:

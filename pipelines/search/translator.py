@@ -4,6 +4,7 @@ What validation measures, what `s2s translate` prints and what a copied checkpoi
 all come through here.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from pipelines.search.batches import batch_size, side_by_side
 from pipelines.search.beam import Hypothesis, beam_search
 from pipelines.search.members import Members
 from pipelines.search.settings import SearchSettings
+
+log = logging.getLogger(__name__)
 
 _PLACES = {"cpu": 768, "cuda": 8192}
 """Places of the beams of all sentences together; more bring no speed on a CPU."""
@@ -66,17 +69,27 @@ class Translator:
     Args:
         members: One model or an ensemble.
         config: How to search.
+
+    Attributes:
+        settings: What the search runs with: its beam is no narrower than its n-best.
     """
 
     def __init__(self, members: Members, config: TranslateConfig) -> None:
         self.members = members
         self.config = config
-        self._settings = SearchSettings.from_config(config)
+        self.settings = SearchSettings.from_config(config)
         self._ratio = config.max_length_ratio or members.length_ratio
         places = _PLACES[members.device.type]
         self._batch_size = config.batch_size or max(
-            _LEAST_SENTENCES, places // config.beam
+            _LEAST_SENTENCES, places // self.settings.beam
         )
+        if self.settings.beam > config.beam:
+            log.info(
+                "beam %d widened to %d for the %d-best list",
+                config.beam,
+                self.settings.beam,
+                config.nbest,
+            )
 
     @property
     def window(self) -> int:
@@ -138,7 +151,7 @@ class Translator:
             members.ensemble.encode(src),
             num_sentences=len(sources),
             max_lengths=[int(self._ratio * len(ids)) + extra for ids in sources],
-            settings=self._settings,
+            settings=self.settings,
             device=members.device,
         )
 

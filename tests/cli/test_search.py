@@ -38,7 +38,6 @@ def test_json_tells_the_log_probability_of_each_token(s2s, project, model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--nbest", 9, "--beam", 4], "nbest (9) exceeds beam (4)"),
         (["--search", "wide"], "'standard' or 'paper'"),
         (["--unk", "maybe"], "'allow', 'forbid' or 'copy'"),
         (["--length-penalty", "-1"], "length_penalty"),
@@ -67,6 +66,23 @@ def test_mistakes_are_refused_before_any_line_is_read(s2s, model, options, messa
 )
 def test_every_way_to_search_translates(s2s, model, options):
     assert s2s("translate", *model, *options, stdin=LINES).lines == ["A B", "", "C"]
+
+
+def test_a_beam_is_widened_to_the_nbest(s2s, project, model):
+    found = s2s("translate", *model, "--beam", 2, "--nbest", 5, stdin=LINES)
+    wide = s2s("translate", *model, "--beam", 5, "--nbest", 5, stdin=LINES)
+    assert found.out == wide.out
+    assert len(found.lines) == 10
+    assert "beam 2 widened to 5 for the 5-best list" in found.err
+    assert "widened" not in wide.err
+    options = ["--beam", 2, "--nbest", 5]
+    stage = s2s("translate", "-d", project, "--split", "test", *options)
+    assert stage.status == 0
+    assert "widened to 5" in stage.err
+    assert "step-" in stage.err
+    assert ", beam 5" in stage.err
+    settings = json.loads((project / "translate/test/manifest.json").read_bytes())
+    assert settings["settings"]["translate.beam"] == 2
 
 
 def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_path):
