@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config import TranslateConfig
 
 LengthPenalty = float | Literal["average"]
@@ -17,6 +18,7 @@ class SearchSettings:
     search: Literal["standard", "paper"] = "standard"
     length_penalty: LengthPenalty = 0.6
     allow_unk: bool = False
+    min_length: int = 0
 
     @classmethod
     def from_config(cls, config: TranslateConfig) -> "SearchSettings":
@@ -27,7 +29,13 @@ class SearchSettings:
             search=config.search,
             length_penalty=config.length_penalty,
             allow_unk=config.unk != "forbid",
+            min_length=config.min_length,
         )
+
+    def banned(self, length: int) -> tuple[int, ...]:
+        """Words that may not follow `length` tokens; before `min_length`, EOS too."""
+        words = (PAD,) if self.allow_unk else (PAD, UNK)
+        return (*words, EOS) if length < self.min_length else words
 
     def norm(self, length: int) -> float:
         """What divides the log-probability of `length` tokens; the paper's is 1."""

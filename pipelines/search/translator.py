@@ -145,15 +145,20 @@ class Translator:
     def _search(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
         members = self.members
         src = lay_out(sources).to(members.device)
-        extra = self.config.max_length_extra
         return beam_search(
             members.ensemble,
             members.ensemble.encode(src),
             num_sentences=len(sources),
-            max_lengths=[int(self._ratio * len(ids)) + extra for ids in sources],
+            max_lengths=[self._max_length(len(ids)) for ids in sources],
             settings=self.settings,
             device=members.device,
         )
+
+    def _max_length(self, num_tokens: int) -> int:
+        """Most tokens of an output, for a source of so many, EOS included."""
+        config = self.config
+        by_ratio = int(self._ratio * num_tokens) + config.max_length_extra
+        return max(config.max_length or by_ratio, config.min_length)
 
     def _translation(
         self, line: str, hypotheses: Sequence[Hypothesis], *, truncated: bool
