@@ -51,7 +51,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     members = Members.load([layout.train], config.translate)
     translator = Translator(members, config.translate)
     (checkpoint,) = members.names
-    log.info("translating with %s, beam %d", checkpoint, translator.settings.beam)
+    log.info("translating with %s, %s", checkpoint, translator.settings)
     raw = list(read_lines(layout.root / config.data.test[0]))
     started = time.perf_counter()
     stream = translate_stream(

@@ -16,6 +16,7 @@ from pipelines.data.batch import lay_out
 from pipelines.search.batches import batch_size, side_by_side
 from pipelines.search.beam import Hypothesis, beam_search
 from pipelines.search.members import Members
+from pipelines.search.sampling import sample
 from pipelines.search.settings import SearchSettings
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,9 @@ class Translator:
         self._ratio = config.max_length_ratio or members.length_ratio
         places = _PLACES[members.device.type]
         self._batch_size = config.batch_size or max(
-            _LEAST_SENTENCES, places // self.settings.beam
+            _LEAST_SENTENCES, places // self.settings.most_rows
         )
-        if self.settings.beam > config.beam:
+        if self.settings.beam > config.beam and not config.sample:
             log.info(
                 "beam %d widened to %d for the %d-best list",
                 config.beam,
@@ -143,15 +144,25 @@ class Translator:
             del order[:size]
 
     def _search(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
-        members = self.members
-        src = lay_out(sources).to(members.device)
+        ensemble, device = self.members.ensemble, self.members.device
+        state = ensemble.encode(lay_out(sources).to(device))
+        max_lengths = [self._max_length(len(ids)) for ids in sources]
+        if self.settings.sample:
+            return sample(
+                ensemble,
+                state,
+                sources=sources,
+                max_lengths=max_lengths,
+                settings=self.settings,
+                device=device,
+            )
         return beam_search(
-            members.ensemble,
-            members.ensemble.encode(src),
+            ensemble,
+            state,
             num_sentences=len(sources),
-            max_lengths=[self._max_length(len(ids)) for ids in sources],
+            max_lengths=max_lengths,
             settings=self.settings,
-            device=members.device,
+            device=device,
         )
 
     def _max_length(self, num_tokens: int) -> int:

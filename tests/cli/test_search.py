@@ -85,6 +85,42 @@ def test_a_beam_is_widened_to_the_nbest(s2s, project, model):
     assert settings["settings"]["translate.beam"] == 2
 
 
+def test_draws_are_those_of_the_line_and_the_seed(s2s, model, project):
+    def sample(stdin, *settings):
+        sets = [x for each in ("sample=true", *settings) for x in ("--set", each)]
+        sets = [x if x == "--set" else f"translate.{x}" for x in sets]
+        found = s2s("translate", *model, "--nbest", 4, *sets, "--json", stdin=stdin)
+        assert found.status == 0, found.err
+        assert "widened" not in found.err
+        return [json.loads(line)["candidates"] for line in found.lines]
+
+    first, blank, last = sample(LINES, "temperature=3")
+    assert (len(first), blank, len(last)) == (4, [], 4)
+    assert sample(b"c\na b\n", "temperature=3") == [last, first]
+    assert sample(b"a b\n", "temperature=3", "seed=2") != [first]
+    (greedy,) = json.loads(
+        s2s("translate", *model, "--beam", 1, "--json", stdin=b"c").out
+    )["candidates"]
+    assert sample(b"c", "top_k=1") == [[greedy] * 4]
+    assert all(
+        len(each["tokens"]) == 7
+        for each in sample(b"c", "temperature=3", "min_length=7", "max_length=7")[0]
+    )
+
+
+def test_the_stage_samples_and_is_stale_when_its_seed_changes(s2s, project):
+    options = ["--set", "translate.sample=true"]
+    found = s2s("translate", "-d", project, "--split", "test", *options)
+    assert found.status == 0
+    assert "sampling (temperature 1, seed 1)" in found.err
+    manifest = json.loads((project / "translate/test/manifest.json").read_bytes())
+    assert manifest["settings"]["translate.sample"] is True
+    assert "translate.seed" not in manifest["settings"]
+    options += ["--set", "translate.seed=2"]
+    found = s2s("status", "-d", project, *options)
+    assert "translate.seed: None -> 2" in found.out + found.err
+
+
 def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_path):
     data = write_corpus(tmp_path / "data", (("train", 30), ("valid", 5), ("test", 5)))
     other = tmp_path / "other"
