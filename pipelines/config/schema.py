@@ -8,7 +8,14 @@ release did, they stay out of the fingerprints, so that its artifacts stay fresh
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 EXECUTION: Any = {"execution": True}
 LATER: Any = {"omitted_at_default": True}
@@ -277,12 +284,18 @@ class TranslateConfig(Section):
 class ScoreConfig(Section):
     """Metrics of a translation."""
 
-    lowercase: bool = False
-    """Ignore case in every metric; the signatures say so."""
+    lowercase: bool | Literal["auto"] = "auto"
+    """Ignore case in every metric; auto: as preprocess.lowercase, but with s2s score
+    --ref case counts. The signatures say so."""
     bootstrap_samples: NonNegative = 1000
     """Resamplings for the 95 % confidence intervals; 0 leaves them out."""
     seed: NonNegative = 12345
     """Seed of the resampling."""
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether to ignore case; `auto` without a model does not."""
+        return self.lowercase is True
 
 
 class Config(Section):
@@ -296,4 +309,15 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     translate: TranslateConfig = TranslateConfig()
-    score: ScoreConfig = ScoreConfig()
+    score: Annotated[ScoreConfig, Field(validate_default=True)] = ScoreConfig()
+
+    @field_validator("score")
+    @classmethod
+    def _scored_in_the_models_case(
+        cls, score: ScoreConfig, info: ValidationInfo
+    ) -> ScoreConfig:
+        """Resolve `auto`, so that nothing else depends on another section."""
+        if score.lowercase != "auto" or "preprocess" not in info.data:
+            return score
+        lowercase = info.data["preprocess"].lowercase
+        return score.model_copy(update={"lowercase": lowercase})

@@ -110,7 +110,7 @@ def test_no_input_gives_no_output(s2s, project):
         (["run", "nonsense"], 2, ["nonsense is none of"]),
         (["translate", "--force"], 2, ["--force goes with --split test"]),
         (["score", "--ref", "x", "--force"], 2, ["--force has no meaning"]),
-        (["score", "-i", "x"], 2, ["-i needs --ref"]),
+        (["score", "-i", "x"], 2, ["x: no --ref to score it against"]),
         (["translate", "--split", "test", "-i", "x"], 2, ["leave out -i, -o"]),
         (["frobnicate"], 2, ["frobnicate"]),
     ],

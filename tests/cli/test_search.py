@@ -1,7 +1,6 @@
 """Searching, scoring and going on, as a user calls them."""
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -130,33 +129,6 @@ def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_pa
     assert (found.status, found.out) == (2, "")
     assert "cannot vote together" in found.err
     assert "source.vocab.tsv" in found.err
-
-
-def test_pairs_are_scored_as_the_search_scores_them(s2s, project, tmp_path):
-    (tmp_path / "src").write_bytes(LINES)
-    (tmp_path / "ref").write_text("A B\n\nzz\n")
-    files = ["--source", tmp_path / "src", "--ref", tmp_path / "ref"]
-    found = s2s("score", "--model", project, *files)
-    assert [line.split("\t")[1] for line in found.lines] == ["3", "1", "2"]
-    first = s2s("translate", "-m", project, "--json", stdin=LINES).lines[0]
-    best = json.loads(first)["candidates"][0]["log_prob"]
-    assert float(found.lines[0].split("\t")[0]) == pytest.approx(best, abs=1e-6)
-    assert "3 pairs, 6 tokens (1 unknown)" in found.err
-    rows = [json.loads(x) for x in s2s("score", "-d", project, *files, "--json").lines]
-    total = sum(row["log_prob"] for row in rows[:3])
-    assert rows[3]["log_prob"] == pytest.approx(total)
-    assert rows[3]["perplexity"] == pytest.approx(math.exp(-total / 6))
-
-
-def test_pairs_must_be_pairs(s2s, project, tmp_path):
-    (tmp_path / "src").write_bytes(LINES)
-    (tmp_path / "ref").write_text("A B\n")
-    files = ["--source", tmp_path / "src", "--ref", tmp_path / "ref"]
-    found = s2s("score", "--model", project, *files)
-    assert found.status == 2
-    assert "has 1 lines" in found.err
-    assert s2s("score", "--model", project, *files[:2]).status == 2
-    assert s2s("score", "--model", project).status == 2
 
 
 def test_an_interrupted_translation_goes_on(s2s, project, tmp_path, monkeypatch):
