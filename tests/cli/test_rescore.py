@@ -137,6 +137,48 @@ def test_the_comparison_is_json_when_asked(rescore):
     assert found["signature"].startswith("nrefs:1|case:mixed")
 
 
+def test_several_references_are_compared_with(rescore, tmp_path):
+    (tmp_path / "other").write_text("A B C D E\n\n\n")
+    one = json.loads(rescore("--ref", "ref", "--json", "-o", "new").out)
+    files = ("--ref", "ref", "-r", "other")
+    found = json.loads(rescore(*files, "--json", "-o", "new").out)
+    assert found["signature"].startswith("nrefs:var|case:mixed")
+    assert found["baseline"] > one["baseline"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("list", ["--nbest", "-", "--source", "source"]),
+        ("source", ["--nbest", "list", "--source", "-"]),
+        ("ref", ["--nbest", "list", "--source", "source", "--ref", "-"]),
+    ],
+)
+def test_any_one_input_may_be_standard_input(
+    s2s, rescore, models, tmp_path, name, arguments
+):
+    expected = rescore("--ref", "ref").out
+    standard_input = (tmp_path / name).read_bytes()
+    found = s2s("rescore", "-m", models[0], *arguments, stdin=standard_input)
+    assert (found.status, found.out) == (0, expected)
+
+
+def test_a_bad_line_of_standard_input_is_named(rescore):
+    found = rescore(nbest="-", stdin=b"0 ||| a\n")
+    assert (found.status, found.out) == (2, "")
+    assert "standard input:1: expected id ||| tokens" in found.err
+    found = rescore(nbest="-", stdin=LIST.replace("2 |", "3 |").encode())
+    assert "standard input: sentence 3, but the source has 3 lines" in found.err
+
+
+def test_the_comparison_is_cased_whatever_the_projects_model_is(rescore, tmp_path):
+    (tmp_path / "s2s.toml").write_text("[preprocess]\nlowercase = true\n")
+    (tmp_path / "ref").write_text(REF.lower())
+    arguments = ("--ref", "ref", "--json", "-o", "new")
+    assert "case:mixed" in rescore(*arguments).out
+    assert "case:lc" in rescore(*arguments, "--lowercase").out
+
+
 def test_models_vote_with_their_weights(rescore, models, tmp_path):
     def found(*arguments, **options):
         assert rescore("-o", "new", *arguments, **options).status == 0
@@ -166,7 +208,12 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["--json"], "--json goes with --ref"),
         (["--lowercase"], "--lowercase/--cased goes with --ref"),
         (["--cased"], "--lowercase/--cased goes with --ref"),
-        (["-o", "x", "--best", "x"], "-o and --best name the same file"),
+        (["-o", "x", "--best", "x"], "output x and output x are the same file"),
+        (["-o", "source"], "output source and input source are the same file"),
+        (["-o", "ref", "--ref", "ref"], "output ref and input ref are the same file"),
+        (["--best", "list"], "output list and input list are the same file"),
+        (["--ref", "-", "--ref", "-"], "2 inputs are to be read from standard input"),
+        (["--source", "-", "--ref", "-"], "2 inputs are to be read"),
         (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
         (["--model-weight", "nan"], "expected positive numbers"),
         (["--length-penalty", "-1"], "translate.length_penalty"),
