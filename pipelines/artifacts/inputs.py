@@ -35,7 +35,7 @@ def check_inputs(paths: Sequence[Path]) -> None:
         )
     for path in paths:
         if path != STANDARD_INPUT and not path.exists():
-            raise CorpusError(f"{path} not found", hint="check the file's name")
+            raise CorpusError(f"{path} not found", hint="check the path")
 
 
 def input_lines(path: Path) -> Iterator[bytes]:
@@ -43,10 +43,13 @@ def input_lines(path: Path) -> Iterator[bytes]:
 
     Raises:
         CorpusError: The file cannot be read.
+        UsageError: Standard input is closed.
     """
-    if path == STANDARD_INPUT:
-        return strip_lines(sys.stdin.buffer)
-    return read_lines(path)
+    if path != STANDARD_INPUT:
+        return read_lines(path)
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", hint="name a file instead")
+    return strip_lines(sys.stdin.buffer)
 
 
 def decoded_input(path: Path) -> Iterator[str]:

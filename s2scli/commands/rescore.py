@@ -22,7 +22,7 @@ from s2scli.options import (
     refuse,
     with_common_options,
 )
-from s2scli.output import open_output, refuse_same_file
+from s2scli.output import STANDARD_STREAM, open_output, refuse_same_file
 
 if TYPE_CHECKING:
     from pipelines.metrics.comparison import Comparer, Comparison
@@ -123,9 +123,10 @@ def command(
         refuse(given and not references, f"{flag} goes with --ref")
     check_inputs([nbest, source, *references])
     refuse_same_file([output_file, best], [source, *references])
-    refuse_same_file(
-        [best], [nbest]
-    )  # -o may be: the list is replaced when it is whole
+    if output_file == STANDARD_STREAM:
+        output_file = None
+    # -o may name the list: it is replaced when the new one is complete.
+    refuse_same_file([best], [nbest])
     from pipelines.metrics.comparison import Comparer
     from pipelines.rescore import (
         Rescorer,

@@ -35,6 +35,12 @@ def test_a_bad_line_of_standard_input_is_named(standard_input):
         list(decoded_input(STANDARD_INPUT))
 
 
+def test_a_closed_standard_input_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # as Python has it after `<&-`
+    with pytest.raises(UsageError, match="standard input is closed"):
+        list(decoded_input(STANDARD_INPUT))
+
+
 def test_files_may_be_compressed(tmp_path):
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress("é\nb".encode()))

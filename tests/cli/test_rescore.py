@@ -125,7 +125,7 @@ def test_the_comparison_leaves_standard_output_to_the_list(rescore):
     assert len(found.lines) == 3
     assert "oracle" in found.err
     assert "case:lc" in found.err
-    found = rescore("--ref", "ref", "--json", "-q")
+    found = rescore("--ref", "ref", "--json", "-q", "-o", "-")
     assert len(found.lines) == 3
     assert json.loads(found.err[found.err.index("{") :])["hypotheses"] == 3
 
