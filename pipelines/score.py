@@ -222,9 +222,9 @@ def _require_equal_lines(
 def _likely_cause(hyp: Sequence[str], num_wanted: int) -> str:
     """Why a translation may have another number of lines than its reference."""
     if hyp and " ||| " in hyp[0]:
-        return "this is an n-best list; s2s translate without --nbest writes one line"
+        return "this is an n-best list; translate without --nbest for a line each"
     if hyp and hyp[0].startswith('{"'):
-        return "these are JSON Lines; s2s translate without --json writes plain text"
+        return "these are JSON Lines; translate without --json for plain text"
     cause = "is the translation cut short, or are its blank lines gone?"
     if len(hyp) > num_wanted:
         cause = "is it the translation of another file?"
