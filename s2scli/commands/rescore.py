@@ -22,7 +22,12 @@ from s2scli.options import (
     refuse,
     with_common_options,
 )
-from s2scli.output import STANDARD_STREAM, open_output, refuse_same_file
+from s2scli.output import (
+    STANDARD_STREAM,
+    open_output,
+    refuse_same_file,
+    require_output,
+)
 
 if TYPE_CHECKING:
     from pipelines.metrics.comparison import Comparer, Comparison
@@ -79,7 +84,12 @@ def command(
     ] = None,
     output_file: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Write to this file, not standard output."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Write to this file instead of standard output, compressed if it ends "
+            "in .gz or .zst.",
+        ),
     ] = None,
     best: Annotated[
         Path | None,
@@ -123,6 +133,8 @@ def command(
         refuse(given and not references, f"{flag} goes with --ref")
     check_inputs([nbest, source, *references])
     refuse_same_file([output_file, best], [source, *references])
+    for path in (output_file, best):
+        require_output(path)
     if output_file == STANDARD_STREAM:
         output_file = None
     # -o may name the list: it is replaced when the new one is complete.

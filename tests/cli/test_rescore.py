@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts.checkpoint import Part, write_checkpoint
+from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.nbest import read_nbest
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.config import Config, ModelConfig
@@ -113,6 +114,17 @@ def test_files_are_written_and_compared(rescore, tmp_path):
     assert names == {"best", "list", "list.gz", "new", "ref", "source"}
 
 
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_outputs_are_compressed_as_their_names_say(rescore, tmp_path, suffix):
+    named, best = f"new.{suffix}", f"best.{suffix}"
+    assert rescore("-o", "new", "--best", "best").status == 0
+    assert rescore("-o", named, "--best", best).status == 0
+    assert (tmp_path / named).read_bytes() != (tmp_path / "new").read_bytes()
+    assert list(read_nbest(tmp_path / named)) == list(read_nbest(tmp_path / "new"))
+    lines = (tmp_path / "best").read_text().splitlines()
+    assert list(decoded_lines(tmp_path / best)) == lines
+
+
 def test_the_list_may_be_written_over_itself(rescore, tmp_path):
     assert rescore("-o", "list").status == 0
     once = features(tmp_path / "list")
@@ -211,6 +223,8 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["-o", "x", "--best", "x"], "output x and output x are the same file"),
         (["-o", "source"], "output source and input source are the same file"),
         (["-o", "ref", "--ref", "ref"], "output ref and input ref are the same file"),
+        (["-o", "no-folder/x"], "there is no folder no-folder"),
+        (["--best", "."], "output . is a folder"),
         (["--best", "list"], "output list and input list are the same file"),
         (["--ref", "-", "--ref", "-"], "2 inputs are to be read from standard input"),
         (["--source", "-", "--ref", "-"], "2 inputs are to be read"),
