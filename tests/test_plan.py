@@ -63,6 +63,9 @@ def test_a_finished_project_is_fresh_and_reads_its_text_once(layout, monkeypatch
         ("train.learning_rate=0.5", ("train", "translate", "score")),
         ("model.cells=3", ("train", "translate", "score")),
         ("translate.beam=3", ("translate",)),  # what is there is scored
+        ("translate.min_length=2", ("translate",)),
+        ("translate.sample=true", ("translate",)),
+        ("translate.top_k=5", ()),
         ("score.lowercase=true", ("score",)),
         ("train.device=cpu", ()),
         ("preprocess.workers=2", ()),

@@ -12,8 +12,11 @@ from typing import Any
 from pipelines.config import Config
 from s2scli.console import progress
 from s2scli.options import Project, Request, refuse
+from s2scli.signals import if_stopped
 
 log = logging.getLogger("pipelines.stage")
+
+_STAGES_KEPT = "finished stages are kept; the same command resumes"
 
 SPLITS = ("test", "valid")
 """Splits that are translated into the project and scored there."""
@@ -40,15 +43,16 @@ def bring_up_to_date(
     """Run a stage, and what it needs, unless all is up to date."""
     from pipelines.run import bring_up_to_date as run
 
-    done = run(
-        project.config,
-        project.layout,
-        target=stage,
-        force=force,
-        fork=fork,
-        keep_translation=keep_translation,
-        progress=progress(),
-    )
+    with if_stopped(_STAGES_KEPT):
+        done = run(
+            project.config,
+            project.layout,
+            target=stage,
+            force=force,
+            fork=fork,
+            keep_translation=keep_translation,
+            progress=progress(),
+        )
     tell_done(done, stage)
 
 

@@ -83,7 +83,7 @@ def test_a_command_writes_what_its_row_says(s2s, project, command):
     found = s2s(*arguments(command, project), *force, stdin=b"a\n")
     assert found.status == 0, found.err
     changed = {path.parts[0] for path in snapshot(project) ^ before} - {".s2s"}
-    wanted = {name for name in re.findall(r"`(\w+)/", rows()[command][1])}
+    wanted = set(re.findall(r"`(\w+)/", rows()[command][1]))
     if command == "run":
         wanted = {"score"}
     if command == "run STAGE":
