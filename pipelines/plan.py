@@ -210,11 +210,19 @@ def differences(
 def _changed_settings(
     found: Mapping[str, Any], wanted: Mapping[str, Any], *, free: Collection[str] = ()
 ) -> list[str]:
-    return [
-        f"{key}: {found.get(key)!r} -> {wanted.get(key)!r}"
-        for key in sorted((set(found) | set(wanted)).difference(free))
-        if found.get(key) != wanted.get(key)
-    ]
+    """One line for each changed setting; one that is not recorded has its default."""
+    changed: list[str] = []
+    for key in sorted((set(found) | set(wanted)).difference(free)):
+        before, now = (each.get(key, _default(key)) for each in (found, wanted))
+        if before != now:
+            changed.append(f"{key}: {before!r} -> {now!r}")
+    return changed
+
+
+def _default(key: str) -> Any:
+    section, _, name = key.partition(".")
+    fields = type(getattr(Config(), section)).model_fields
+    return fields[name].default if name in fields else None
 
 
 def _unfinished(config: Config, layout: Layout) -> str:

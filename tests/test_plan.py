@@ -85,6 +85,12 @@ def test_the_reason_names_setting_and_values(layout):
     assert found[3].reason == "train changed"
 
 
+def test_a_setting_that_is_not_recorded_had_its_default(layout):
+    complete(layout, *STAGES)
+    found = plan.standings(config(layout, "translate.min_length=2"), layout)
+    assert found[3].reason == "translate.min_length: 0 -> 2"
+
+
 def test_changed_text_makes_everything_stale(layout):
     complete(layout, *STAGES)
     (layout.root / "train.en").write_text("other text\n")
