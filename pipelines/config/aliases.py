@@ -129,10 +129,16 @@ SETTINGS: Mapping[str, str] = {
     "translate.unk": """replace_unk allow_unk ban_unk_token generate_unk unkpen
         forbid_unk unk_penalty""",
     "translate.ensemble": "ensemble_mode avg_raw_probs",
-    "translate.max_length_ratio": """max_len_a max_length_factor ratio max_length
-        max_len max_output_length max_output_length_num_stds""",
-    "translate.max_length_extra": """max_len_b max_length max_len max_output_length
-        max_new_tokens max_decode_length""",
+    "translate.max_length_ratio": """max_len_a max_length_factor ratio
+        max_output_length_num_stds""",
+    "translate.max_length_extra": "max_len_b",
+    "translate.min_length": "min_len min_output_length min_decode_length",
+    "translate.max_length": """max_len max_output_length max_new_tokens
+        max_decode_length""",
+    "translate.sample": "sampling do_sample random_sampling",
+    "translate.top_k": "random_sampling_topk sampling_topk",
+    "translate.temperature": "temp random_sampling_temp sampling_temperature",
+    "translate.seed": "random_seed rng_seed sampling_seed",
     "translate.max_source_length": """max_input_length src_seq_length_trunc
         max_length_crop max_source_positions max_input_len""",
     "translate.precision": """fp16 fp32 bf16 float16 half dtype int8 quantize
@@ -172,7 +178,6 @@ _NO_ATTENTION = (
     "the model has no attention, as in the paper: a state of fixed size carries the "
     "sentence from the encoder to the decoder"
 )
-_NO_SAMPLING = "there is no sampling: beam search gives one line one translation"
 _NO_REPETITION_RULES = "the search has no rules against repetitions"
 _ONE_SIZE = (
     "encoder and decoder have the same size: model.layers, model.cells and "
@@ -237,16 +242,12 @@ NOTES: Mapping[str, str] = {
         "each epoch has another order of batches, which follows from train.seed"
     ),
     "single_pass infinite": "train.max_epochs = 1 reads the training pairs once",
-    """temperature sampling sample top_k top_p random_sampling_topk do_sample
-    random_sampling_temp sampling_topk sampling_topp diverse_beam_groups""": (
-        _NO_SAMPLING
+    "top_p sampling_topp random_sampling_topp": (
+        "translate.top_k limits what is sampled from; there is no limit by probability"
     ),
+    "diverse_beam_groups diverse_beam_strength": "the beam is not diversified",
     """no_repeat_ngram_size block_ngram_repeat repetition_penalty
     ignore_when_blocking""": _NO_REPETITION_RULES,
-    "min_length min_len min_output_length": (
-        "no shortest length can be asked for; a larger translate.length_penalty "
-        "favours longer translations"
-    ),
     "word_penalty wordpen": "translate.length_penalty corrects for length",
     "phrase_table lexicon restrict_lexicon shortlist prefix_size prefix": (
         "the search takes no lexicon and no prefix"
