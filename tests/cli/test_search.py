@@ -117,7 +117,7 @@ def test_the_stage_samples_and_is_stale_when_its_seed_changes(s2s, project):
     assert "translate.seed" not in manifest["settings"]
     options += ["--set", "translate.seed=2"]
     found = s2s("status", "-d", project, *options)
-    assert "translate.seed: None -> 2" in found.out + found.err
+    assert "translate.seed: 1 -> 2" in found.out + found.err
 
 
 def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_path):
