@@ -64,6 +64,15 @@ ModelWeight = Annotated[
         help="Weigh each --model in the vote; equal by default.",
     ),
 ]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="test|valid",
+        help="Take this split of the project; translate/test/ and score/, or "
+        "translate/valid/ and score.valid/, hold its artifacts.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
