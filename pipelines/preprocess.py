@@ -77,7 +77,7 @@ def _survey(config: Config, layout: Layout, progress: Progress) -> Splits:
         if split not in named:
             raise ConfigError(
                 f"data.{split} is not set",
-                hint="s2s init --train SRC TGT --valid SRC TGT",
+                hint=f'set {split} = ["SRC", "TGT"] in [data] of {layout.settings}',
             )
     splits: dict[str, tuple[Corpus, ...]] = {}
     with progress.task("survey", total=len(named), unit="splits") as task:

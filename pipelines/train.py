@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from pipelines import plan
-from pipelines.artifacts.corpus import decoded_lines, named_in_settings
+from pipelines.artifacts.corpora import decoded_lines_of
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.run_record import record_arithmetic
@@ -174,11 +174,7 @@ def validation_text(config: Config, layout: Layout) -> list[list[str]]:
         CorpusError: A file cannot be read.
     """
     sides = zip(*config.data.splits()["valid"], strict=True)
-    with named_in_settings():
-        return [
-            [line for name in names for line in decoded_lines(layout.root / name)]
-            for names in sides
-        ]
+    return [list(decoded_lines_of(layout.root, names)) for names in sides]
 
 
 def _counts(position: Position, num_parameters: int) -> dict[str, Any]:

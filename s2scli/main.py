@@ -2,15 +2,15 @@
 
 import errno
 import gc
+import io
 import os
 import signal
 import sys
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pipelines.errors import Interrupted, S2SError
+from pipelines.errors import Interrupted, S2SError, UsageError
 from s2scli.commands import (
     average,
     binarize,
@@ -25,7 +25,9 @@ from s2scli.commands import (
     translate,
     verify,
 )
-from s2scli.console import show_error
+from s2scli.console import show_error, show_note
+from s2scli.signals import STOPPING, handle_stop_signals
+from s2scli.strict import StrictCommand
 
 app = typer.Typer(
     name="s2s",
@@ -36,19 +38,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_STAGES, _PROJECT = "Stages", "Project"
-app.command("preprocess", rich_help_panel=_STAGES)(preprocess.command)
-app.command("binarize", rich_help_panel=_STAGES)(binarize.command)
-app.command("train", rich_help_panel=_STAGES)(train.command)
-app.command("translate", rich_help_panel=_STAGES)(translate.command)
-app.command("rescore", rich_help_panel=_STAGES)(rescore.command)
-app.command("score", rich_help_panel=_STAGES)(score.command)
-app.command("init", cls=init.InitCommand, rich_help_panel=_PROJECT)(init.command)
-app.command("run", rich_help_panel=_PROJECT)(run.command)
-app.command("status", rich_help_panel=_PROJECT)(status.command)
-app.command("verify", rich_help_panel=_PROJECT)(verify.command)
-app.command("average", rich_help_panel=_PROJECT)(average.command)
-app.add_typer(config.app, name="config", rich_help_panel=_PROJECT)
+_STAGES: dict[str, Any] = {"rich_help_panel": "Stages", "cls": StrictCommand}
+_PROJECT: dict[str, Any] = {"rich_help_panel": "Project", "cls": StrictCommand}
+app.command("preprocess", **_STAGES)(preprocess.command)
+app.command("binarize", **_STAGES)(binarize.command)
+app.command("train", **_STAGES)(train.command)
+app.command("translate", **_STAGES)(translate.command)
+app.command("rescore", **_STAGES)(rescore.command)
+app.command("score", **_STAGES)(score.command)
+app.command("init", **(_PROJECT | {"cls": init.InitCommand}))(init.command)
+app.command("run", **_PROJECT)(run.command)
+app.command("status", **_PROJECT)(status.command)
+app.command("verify", **_PROJECT)(verify.command)
+app.command("average", **_PROJECT)(average.command)
+app.add_typer(config.app, name="config", rich_help_panel="Project")
 
 _STORAGE_HINTS = {
     errno.ENOSPC: "free some space and run the same command again; "
@@ -58,6 +61,9 @@ _STORAGE_HINTS = {
     errno.EACCES: "check the permissions of the folder",
     errno.EPERM: "check the permissions of the folder",
 }
+
+
+_VERSION = "Show the version and exit."
 
 
 def _print_version(asked: bool) -> None:
@@ -72,42 +78,102 @@ def _print_version(asked: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help=_VERSION
+        ),
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> NoReturn:
-    """Run `s2s` and exit: 0; 1 failed; 2 usage; 3 artifact; 130 and 143 by signal."""
+    """Run `s2s` and exit: 0; 1 failed; 2 usage; 3 artifact; 130 and 143 by signal.
+
+    Where the reader of its output has gone, the process ends by SIGPIPE.
+    """
     # Imports make half a million objects and no garbage: looking for it at every 700th
     # is a seventh of a start.
     gc.set_threshold(100_000)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    _occupy_closed_streams()
+    handle_stop_signals()
     try:
-        app()
-    except S2SError as error:
-        show_error(error.message or "stopped", error.hint)
-        status = error.exit_status
+        status = _run()
+        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output has gone: not an error, and nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        _end_by_sigpipe()
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        hint = _STORAGE_HINTS.get(error.errno or 0, "")
-        show_error(f"{where}{error.strerror or error}", hint)
-        status = 1
-    except MemoryError:
-        show_error("out of memory", "lower the batch size, or preprocess.part_size")
-        status = 1
+        _discard_output()
+        status = _show_os_error(error)
     sys.exit(status)
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(
-        f"stopped by {signal.Signals(number).name}; finished stages are kept",
-        hint="the same command goes on",
-        signal_number=number,
-    )
+def _run() -> int | str | None:
+    try:
+        app()
+    except Interrupted as stop:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+        show_note("; ".join(filter(None, (stop.message or "stopped", stop.hint))))
+        return stop.exit_status
+    except S2SError as error:
+        show_error(error.message or "failed", error.hint)
+        return error.exit_status
+    except SystemExit as end:
+        # Typer and rich make an exit of a broken pipe.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        return end.code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _show_os_error(error)
+    except MemoryError:
+        show_error("out of memory", "lower the batch size, or preprocess.part_size")
+        return 1
+    return 0
+
+
+def _show_os_error(error: OSError) -> int:
+    where = f"{error.filename}: " if error.filename else ""
+    hint = _STORAGE_HINTS.get(error.errno or 0, "")
+    show_error(f"{where}{error.strerror or error}", hint)
+    return 1
+
+
+class _ClosedOutput(io.TextIOBase):
+    """Standard output that the caller has closed."""
+
+    def write(self, _text: str) -> int:
+        """Refuse.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("standard output is closed")
+
+
+def _occupy_closed_streams() -> None:
+    """Open what the caller has closed: no file of ours may get the number of a stream.
+
+    It is the null device, for the wrong direction: reading and writing stay errors.
+    """
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = _ClosedOutput()
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from writing again what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end_by_sigpipe() -> NoReturn:
+    """End as a program without a handler does: quietly, 141 in a shell."""
+    _discard_output()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGPIPE)
+    sys.exit(128 + signal.SIGPIPE)  # where the signal is blocked

@@ -1,10 +1,12 @@
 """Several pairs of files in one split: as if they were one, and each file named."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from pipelines import plan, preprocess
+from pipelines.artifacts.corpora import decoded_lines_of, lines_of
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import load
 from pipelines.config.schema import Config, DataConfig
@@ -102,6 +104,31 @@ def test_every_file_is_an_input(tmp_path):
         State.STALE,
         "train.2.src changed; train.2.tgt changed",
     )
+
+
+def test_every_reference_is_an_input_of_the_score(tmp_path):
+    config, layout = two(tmp_path, "valid")
+    preprocess.run(config, layout)
+    valid = replace(layout, split="valid")
+    before = plan.identity("score", config, valid).inputs
+    assert {"reference", "reference.2"} <= set(before)
+    write_lines(tmp_path / "second.fr", ["autre"] * 6)
+    after = plan.identity("score", config, valid).inputs
+    assert before["reference"] == after["reference"]
+    assert before["reference.2"] != after["reference.2"]
+
+
+def test_lines_of_all_corpora_are_translated_and_scored(tmp_path):
+    config, layout = two(tmp_path, "valid")
+    sources, targets = zip(*config.data.splits()["valid"], strict=True)
+    pairs = FIRST + SECOND
+    raw = [src.encode() for src, _ in pairs]
+    assert list(lines_of(layout.root, sources)) == raw
+    assert list(decoded_lines_of(layout.root, targets)) == [tgt for _, tgt in pairs]
+    (tmp_path / "second.en").unlink()
+    with pytest.raises(CorpusError) as caught:
+        list(lines_of(layout.root, sources))
+    assert caught.value.hint == "check [data] in s2s.toml"
 
 
 def test_a_list_of_one_pair_is_that_pair(tmp_path):

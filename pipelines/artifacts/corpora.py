@@ -4,7 +4,7 @@ Parts are counted through the split, in the order of its corpora, and none holds
 of two of them. Lines are counted in each file by itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 from pipelines.artifacts.corpus import (
     RawPart,
     Survey,
+    decoded_lines,
     named_in_settings,
+    read_lines,
     read_parts,
     survey_pair,
 )
@@ -58,6 +60,28 @@ def survey_corpora(root: Path, names: Sequence[tuple[str, str]]) -> tuple[Corpus
             files = root / pair[0], root / pair[1]
             corpora.append(Corpus(pair, files, survey_pair(*files)))
     return tuple(corpora)
+
+
+def lines_of(root: Path, names: Iterable[str]) -> Iterator[bytes]:
+    """Yield the lines of files that `[data]` names, one file after the other.
+
+    Raises:
+        CorpusError: A file cannot be read.
+    """
+    with named_in_settings():
+        for name in names:
+            yield from read_lines(root / name)
+
+
+def decoded_lines_of(root: Path, names: Iterable[str]) -> Iterator[str]:
+    """As `lines_of`, as text.
+
+    Raises:
+        CorpusError: A file cannot be read, or a line is not UTF-8.
+    """
+    with named_in_settings():
+        for name in names:
+            yield from decoded_lines(root / name)
 
 
 def read_corpora(

@@ -2,8 +2,11 @@
 
 A field's description gives its meaning and unit; `s2s config show` prints it. Settings
 marked `EXECUTION` change no result but by rounding and stay out of the fingerprints.
+Settings marked `LATER` were added after a release: at their default, which is what that
+release did, they stay out of the fingerprints, so that its artifacts stay fresh.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,10 +15,26 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 EXECUTION: Any = {"execution": True}
+LATER: Any = {"omitted_at_default": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a setting accepts, in words, where its type does not say it.
+
+    Attributes:
+        text: As it follows "expected".
+        words: The words among the values.
+    """
+
+    text: str
+    words: tuple[str, ...] = ()
+
 
 FileNames = tuple[str, str]
 """A source file and a target file, line by line translations of each other."""
@@ -59,11 +78,22 @@ def _one_corpus(value: Any, info: ValidationInfo) -> Any:
     return found
 
 
-Corpus = Annotated[tuple[str, ...], BeforeValidator(_one_corpus)]
-Corpora = Annotated[tuple[str, ...] | tuple[FileNames, ...], BeforeValidator(_corpora)]
+Corpus = Annotated[
+    tuple[str, ...], BeforeValidator(_one_corpus), Expected("[source, target]")
+]
+Corpora = Annotated[
+    tuple[str, ...] | tuple[FileNames, ...],
+    BeforeValidator(_corpora),
+    Expected("[source, target], or a list of such pairs"),
+]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Device = Annotated[
+    str,
+    Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$"),
+    Expected("auto, cpu, cuda or cuda:N", ("auto", "cpu", "cuda")),
+]
 
 
 class Section(BaseModel):
@@ -75,11 +105,16 @@ class Section(BaseModel):
 
     def fingerprinted(self) -> dict[str, Any]:
         """The settings that can change a result, as plain JSON values."""
-        fields = type(self).model_fields
-        execution = {
-            name for name, f in fields.items() if f.json_schema_extra == EXECUTION
+        omitted = {
+            name
+            for name, field in type(self).model_fields.items()
+            if field.json_schema_extra == EXECUTION
+            or (
+                field.json_schema_extra == LATER
+                and getattr(self, name) == field.default
+            )
         }
-        return self.model_dump(mode="json", exclude=execution)
+        return self.model_dump(mode="json", exclude=omitted)
 
 
 class DataConfig(Section):
@@ -220,11 +255,7 @@ class TrainConfig(Section):
     """Best checkpoints that are kept."""
     seed: NonNegative = 1
     """Seed of the initial weights, of the order of batches and of dropout."""
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        json_schema_extra=EXECUTION,
-    )
+    device: Device = Field(default="auto", json_schema_extra=EXECUTION)
     """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Precision of matrix products; auto takes bf16 where the hardware has it, else
@@ -242,12 +273,12 @@ class TrainConfig(Section):
 
 
 class TranslateConfig(Section):
-    """Beam search."""
+    """Beam search, or sampling."""
 
     beam: Positive = 12
     """Hypotheses kept at each step; 1 is greedy search."""
     nbest: Positive = 1
-    """Translations written for each sentence, at most the beam."""
+    """Translations written for each sentence; more than the beam widen it."""
     search: Literal["standard", "paper"] = "standard"
     """`paper`: a finished hypothesis narrows the beam, and no length normalization."""
     length_penalty: Annotated[float, Field(ge=0.0)] | Literal["average"] = 0.6
@@ -261,6 +292,20 @@ class TranslateConfig(Section):
     the training pairs suggest."""
     max_length_extra: NonNegative = 10
     """Tokens that the longest output may have beyond max_length_ratio."""
+    min_length: NonNegative = Field(default=0, json_schema_extra=LATER)
+    """Fewest tokens of an output, EOS not counted; raises a lower length limit."""
+    max_length: NonNegative = Field(default=0, json_schema_extra=LATER)
+    """Most tokens of an output, EOS not counted, whatever the source's length; 0: as
+    max_length_ratio and max_length_extra say."""
+    sample: bool = Field(default=False, json_schema_extra=LATER)
+    """Draw nbest translations at random from the model instead of searching; the beam
+    and `search` do not apply."""
+    top_k: NonNegative = Field(default=0, json_schema_extra=LATER)
+    """`sample`: draw each token from this many most likely ones; 0: from all."""
+    temperature: float = Field(default=1.0, gt=0.0, json_schema_extra=LATER)
+    """`sample`: divides the logits; below 1, likely tokens become likelier."""
+    seed: NonNegative = Field(default=1, json_schema_extra=LATER)
+    """`sample`: seed of the draws; the same line gets the same draws in any file."""
     max_source_length: Positive = 1000
     """Longer source sentences are cut to so many tokens, with a warning."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "int8"] = "auto"
@@ -269,31 +314,43 @@ class TranslateConfig(Section):
     """Most sentences translated together; 0: what suits the device and the beam."""
     max_batch_tokens: Positive = Field(default=16_384, json_schema_extra=EXECUTION)
     """Most source tokens translated together."""
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        json_schema_extra=EXECUTION,
-    )
+    device: Device = Field(default="auto", json_schema_extra=EXECUTION)
     """auto, cpu, cuda or cuda:N."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """CPU threads; 0 leaves the choice to torch."""
 
     @model_validator(mode="after")
-    def _nbest_fits_the_beam(self) -> "TranslateConfig":
-        if self.nbest > self.beam:
-            raise ValueError(f"nbest ({self.nbest}) exceeds beam ({self.beam})")
+    def _lengths_fit(self) -> "TranslateConfig":
+        if 0 < self.max_length < self.min_length:
+            raise ValueError(
+                f"min_length ({self.min_length}) exceeds max_length ({self.max_length})"
+            )
         return self
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """The settings that can change a result; those of `sample` only with it."""
+        settings = super().fingerprinted()
+        if not self.sample:
+            for name in ("top_k", "temperature", "seed"):
+                settings.pop(name, None)
+        return settings
 
 
 class ScoreConfig(Section):
     """Metrics of a translation."""
 
-    lowercase: bool = False
-    """Ignore case in every metric; the signatures say so."""
+    lowercase: bool | Literal["auto"] = "auto"
+    """Ignore case in every metric; auto: as preprocess.lowercase, but with s2s score
+    --ref case counts. The signatures say so."""
     bootstrap_samples: NonNegative = 1000
     """Resamplings for the 95 % confidence intervals; 0 leaves them out."""
     seed: NonNegative = 12345
     """Seed of the resampling."""
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether to ignore case; `auto` without a model does not."""
+        return self.lowercase is True
 
 
 class Config(Section):
@@ -307,4 +364,15 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     translate: TranslateConfig = TranslateConfig()
-    score: ScoreConfig = ScoreConfig()
+    score: Annotated[ScoreConfig, Field(validate_default=True)] = ScoreConfig()
+
+    @field_validator("score")
+    @classmethod
+    def _scored_in_the_models_case(
+        cls, score: ScoreConfig, info: ValidationInfo
+    ) -> ScoreConfig:
+        """Resolve `auto`, so that nothing else depends on another section."""
+        if score.lowercase != "auto" or "preprocess" not in info.data:
+            return score
+        lowercase = info.data["preprocess"].lowercase
+        return score.model_copy(update={"lowercase": lowercase})

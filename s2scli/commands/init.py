@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperCommand
 
 from s2scli.console import LogFormat, configure, print_lines
 from s2scli.estimate import show_summary_of_new_project
 from s2scli.options import Format, Quiet, Verbose, refuse
+from s2scli.strict import StrictCommand
 
 
 class FilePair(NamedTuple):
@@ -18,7 +18,7 @@ class FilePair(NamedTuple):
     target: Path
 
 
-class InitCommand(TyperCommand):
+class InitCommand(StrictCommand):
     """A command whose options for pairs of files take two values and may be repeated.
 
     Typer has lists of values and tuples of values, but no lists of tuples.

@@ -170,6 +170,8 @@ def test_a_project_of_two_corpora_trains_and_scores(s2s, tmp_path):
     assert "up to date" in again.err
     estimate = s2s("train", "--dry-run", "--json", "-d", project)
     assert json.loads(estimate.out)["epoch"]["pairs"] == 90
+    report = s2s("score", "--split", "valid", "--json", "-d", project)
+    assert json.loads(report.out)["num_lines"] == 9
 
 
 # Files that are there
