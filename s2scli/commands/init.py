@@ -5,9 +5,10 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from pipelines.errors import UsageError
 from s2scli.console import LogFormat, configure, print_lines
 from s2scli.estimate import show_summary_of_new_project
-from s2scli.options import Format, Quiet, Verbose, refuse
+from s2scli.options import Format, Quiet, Verbose
 from s2scli.strict import StrictCommand
 
 
@@ -101,19 +102,20 @@ def command(
 ) -> None:
     """Make a project: write DIR/s2s.toml, and summarize its training.
 
-    The recipe `numbers` needs no text: it writes number words of two languages (-s, -t;
-    English and French by default) into DIR/data. The path of s2s.toml goes to standard
+    The recipe `numbers` needs no text: it writes number words into DIR/data, in English
+    and French or in the languages of -s and -t. The path of s2s.toml goes to standard
     output, a summary and the next command to standard error.
     """
     from pipelines.config.load import parse_override
     from pipelines.init import NUMBERS, names_text, run
 
     configure(quiet=quiet, verbose=verbose, log_format=log_format)
-    refuse(
-        len(test or ()) > 1,
-        "--test names one pair of files, as there is one test set; translate and score "
-        "further ones with s2s translate -i and s2s score --ref",
-    )
+    if test is not None and len(test) > 1:
+        raise UsageError(
+            f"--test is given {len(test)} times: there is one test set",
+            hint="translate and score further ones with s2s translate -i FILE and "
+            "s2s score --ref FILE",
+        )
     values: dict[str, Any] = {
         "data.source_lang": source_lang,
         "data.target_lang": target_lang,
