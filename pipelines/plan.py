@@ -211,10 +211,13 @@ def _raw_inputs(config: Config, layout: Layout) -> dict[str, str]:
     for split, files in config.data.splits().items():
         for side, name in zip(("src", "tgt"), files, strict=True):
             inputs[f"{split}.{side}"] = _raw_hash(layout, f"{split}.{side}", name)
+    for setting, name in config.preprocess.input_files().items():
+        role = f"preprocess.{setting}"
+        inputs[role] = _raw_hash(layout, role, name, setting=role)
     return inputs
 
 
-def _raw_hash(layout: Layout, role: str, name: str) -> str:
+def _raw_hash(layout: Layout, role: str, name: str, *, setting: str = "[data]") -> str:
     """Hash a user's file; remembered by size and time, and by the last manifest."""
     path = layout.root / name
     if not path.is_file():
@@ -222,7 +225,7 @@ def _raw_hash(layout: Layout, role: str, name: str) -> str:
             return read_manifest(layout.preprocess).inputs[role]
         except (ArtifactError, KeyError):
             raise CorpusError(
-                f"{path} not found", hint="check [data] in s2s.toml"
+                f"{path} not found", hint=f"check {setting} in s2s.toml"
             ) from None
     status = path.stat()
     stamp = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"

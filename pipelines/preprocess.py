@@ -2,8 +2,8 @@
 
 Surveys every file before any work, trains SentencePiece where it is asked for, turns
 parts of a fixed number of pairs into token files (in parallel, the same bytes for any
-number of processes) and counts their tokens into two vocabularies. Every pair that is
-left out stands in `dropped.tsv` with its reason: kept + dropped = read.
+number of processes) and makes the vocabularies from their tokens' counts. Every pair
+that is left out stands in `dropped.tsv` with its reason: kept + dropped = read.
 """
 
 import logging
@@ -24,15 +24,25 @@ from pipelines.artifacts.corpus import (
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import TEXT, Layout, part_name
 from pipelines.artifacts.manifest import Manifest, write_manifest
-from pipelines.artifacts.vocab import EOS_TOKEN, UNK_TOKEN, Vocabulary, build_vocab
-from pipelines.config import Config
+from pipelines.config import Config, PreprocessConfig
 from pipelines.errors import ConfigError, CorpusError
 from pipelines.parallel import map_in_order, num_processes
 from pipelines.plan import new_manifest
 from pipelines.progress import SILENT, Progress
-from pipelines.text.learn import learn_models
-from pipelines.text.parts import Filter, Tally, count_tokens, tokenize_part
-from pipelines.text.pipeline import TextPipeline, TextSettings
+from pipelines.text.learn import sentencepiece_models
+from pipelines.text.own_files import OwnFiles
+from pipelines.text.parts import (
+    Filter,
+    Tally,
+    count_tokens,
+    notable_losses,
+    tokenize_part,
+)
+from pipelines.text.pipeline import TextPipeline
+from pipelines.text.settings import TextSettings
+from pipelines.text.symbols import warn_of_symbols
+from pipelines.text.vocabularies import Vocabularies, make_vocabularies
+from pipelines.wording import plural
 
 _log = logging.getLogger(__name__)
 
@@ -50,21 +60,25 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     Raises:
         ConfigError: There is no training or validation text.
         CorpusError: A text is missing, empty, not UTF-8 or unequal in length, or
-            nothing of it can be kept.
+            nothing of it can be kept; or a vocabulary or model of the user's is none.
     """
     files = _files(config, layout)
+    own = OwnFiles.read(config.preprocess, layout.root)
     surveys = _survey(files, progress)
     with staged(layout.preprocess) as folder:
-        pipeline = _untrained(config, files["train"])
+        pipeline = _without_vocabularies(config, files["train"], own)
         work = _Work(config, files, surveys, pipeline, folder)
         outcome = _tokenize(work, progress)
         for split in _NEEDED:
             _require_pairs(split, outcome.tallies[split], files[split])
-        pipeline, shares = _with_vocabularies(pipeline, outcome, config)
+        vocabularies = make_vocabularies(
+            config.preprocess, outcome.src_counts, outcome.tgt_counts, own=own.tokens
+        )
+        pipeline = pipeline.with_vocabularies(vocabularies.source, vocabularies.target)
         pipeline.save(folder / TEXT)
-        counts = _counts(outcome, shares, pipeline)
+        counts = _counts(outcome, vocabularies)
         manifest = new_manifest("preprocess", config, layout, counts)
-        _require_unchanged(manifest, surveys, files)
+        _require_unchanged(manifest, surveys, files, own)
         return write_manifest(folder, manifest)
 
 
@@ -89,19 +103,19 @@ def _survey(
     with progress.task("survey", total=len(files), unit="splits") as task:
         for split, (src, tgt) in files.items():
             surveys[split] = survey_pair(src, tgt)
-            _log.info("%s: %d pairs", split, surveys[split][0].num_lines)
+            num_pairs = surveys[split][0].num_lines
+            _log.info("%s: %s", split, plural(num_pairs, "pair"))
             task.advance()
     return surveys
 
 
-def _untrained(config: Config, files: Files) -> TextPipeline:
+def _without_vocabularies(config: Config, files: Files, own: OwnFiles) -> TextPipeline:
     """The text rules, yet without vocabularies."""
     pipeline = TextPipeline(TextSettings.from_config(config))
-    if pipeline.tokenizer == "sentencepiece":
-        models = learn_models(config.preprocess, pipeline, files)
-        pipeline = TextPipeline(pipeline.settings, models=models)
-        _log.info("SentencePiece: trained")
+    models = sentencepiece_models(config.preprocess, pipeline, files, own=own.models)
+    pipeline = TextPipeline(pipeline.settings, models=models)
     pipeline.prepare()
+    warn_of_symbols(pipeline, files)
     return pipeline
 
 
@@ -209,28 +223,32 @@ def _tokenize(work: _Work, progress: Progress) -> _Outcome:
             task.advance(part.tally.num_read)
     for split, tally in outcome.tallies.items():
         assert tally.num_kept + tally.dropped.total() == tally.num_read
-        _tell(split, tally)
+        _report(split, tally, settings)
     return outcome
 
 
-def _tell(split: str, tally: Tally) -> None:
+def _report(split: str, tally: Tally, settings: PreprocessConfig) -> None:
     _log.info(
-        "%s: kept %d of %d pairs%s",
+        "%s: kept %s of %s%s",
         split,
-        tally.num_kept,
-        tally.num_read,
+        f"{tally.num_kept:,}",
+        plural(tally.num_read, "pair"),
         f" (dropped {tally.dropped_text})" if tally.dropped else "",
     )
+    for loss in notable_losses(tally, settings):
+        _log.warning("%s: %s", split, loss)
     if tally.num_controls:
         _log.warning(
-            "%s: %d control characters became blanks, the first at %s",
+            "%s: %s became blanks, the first at %s",
             split,
-            tally.num_controls,
+            plural(tally.num_controls, "control character"),
             ", ".join(tally.examples),
         )
     if tally.num_specials:
         _log.warning(
-            "%s: %d literal special symbols became <unk>", split, tally.num_specials
+            "%s: %s became <unk>",
+            split,
+            plural(tally.num_specials, "literal special symbol"),
         )
 
 
@@ -243,45 +261,20 @@ def _require_pairs(split: str, tally: Tally, files: Files) -> None:
     )
 
 
-# Vocabularies and the account --------------------------------------------------------
+# The account -------------------------------------------------------------------------
 
 
-def _with_vocabularies(
-    pipeline: TextPipeline, outcome: _Outcome, config: Config
-) -> tuple[TextPipeline, dict[str, float]]:
-    settings = config.preprocess
-    vocabularies: list[Vocabulary] = []
-    shares: dict[str, float] = {}
-    for side, counts, size in (
-        ("source", outcome.src_counts, settings.source_vocab_size),
-        ("target", outcome.tgt_counts, settings.target_vocab_size),
-    ):
-        vocabulary, num_unknown = build_vocab(
-            counts, size=size, min_count=settings.min_count
-        )
-        num_tokens = counts.total() - counts[EOS_TOKEN]
-        share = (num_unknown + counts[UNK_TOKEN]) / num_tokens
-        shares[f"unknown_{side}_share"] = round(share, 6)
-        vocabularies.append(vocabulary)
-        _log.info(
-            "%s vocabulary: %d entries, %.2f %% of the training tokens unknown",
-            side,
-            len(vocabulary),
-            100 * share,
-        )
-    return pipeline.with_vocabularies(*vocabularies), shares
-
-
-def _counts(
-    outcome: _Outcome, shares: Mapping[str, float], pipeline: TextPipeline
-) -> dict[str, Any]:
+def _counts(outcome: _Outcome, vocabularies: Vocabularies) -> dict[str, Any]:
     """Counts of the manifest; tokens are without `</s>`."""
     counts: dict[str, Any] = {
         split: tally.counts() for split, tally in outcome.tallies.items()
     }
-    counts["train"] |= shares
-    counts["source_vocab_size"] = len(pipeline.source_vocab)
-    counts["target_vocab_size"] = len(pipeline.target_vocab)
+    counts["train"] |= {
+        "unknown_source_share": round(vocabularies.source_unknown, 6),
+        "unknown_target_share": round(vocabularies.target_unknown, 6),
+    }
+    counts["source_vocab_size"] = len(vocabularies.source)
+    counts["target_vocab_size"] = len(vocabularies.target)
     return counts
 
 
@@ -289,10 +282,19 @@ def _require_unchanged(
     manifest: Manifest,
     surveys: Mapping[str, tuple[Survey, Survey]],
     files: Mapping[str, Files],
+    own: OwnFiles,
 ) -> None:
-    for split, pair in surveys.items():
-        for side, found, file in zip(("src", "tgt"), pair, files[split], strict=True):
-            if manifest.inputs[f"{split}.{side}"] != found.sha256:
-                raise CorpusError(
-                    f"{file} changed while it was read", hint="s2s preprocess"
-                )
+    read = {
+        f"{split}.{side}": (found.sha256, file)
+        for split, pair in surveys.items()
+        for side, found, file in zip(("src", "tgt"), pair, files[split], strict=True)
+    }
+    read |= {
+        f"preprocess.{name}": (sha256, own.paths[name])
+        for name, sha256 in own.hashes.items()
+    }
+    for name, (sha256, file) in read.items():
+        if manifest.inputs[name] != sha256:
+            raise CorpusError(
+                f"{file} changed while it was read", hint="s2s preprocess"
+            )

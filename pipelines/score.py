@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _NUM_METRICS = 6
 _STANDARD_INPUT = Path("standard input")
 _OWN_TOKENS = ("moses", "none")
-"""Tokenizers whose tokens are words: these are scored as the decoder wrote them."""
+"""Target tokenizers whose tokens are words: scored as the decoder wrote them."""
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
@@ -47,7 +47,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     reference = layout.root / config.data.test[1]
     hyp, ref = list(decoded_lines(output)), list(decoded_lines(reference))
     _require_equal_lines(hyp, ref, output, reference)
-    if pipeline.tokenizer in _OWN_TOKENS:
+    if pipeline.target_tokenizer in _OWN_TOKENS:
         hyp_tokens = list(decoded_lines(layout.translate / "tokens.txt"))
     else:
         hyp_tokens = [pipeline.word_tokens(line) for line in hyp]
