@@ -211,13 +211,23 @@ def _raw_inputs(config: Config, layout: Layout) -> dict[str, str]:
     for split, files in config.data.splits().items():
         for side, name in zip(("src", "tgt"), files, strict=True):
             inputs[f"{split}.{side}"] = _raw_hash(layout, f"{split}.{side}", name)
-    for setting, name in config.preprocess.input_files().items():
-        role = f"preprocess.{setting}"
-        inputs[role] = _raw_hash(layout, role, name, setting=role)
+    return inputs | _own_inputs(config, layout)
+
+
+def _own_inputs(config: Config, layout: Layout) -> dict[str, str]:
+    """Hashes of the user's vocabularies and models, which have to be there."""
+    inputs: dict[str, str] = {}
+    for name, path in config.preprocess.input_files().items():
+        key = f"preprocess.{name}"
+        if not (layout.root / path).is_file():
+            raise CorpusError(
+                f"{layout.root / path} not found", hint=f"check {key} in s2s.toml"
+            )
+        inputs[key] = _raw_hash(layout, key, path)
     return inputs
 
 
-def _raw_hash(layout: Layout, role: str, name: str, *, setting: str = "[data]") -> str:
+def _raw_hash(layout: Layout, role: str, name: str) -> str:
     """Hash a user's file; remembered by size and time, and by the last manifest."""
     path = layout.root / name
     if not path.is_file():
@@ -225,7 +235,7 @@ def _raw_hash(layout: Layout, role: str, name: str, *, setting: str = "[data]") 
             return read_manifest(layout.preprocess).inputs[role]
         except (ArtifactError, KeyError):
             raise CorpusError(
-                f"{path} not found", hint=f"check {setting} in s2s.toml"
+                f"{path} not found", hint="check [data] in s2s.toml"
             ) from None
     status = path.stat()
     stamp = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"

@@ -207,6 +207,16 @@ def test_a_file_that_was_never_there_is_named_with_its_setting(tmp_path):
     assert not list(tmp_path.glob("preprocess*"))
 
 
+def test_a_file_that_is_gone_is_missed_unlike_text(tmp_path, brought):
+    config, layout = make_project(tmp_path, **brought)
+    preprocess.run(config, layout)
+    (tmp_path / "train.en").unlink()
+    assert plan.standing("preprocess", config, layout).state is State.FRESH
+    (tmp_path / "mots.tsv").unlink()
+    with pytest.raises(CorpusError, match=r"mots\.tsv not found"):
+        plan.standing("preprocess", config, layout)
+
+
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path, brought, monkeypatch):
     config, layout = make_project(tmp_path, **brought)
     save = TextPipeline.save
@@ -236,9 +246,9 @@ def test_losses_above_one_percent_are_warned_of(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         run(tmp_path, tokenizer="none", max_length=6, max_ratio=9.0)
     assert warnings_of(caplog) == [
-        "train: dropped 1 of 14 pairs (7.1 %), which are blank on a side",
-        "train: preprocess.max_length = 6 dropped 1 of 14 pairs (7.1 %), which have "
-        "more tokens on a side; raise it or set 0",
+        "train: dropped 1 of 14 pairs (7.1 %): a side is blank",
+        "train: preprocess.max_length = 6 dropped 1 of 14 pairs (7.1 %): a side has "
+        "more tokens; raise it or set 0",
     ]
     assert "train: kept 12 of 14 pairs (dropped 1 blank, 1 too_long)" in caplog.messages
 

@@ -93,7 +93,8 @@ def _train(
         )
         side = "both sides" if settings.sentencepiece_joint else f"{_SIDES[file]} side"
         _report(side, models[file], len(lines), settings.sentencepiece_vocab_size)
-    return {file: models.get(file, models[next(iter(models))]) for file in to_train}
+    joint = settings.sentencepiece_joint
+    return {file: models[SOURCE_MODEL if joint else file] for file in to_train}
 
 
 def _report(side: str, model: bytes, num_lines: int, wanted: int) -> None:

@@ -123,16 +123,17 @@ def notable_losses(tally: Tally, settings: PreprocessConfig) -> Iterator[str]:
         loss = f"{number:,} of {pairs} ({100 * number / tally.num_read:.1f} %)"
         if reason == "too_long":
             yield (
-                f"preprocess.max_length = {settings.max_length} dropped {loss}, which "
-                f"have more tokens on a side; {remedy}"
+                f"preprocess.max_length = {settings.max_length} dropped {loss}: "
+                f"a side has more tokens; {remedy}"
             )
         elif reason == "ratio":
             yield (
-                f"preprocess.max_ratio = {settings.max_ratio} dropped {loss}, one side "
-                f"of which is more times longer; {remedy}"
+                f"preprocess.max_ratio = {settings.max_ratio} dropped {loss}: "
+                f"one side is over {settings.max_ratio:g} times as long as the other; "
+                f"{remedy}"
             )
         else:
-            yield f"dropped {loss}, which are blank on a side"
+            yield f"dropped {loss}: a side is blank"
 
 
 @dataclass(frozen=True, slots=True)

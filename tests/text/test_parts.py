@@ -99,17 +99,17 @@ SETTINGS = PreprocessConfig(max_length=100, max_ratio=9.0)
     [
         (
             "too_long",
-            "preprocess.max_length = 100 dropped 3,335 of 29,000 pairs (11.5 %), which "
-            "have more tokens on a side; raise it or set 0",
+            "preprocess.max_length = 100 dropped 3,335 of 29,000 pairs (11.5 %): a "
+            "side has more tokens; raise it or set 0",
         ),
         (
             "ratio",
-            "preprocess.max_ratio = 9.0 dropped 3,335 of 29,000 pairs (11.5 %), one "
-            "side of which is more times longer; raise it or set 0",
+            "preprocess.max_ratio = 9.0 dropped 3,335 of 29,000 pairs (11.5 %): one "
+            "side is over 9 times as long as the other; raise it or set 0",
         ),
         (
             "blank",
-            "dropped 3,335 of 29,000 pairs (11.5 %), which are blank on a side",
+            "dropped 3,335 of 29,000 pairs (11.5 %): a side is blank",
         ),
     ],
 )

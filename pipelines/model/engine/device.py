@@ -40,7 +40,7 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= num_gpus:
         raise UsageError(
-            f"device {name} asked for, {num_gpus} GPUs found",
+            f"device {name} asked for, {plural(num_gpus, 'GPU')} found",
             hint="--device auto takes what there is",
         )
     return device
