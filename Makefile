@@ -46,8 +46,8 @@ test-gpu: install ## Run the tests that need a GPU
 test-all: install ## Run all tests, the ones that learn for long too
 	$(BIN)/pytest
 
-golden: install ## Write the golden files anew: read the diff
-	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/cli/test_golden.py
+golden: install ## Write the golden files and the table of options anew: read the diff
+	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/cli/test_golden.py tests/cli/test_commands_page.py
 
 cov: install ## Run the tests and report the lines they do not reach
 	$(BIN)/coverage erase

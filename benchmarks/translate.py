@@ -301,8 +301,8 @@ def whole_commands(
     cold_s = command_s(["translate", *options], sentence, 3)
     if subject.pairs is None:
         return [f"{cold_s:.2f}", "", "", ""]
-    source, reference = subject.pairs
-    options += ["--source", str(source), "--ref", str(reference)]
+    source, target = subject.pairs
+    options += ["--source", str(source), "--target", str(target)]
     score_s = command_s(["score", *options], None, repeat)
     with source.open("rb") as file:
         num_pairs = sum(1 for _ in file)

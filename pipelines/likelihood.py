@@ -1,12 +1,13 @@
 """How likely a model finds given translations: forced decoding of pairs of lines."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 
 from pipelines.artifacts.corpus import decode_line, warn_of_lines
+from pipelines.artifacts.inputs import input_lines, input_name
 from pipelines.artifacts.vocab import UNK
 from pipelines.config import TranslateConfig
 from pipelines.errors import CorpusError
@@ -52,12 +53,11 @@ NOTHING = Likelihood(num_pairs=0)
 
 
 def score_pairs(
-    source: Iterable[bytes],
-    reference: Iterable[bytes],
+    source: Path,
+    target: Path,
     members: Members,
     config: TranslateConfig,
     *,
-    names: tuple[Path, Path],
     progress: Progress = SILENT,
 ) -> Iterator[Likelihood]:
     """Score given translations by forced decoding, as they come.
@@ -65,28 +65,28 @@ def score_pairs(
     A blank source or translation is scored as the empty sequence that it is.
 
     Args:
-        source: Raw lines without their ends.
-        reference: A translation of each.
+        source: Raw lines; plain, `.gz` or `.zst`, or `-` for standard input.
+        target: A translation of each.
         members: One model or an ensemble.
         config: Sources longer than its `max_source_length` are cut.
-        names: What messages call the two.
         progress: Where to show.
 
     Raises:
-        CorpusError: A line is not UTF-8, or the numbers of lines differ.
+        CorpusError: A file cannot be read, a line is not UTF-8, or the numbers of lines
+            differ.
     """
     scorer, pipeline = Scorer(members), members.pipeline
-    pairs = _paired(source, reference, names)
+    pairs = _paired(source, target)
     cut: list[int] = []
     number, limit = 0, config.max_source_length
     with progress.task("score", unit="pairs") as task:
         while window := list(islice(pairs, _WINDOW)):
             sentences: list[Candidates] = []
-            for src, ref in window:
+            for src, tgt in window:
                 number += 1
                 ids, too_long = pipeline.source_ids_within(src, limit)
                 cut += [number] * too_long
-                sentences.append(Candidates(ids, [pipeline.target_ids(ref)[:-1]]))
+                sentences.append(Candidates(ids, [pipeline.target_ids(tgt)[:-1]]))
             scores = scorer.score(sentences)
             for sentence, (log_probs,) in zip(sentences, scores, strict=True):
                 yield Likelihood(
@@ -98,19 +98,19 @@ def score_pairs(
     warn_of_lines(log, cut, f"longer than {limit} tokens; cut")
 
 
-def _paired(
-    source: Iterable[bytes], reference: Iterable[bytes], names: tuple[Path, Path]
-) -> Iterator[tuple[str, str]]:
-    lines = zip_longest(source, reference)
+def _paired(source: Path, target: Path) -> Iterator[tuple[str, str]]:
+    names = input_name(source), input_name(target)
+    lines = zip_longest(input_lines(source), input_lines(target))
     for number, raw in enumerate(lines, start=1):
         for line, name, other in zip(raw, names, names[::-1], strict=True):
             if line is None:
                 raise CorpusError(
                     f"{name} has {number - 1} lines, {other} has more",
-                    hint="line n of the translation is scored as that of line n",
+                    hint="line n of the target is scored as a translation of line n "
+                    "of the source",
                 )
-        src, ref = (
+        src, tgt = (
             decode_line(line, name, number)
             for line, name in zip(raw, names, strict=True)
         )
-        yield src, ref
+        yield src, tgt

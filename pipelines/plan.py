@@ -14,16 +14,22 @@ from typing import Any
 
 from pipelines.artifacts.corpus import hash_file
 from pipelines.artifacts.files import write_atomic
-from pipelines.artifacts.layout import RUN, STAGES, Layout
+from pipelines.artifacts.layout import RUN, STAGES, TEST, Layout
 from pipelines.artifacts.manifest import Manifest, fingerprint, read_manifest
 from pipelines.artifacts.run_record import (
     FORKED_FROM,
+    MINOR_LIMITS,
     RunRecord,
     free_settings,
     read_record,
 )
 from pipelines.config import Config
-from pipelines.errors import ArtifactError, CorpusError, MissingArtifactError
+from pipelines.errors import (
+    ArtifactError,
+    ConfigError,
+    CorpusError,
+    MissingArtifactError,
+)
 
 
 class State(StrEnum):
@@ -54,9 +60,9 @@ class Standing:
     reason: str = ""
 
 
-def planned_stages(config: Config) -> tuple[str, ...]:
-    """The stages of a project: without a test split it ends with training."""
-    return STAGES if config.data.test else STAGES[:3]
+def planned_stages(config: Config, split: str = TEST) -> tuple[str, ...]:
+    """The stages of a project: without the split it ends with training."""
+    return STAGES if split in config.data.splits() else STAGES[:3]
 
 
 def identity(stage: str, config: Config, layout: Layout) -> Identity:
@@ -64,12 +70,17 @@ def identity(stage: str, config: Config, layout: Layout) -> Identity:
 
     Raises:
         CorpusError: A file of the user is missing and no manifest remembers it.
+        ConfigError: A vocabulary or model that a setting names is missing.
     """
     settings = _SETTINGS[stage](config)
     inputs = _raw_inputs(config, layout) if stage == "preprocess" else {}
     if stage == "score":
-        inputs = {"reference": _raw_inputs(config, layout)["test.tgt"]}
-    if stage != "preprocess":
+        inputs = {"reference": _raw_inputs(config, layout)[f"{layout.split}.tgt"]}
+    if stage in ("translate", "score") and layout.split != TEST:
+        inputs["split"] = layout.split
+    if stage == "score":
+        inputs["translate"] = _translation_to_score(config, layout)
+    elif stage != "preprocess":
         before = STAGES[STAGES.index(stage) - 1]
         inputs[before] = identity(before, config, layout).fingerprint
     if stage == "train":
@@ -122,7 +133,10 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
         return Standing(stage, State.MISSING)
     except ArtifactError as error:
         return Standing(stage, State.DAMAGED, error.message)
-    wanted = identity(stage, config, layout)
+    try:
+        wanted = identity(stage, config, layout)
+    except CorpusError as error:
+        return _standing_without_text(manifest, config, layout, error.message)
     if manifest.fingerprint == wanted.fingerprint:
         return Standing(stage, State.FRESH)
     changed = "; ".join(differences(manifest, wanted))
@@ -132,7 +146,41 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
 
 def standings(config: Config, layout: Layout) -> list[Standing]:
     """How all stages of a project stand."""
-    return [standing(stage, config, layout) for stage in planned_stages(config)]
+    stages = planned_stages(config, layout.split)
+    return [standing(stage, config, layout) for stage in stages]
+
+
+def settings_of_translation(config: Config, layout: Layout) -> list[str]:
+    """One line for each setting with which the translation there is was not made.
+
+    Empty where it was made with these settings, is not there, or belongs to another
+    model: then it is made again before it is scored.
+    """
+    found = _translation_of_this_model(config, layout)
+    return differences(found, identity("translate", config, layout)) if found else []
+
+
+def changed_since_training(config: Config, layout: Layout) -> list[str]:
+    """One line for each change since the model in `train/` was trained.
+
+    Compares what manifests and the run record say; hashes no text of the user.
+    """
+    changed: list[str] = []
+    made: dict[str, str] = {}
+    for stage in ("preprocess", "binarize"):
+        try:
+            manifest = read_manifest(layout.stage(stage))
+        except ArtifactError:
+            continue
+        made[stage] = manifest.fingerprint
+        changed += _changed_settings(manifest.settings, _SETTINGS[stage](config))
+    record = read_record(layout.train)
+    if record is None:
+        return changed
+    if made.get("binarize", record.inputs["binarize"]) != record.inputs["binarize"]:
+        changed.append("the training data changed")
+    wanted = _SETTINGS["train"](config)
+    return changed + _changed_settings(record.settings, wanted, free=MINOR_LIMITS)
 
 
 def wanted_run(config: Config, layout: Layout) -> RunRecord:
@@ -155,12 +203,7 @@ def differences(
     free: Collection[str] = (),
 ) -> list[str]:
     """One line for each setting and each input that changed, but for the free ones."""
-    keys = sorted((set(found.settings) | set(wanted.settings)).difference(free))
-    changed = [
-        f"{key}: {found.settings.get(key)!r} -> {wanted.settings.get(key)!r}"
-        for key in keys
-        if found.settings.get(key) != wanted.settings.get(key)
-    ]
+    changed = _changed_settings(found.settings, wanted.settings, free=free)
     names = sorted((set(found.inputs) | set(wanted.inputs)) - {FORKED_FROM})
     changed += [
         f"{name} changed"
@@ -170,12 +213,66 @@ def differences(
     return changed
 
 
+def _changed_settings(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], *, free: Collection[str] = ()
+) -> list[str]:
+    """One line for each changed setting; one that is not recorded has its default."""
+    changed: list[str] = []
+    for key in sorted((set(found) | set(wanted)).difference(free)):
+        before, now = (each.get(key, _default(key)) for each in (found, wanted))
+        if before != now:
+            changed.append(f"{key}: {before!r} -> {now!r}")
+    return changed
+
+
+def _default(key: str) -> Any:
+    section, _, name = key.partition(".")
+    fields = type(getattr(Config(), section)).model_fields
+    return fields[name].default if name in fields else None
+
+
 def _unfinished(config: Config, layout: Layout) -> str:
-    found = read_record(layout.train)
-    changed = (
-        run_differences(found, wanted_run(config, layout)) if found is not None else []
-    )
+    found, changed = read_record(layout.train), list[str]()
+    if found is not None:
+        try:
+            wanted = wanted_run(config, layout)
+        except CorpusError:  # the text is gone
+            wanted = RunRecord(_SETTINGS["train"](config), found.inputs)
+        changed = run_differences(found, wanted)
     return "; ".join(["training has not ended", *changed])
+
+
+def _standing_without_text(
+    manifest: Manifest, config: Config, layout: Layout, why: str
+) -> Standing:
+    """How a stage stands whose text is gone: by settings and by the stage before."""
+    stage = manifest.stage
+    changed = _changed_settings(manifest.settings, _SETTINGS[stage](config))
+    before = STAGES[max(0, STAGES.index(stage) - 1)]
+    try:
+        made = read_manifest(layout.stage(before)).fingerprint
+        if manifest.inputs.get(before, made) != made:
+            changed.append(f"{before} changed")
+    except ArtifactError:
+        pass  # gone, too
+    if changed:
+        return Standing(stage, State.STALE, "; ".join(changed))
+    return Standing(stage, State.FRESH, f"{why}: only settings are compared")
+
+
+def _translation_of_this_model(config: Config, layout: Layout) -> Manifest | None:
+    """The manifest of a translation by the trained model, by whichever settings."""
+    try:
+        found = read_manifest(layout.translate)
+    except ArtifactError:
+        return None
+    wanted = identity("translate", config, layout)
+    return found if dict(found.inputs) == dict(wanted.inputs) else None
+
+
+def _translation_to_score(config: Config, layout: Layout) -> str:
+    found = _translation_of_this_model(config, layout)
+    return (found or identity("translate", config, layout)).fingerprint
 
 
 def _sections(*names: str) -> Callable[[Config], dict[str, Any]]:
@@ -220,7 +317,7 @@ def _own_inputs(config: Config, layout: Layout) -> dict[str, str]:
     for name, path in config.preprocess.input_files().items():
         key = f"preprocess.{name}"
         if not (layout.root / path).is_file():
-            raise CorpusError(
+            raise ConfigError(
                 f"{layout.root / path} not found", hint=f"check {key} in s2s.toml"
             )
         inputs[key] = _raw_hash(layout, key, path)

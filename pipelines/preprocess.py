@@ -58,7 +58,8 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     """Preprocess every split that is set.
 
     Raises:
-        ConfigError: There is no training or validation text.
+        ConfigError: There is no training or validation text, or a vocabulary or model
+            that a setting names is missing.
         CorpusError: A text is missing, empty, not UTF-8 or unequal in length, or
             nothing of it can be kept; or a vocabulary or model of the user's is none.
     """

@@ -14,7 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.artifacts.corpus import decoded_lines, warn_of_lines
+from pipelines.artifacts.corpus import warn_of_lines
+from pipelines.artifacts.inputs import (
+    STANDARD_INPUT,
+    decoded_input,
+    input_name,
+    read_references,
+)
 from pipelines.artifacts.nbest import LSTM, NbestEntry, read_nbest
 from pipelines.artifacts.vocab import UNK
 from pipelines.errors import CorpusError, DivergenceError, UsageError
@@ -176,7 +182,7 @@ def rescore_list(
     """Score a list anew.
 
     Args:
-        nbest: In Moses' format; plain, `.gz` or `.zst`.
+        nbest: In Moses' format; plain, `.gz` or `.zst`, or `-` for standard input.
         source: Raw lines, one for each sentence's number.
         rescorer: Does the work.
         progress: Where to show.
@@ -231,7 +237,7 @@ def rescore_groups(
 def check_list(nbest: Path, num_lines: int, *, progress: Progress = SILENT) -> None:
     """Read a list to its end, so that what is wrong is found before the long work.
 
-    A pipe can be read only once and is left alone.
+    A pipe and standard input can be read only once and are left alone.
 
     Args:
         nbest: The list.
@@ -241,36 +247,41 @@ def check_list(nbest: Path, num_lines: int, *, progress: Progress = SILENT) -> N
     Raises:
         CorpusError: As `rescore_list`.
     """
-    if not nbest.is_file():
+    if nbest == STANDARD_INPUT or not nbest.is_file():
         return
     with progress.task("check the list", total=num_lines, unit="sentences") as task:
         for _ in _known(read_nbest(nbest), nbest, num_lines):
             task.advance()
 
 
-def read_source(path: Path, reference: Path | None) -> tuple[list[str], list[str]]:
-    """Read the source of a list and, where there is one, the reference.
+def read_source(
+    path: Path, references: Sequence[Path]
+) -> tuple[list[str], list[list[str | None]]]:
+    """Read the source of a list and its references, where there are some.
+
+    Returns:
+        The lines of the source and of each reference, as `read_references` returns.
 
     Raises:
-        CorpusError: One cannot be read, or the numbers of lines differ.
+        CorpusError: A file cannot be read, or the numbers of lines differ.
     """
-    source = list(decoded_lines(path))
-    if reference is None:
-        return source, []
-    ref = list(decoded_lines(reference))
-    if len(source) != len(ref):
-        raise CorpusError(
-            f"{path} has {len(source)} lines, {reference} has {len(ref)}",
-            hint="line n of the reference must translate line n of the source",
-        )
-    return source, ref
+    source, refs = list(decoded_input(path)), read_references(references)
+    for reference, ref in zip(references, refs, strict=True):
+        if len(source) != len(ref):
+            raise CorpusError(
+                f"{input_name(path)} has {len(source)} lines, "
+                f"{input_name(reference)} has {len(ref)}",
+                hint="line n of the reference must translate line n of the source",
+            )
+    return source, refs
 
 
 def _known(groups: Iterable[Group], path: Path, num_lines: int) -> Iterator[Group]:
     for number, entries in groups:
         if number >= num_lines:
             raise CorpusError(
-                f"{path}: sentence {number}, but the source has {num_lines} lines",
+                f"{input_name(path)}: sentence {number}, but the source has "
+                f"{num_lines} lines",
                 hint="ids count from 0: sentence n translates line n + 1",
             )
         yield number, entries

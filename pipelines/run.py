@@ -43,6 +43,7 @@ def bring_up_to_date(
     target: str,
     force: bool = False,
     fork: bool = False,
+    keep_translation: bool = False,
     progress: Progress = SILENT,
     train: Run | None = None,
 ) -> list[str]:
@@ -53,7 +54,9 @@ def bring_up_to_date(
         layout: Its folders.
         target: The last stage that is wanted.
         force: Run `target` even if it is up to date.
-        fork: Let training go on from what is in `train/`, with other settings.
+        fork: Let training continue from what is in `train/`, with other settings.
+        keep_translation: Take the translation that is there even if the trained model
+            made it with other settings of the search.
         progress: Where to show.
         train: Runs training in place of `pipelines.train.run`.
 
@@ -62,11 +65,22 @@ def bring_up_to_date(
 
     Raises:
         ConfigError: `target` needs a test split and there is none, or a training
-            with other settings would be broken off.
+            with other settings would be replaced.
         UsageError: There is nothing to fork from, or nothing changed.
     """
     done: list[str] = []
-    wanted = _stages_to(target, config)
+    wanted = _stages_to(target, config, layout.split)
+    if keep_translation:
+        other = plan.settings_of_translation(config, layout)
+        if other:
+            wanted.remove("translate")
+            log.warning(
+                "scoring the translation in %s, made with other settings than those of "
+                "now (%s); s2s translate --split %s makes it again",
+                layout.translate.relative_to(layout.root),
+                "; ".join(other),
+                layout.split,
+            )
     if not (force or fork) and all(
         plan.standing(stage, config, layout).state is State.FRESH for stage in wanted
     ):
@@ -82,8 +96,12 @@ def bring_up_to_date(
             if found.reason and not forced:
                 why += f" ({found.reason})"
             log.info("%s: %s, running it%s", stage, why, _before(stage, target))
-            if stage == "train" and prepare is not None:
-                prepare()
+            if stage == "train":
+                from pipelines.estimate.cost import log_cost
+
+                if prepare is not None:
+                    prepare()
+                log_cost(config, layout, with_trial=train is None)
             run = train if train and stage == "train" else _runner(stage)
             _run_stage(stage, run, config, layout, progress)
             done.append(stage)
@@ -179,22 +197,22 @@ def _training_to_be(
         from pipelines.trainer.folder import set_aside
 
         return lambda: set_aside(config, layout)
-    if plan.standing("train", config, layout).state is State.INTERRUPTED:
+    if plan.standing("train", config, layout).state is not State.FRESH:
         from pipelines.trainer.folder import require_own
 
         require_own(config, layout)
     return None
 
 
-def _stages_to(target: str, config: Config) -> Sequence[str]:
-    stages = plan.planned_stages(config)
+def _stages_to(target: str, config: Config, split: str) -> list[str]:
+    stages = plan.planned_stages(config, split)
     if target not in stages:
         raise ConfigError(
-            f"{target} needs a test split, and data.test is not set",
-            hint="set data.test in s2s.toml, or use s2s translate < FILE "
+            f"{target} needs a {split} split, and data.{split} is not set",
+            hint=f"set data.{split} in s2s.toml, or use s2s translate < FILE "
             "and s2s score --ref FILE",
         )
-    return stages[: stages.index(target) + 1]
+    return list(stages[: stages.index(target) + 1])
 
 
 def _before(stage: str, target: str) -> str:

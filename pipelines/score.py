@@ -1,20 +1,20 @@
-"""Stage 5: how good the translation of the test split is, or of any file.
+"""Stage 5: how good the translation of a split is, or of any file.
 
     translate/test/ + the raw test reference -> score/report.json
 
-The reference is scored as it lies on disk. Only the tokenised metrics see its tokens,
-and these keep their case: a lower-cased translation pays for its case unless
-`score.lowercase` is set.
+The reference is scored as it lies on disk; only the tokenised metrics see its tokens.
+Case counts unless the model's text is lower-cased, or as `score.lowercase` says.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipelines import plan
-from pipelines.artifacts.corpus import decode_line, decoded_lines
+from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.files import staged
+from pipelines.artifacts.inputs import decoded_input, input_name, read_references
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
 from pipelines.artifacts.report import REPORT, Metric, Report, write_report
@@ -23,19 +23,20 @@ from pipelines.config.schema import ScoreConfig
 from pipelines.errors import CorpusError
 from pipelines.metrics import bleu, exact
 from pipelines.metrics.bootstrap import Resampling
+from pipelines.metrics.references import Reference
 from pipelines.progress import SILENT, Progress
 from pipelines.text.pipeline import TextPipeline
 
 log = logging.getLogger(__name__)
 
 _NUM_METRICS = 6
-_STANDARD_INPUT = Path("standard input")
+_EMPTY = "did the program that translates fail? s2s score HYP --ref REF reads a file"
 _OWN_TOKENS = ("moses", "none")
 """Target tokenizers whose tokens are words: scored as the decoder wrote them."""
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
-    """Score the translation of the test split.
+    """Score the translation of the split of `layout`.
 
     Raises:
         ArtifactError: `translate` has not run, or its files are damaged.
@@ -44,7 +45,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     translated = require_sound(layout.translate)
     pipeline = _with_case(TextPipeline.load(layout.preprocess / TEXT))
     output = layout.translate / "output.txt"
-    reference = layout.root / config.data.test[1]
+    reference = layout.root / config.data.splits()[layout.split][1]
     hyp, ref = list(decoded_lines(output)), list(decoded_lines(reference))
     _require_equal_lines(hyp, ref, output, reference)
     if pipeline.target_tokenizer in _OWN_TOKENS:
@@ -56,7 +57,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         ref,
         config=config.score,
         hyp_tokens=hyp_tokens,
-        ref_tokens=[pipeline.word_tokens(line) for line in ref],
+        ref_tokens=[[pipeline.word_tokens(line) for line in ref]],
         perplexity=translated.counts.get("perplexity"),
         progress=progress,
     )
@@ -74,43 +75,68 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     return written
 
 
-def score_lines(
-    hyp: Iterable[bytes],
-    reference: Path,
+def score_files(
+    translation: Path,
+    references: Sequence[Path],
     *,
     config: ScoreConfig,
-    source: Path = _STANDARD_INPUT,
     progress: Progress = SILENT,
 ) -> Report:
-    """Score any translation against a file; needs no project.
+    """Score any translation against reference files; needs no project.
 
     Every metric takes the lines as they are: blanks separate the tokens of those that
     count tokens.
 
     Args:
-        hyp: Lines of the translation without their ends.
-        reference: One line for each; plain, `.gz` or `.zst`.
+        translation: A line for each source line; `-` is standard input.
+        references: One file, or several with alternatives: an empty line of a second or
+            later file is no further reference.
         config: How to score.
-        source: What messages call the translation.
         progress: Where to show.
 
     Raises:
-        CorpusError: A line is not UTF-8, the reference cannot be read, or the numbers
-            of lines differ.
+        CorpusError: A file cannot be read, a line is not UTF-8, the translation has
+            no text, or the numbers of lines differ.
     """
-    lines = [decode_line(raw, source, n) for n, raw in enumerate(hyp, start=1)]
-    ref = list(decoded_lines(reference))
-    _require_equal_lines(lines, ref, source, reference)
-    return score_texts(lines, ref, config=config, progress=progress)
+    name = input_name(translation)
+    hyp = list(decoded_input(translation))
+    refs = read_references(references)
+    if not hyp:
+        raise CorpusError(f"{name} is empty, expected a translation", hint=_EMPTY)
+    for path, ref in zip(references, refs, strict=True):
+        _require_equal_lines(hyp, ref, name, input_name(path))
+    if not any(line.strip() for line in hyp):
+        raise CorpusError(
+            f"{name} has {len(hyp)} lines, all of them blank", hint=_EMPTY
+        )
+    if (
+        not config.ignores_case
+        and _lacks_capitals(hyp)
+        and not _lacks_capitals(refs[0])
+    ):
+        log.warning(
+            "%s has no capital letter, the reference has; see --lowercase", name
+        )
+    return score_texts(hyp, *refs, config=config, progress=progress)
+
+
+def describe_words(config: Config) -> str:
+    """What the tokenised metrics of a project's test split count, in a few words."""
+    moses = f"words by Moses' rules for {config.data.target_lang}"
+    _, tokenizer = config.preprocess.tokenizers
+    if tokenizer == "none":
+        return "the decoder's own tokens; the reference's words between blanks"
+    if tokenizer == "moses":
+        return f"the decoder's own tokens; the reference's {moses}"
+    return moses
 
 
 def score_texts(
     hyp: Sequence[str],
-    ref: Sequence[str],
-    *,
+    *refs: Reference,
     config: ScoreConfig,
     hyp_tokens: Sequence[str] | None = None,
-    ref_tokens: Sequence[str] | None = None,
+    ref_tokens: Sequence[Reference] | None = None,
     perplexity: float | None = None,
     progress: Progress = SILENT,
 ) -> Report:
@@ -118,10 +144,10 @@ def score_texts(
 
     Args:
         hyp: The translation as ordinary text, a line each; lines may be empty.
-        ref: The reference, as many lines.
+        *refs: The references, as many lines each.
         config: How to score.
         hyp_tokens: The translation's tokens joined by blanks; its lines by default.
-        ref_tokens: The reference's tokens; its lines by default.
+        ref_tokens: Each reference's tokens; its lines by default.
         perplexity: Of the reference under the model, where it is known.
         progress: Where to show.
 
@@ -129,24 +155,25 @@ def score_texts(
         CorpusError: There are no lines, or the numbers of lines differ.
     """
     hyp_tokens = hyp if hyp_tokens is None else hyp_tokens
-    ref_tokens = ref if ref_tokens is None else ref_tokens
-    counts = [len(lines) for lines in (hyp, ref, hyp_tokens, ref_tokens)]
-    if len(set(counts)) > 1:
-        raise CorpusError(
-            f"the translation has {counts[0]} lines ({counts[2]} of tokens), "
-            f"the reference has {counts[1]} ({counts[3]} of tokens)"
-        )
+    ref_tokens = refs if ref_tokens is None else ref_tokens
+    for ref, tokens in zip(refs, ref_tokens, strict=True):
+        counts = [len(lines) for lines in (hyp, ref, hyp_tokens, tokens)]
+        if len(set(counts)) > 1:
+            raise CorpusError(
+                f"the translation has {counts[0]} lines ({counts[2]} of tokens), "
+                f"the reference has {counts[1]} ({counts[3]} of tokens)"
+            )
     if not hyp:
         raise CorpusError("there is nothing to score: no lines")
     found: list[Metric] = []
     with progress.task("score", total=_NUM_METRICS, unit="metrics") as task:
-        for metric in _metrics(hyp, ref, hyp_tokens, ref_tokens, config):
+        for metric in _metrics(hyp, refs, hyp_tokens, ref_tokens, config):
             found.append(metric)
             task.advance()
     return Report(
         num_lines=len(hyp),
         num_hyp_tokens=sum(len(line.split()) for line in hyp_tokens),
-        num_ref_tokens=sum(len(line.split()) for line in ref_tokens),
+        num_ref_tokens=sum(len((line or "").split()) for line in ref_tokens[0]),
         metrics=tuple(found),
         perplexity=perplexity,
     )
@@ -154,22 +181,22 @@ def score_texts(
 
 def _metrics(
     hyp: Sequence[str],
-    ref: Sequence[str],
+    refs: Sequence[Reference],
     hyp_tokens: Sequence[str],
-    ref_tokens: Sequence[str],
+    ref_tokens: Sequence[Reference],
     config: ScoreConfig,
 ) -> Iterator[Metric]:
-    samples, lowercase = config.bootstrap_samples, config.lowercase
+    samples, lowercase = config.bootstrap_samples, config.ignores_case
     resampling = Resampling(samples, config.seed) if samples else None
     yield bleu.bleu_tokenised(
-        hyp_tokens, ref_tokens, lowercase=lowercase, resampling=resampling
+        hyp_tokens, *ref_tokens, lowercase=lowercase, resampling=resampling
     )
-    yield bleu.bleu_detokenised(hyp, ref, lowercase=lowercase, resampling=resampling)
-    yield bleu.chrf(hyp, ref, lowercase=lowercase, resampling=resampling)
-    yield bleu.ter(hyp, ref, resampling=resampling)
-    yield exact.exact_match(hyp, ref, lowercase=lowercase, resampling=resampling)
+    yield bleu.bleu_detokenised(hyp, *refs, lowercase=lowercase, resampling=resampling)
+    yield bleu.chrf(hyp, *refs, lowercase=lowercase, resampling=resampling)
+    yield bleu.ter(hyp, *refs, resampling=resampling)
+    yield exact.exact_match(hyp, *refs, lowercase=lowercase, resampling=resampling)
     yield exact.token_error_rate(
-        hyp_tokens, ref_tokens, lowercase=lowercase, resampling=resampling
+        hyp_tokens, *ref_tokens, lowercase=lowercase, resampling=resampling
     )
 
 
@@ -179,11 +206,29 @@ def _with_case(pipeline: TextPipeline) -> TextPipeline:
     return TextPipeline(settings, models=pipeline.models)
 
 
+def _lacks_capitals(lines: Reference) -> bool:
+    return all(line == line.lower() for line in lines if line)
+
+
 def _require_equal_lines(
-    hyp: Sequence[str], ref: Sequence[str], hyp_path: Path, ref_path: Path
+    hyp: Sequence[str], ref: Reference, hyp_path: Path, ref_path: Path
 ) -> None:
     if len(hyp) != len(ref):
         raise CorpusError(
             f"{hyp_path} has {len(hyp)} lines, {ref_path} has {len(ref)}",
-            hint="line n of the translation is scored against line n of the reference",
+            hint=_likely_cause(hyp, len(ref)),
         )
+
+
+def _likely_cause(hyp: Sequence[str], num_wanted: int) -> str:
+    """Why a translation may have another number of lines than its reference."""
+    if hyp and " ||| " in hyp[0]:
+        return "this is an n-best list; translate without --nbest for a line each"
+    if hyp and hyp[0].startswith('{"'):
+        return "these are JSON Lines; translate without --json for plain text"
+    cause = "is the translation cut short, or are its blank lines gone?"
+    if len(hyp) > num_wanted:
+        cause = "is it the translation of another file?"
+    return (
+        "line n of the translation is scored against line n of the reference; " + cause
+    )

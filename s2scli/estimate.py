@@ -28,7 +28,12 @@ class Table(NamedTuple):
 
 
 def show_estimate(
-    project: Project, *, dry_run: bool, as_json: bool, others: Mapping[str, bool]
+    project: Project,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    num_gpus: int,
+    others: Mapping[str, bool],
 ) -> None:
     """Print the cost of a training, with a short trial of its memory and its speed.
 
@@ -36,6 +41,7 @@ def show_estimate(
         project: The project to train.
         dry_run: Whether --dry-run is given.
         as_json: Whether --json is given.
+        num_gpus: Processes that would share each batch.
         others: Options that only a training can follow, and whether they are given.
 
     Raises:
@@ -46,12 +52,11 @@ def show_estimate(
     given = " ".join(name for name, is_given in others.items() if is_given)
     if given:
         raise UsageError(
-            f"{given}: no meaning with --dry-run, which starts no training and "
-            "estimates one by a single process"
+            f"{given}: no meaning with --dry-run, which starts no training"
         )
     from pipelines.estimate.training import estimate
 
-    found = estimate(project.config, project.layout)
+    found = estimate(project.config, project.layout, processes=num_gpus)
     if as_json:
         print_json(_json(found))
         return
@@ -184,7 +189,7 @@ def _memory(found: "Estimate") -> Table:
     rows.append(("free now", "unknown" if free is None else _mb(free)))
     largest = "a batch" if found.epoch.basis == "nothing" else "the largest batch"
     notes = [
-        f"on {found.device}, in {found.precision}",
+        f"on {found.device}, in {found.precision}{_each(found)}",
         f"{largest}: {memory.batch_pairs:,} pairs, {memory.batch_source_tokens:,} and "
         f"{memory.batch_target_tokens:,} tokens",
     ]
@@ -203,6 +208,11 @@ def _memory(found: "Estimate") -> Table:
     if not memory.fits:
         notes.append("MORE THAN IS FREE: lower train.max_batch_tokens or the sizes")
     return Table(("memory", "MB"), rows, notes)
+
+
+def _each(found: "Estimate") -> str:
+    many = found.processes > 1
+    return f", of each of {found.processes} processes" if many else ""
 
 
 def _disk(found: "Estimate") -> Table:
@@ -232,6 +242,11 @@ def _time(found: "Estimate") -> Table:
         f"{speed.trial_s:.1f} s",
         "validations and checkpoints come on top",
     ]
+    if found.processes > 1:
+        notes.append(
+            f"by {found.processes} processes, each with its share of every batch; the "
+            "exchange of gradients comes on top"
+        )
     if found.epoch.basis == "nothing":
         notes.append("for the paper's data, as above")
     return Table(("time", "number"), rows, notes)

@@ -62,7 +62,10 @@ def test_a_finished_project_is_fresh_and_reads_its_text_once(layout, monkeypatch
         ("data.source_lang=de", STAGES),
         ("train.learning_rate=0.5", ("train", "translate", "score")),
         ("model.cells=3", ("train", "translate", "score")),
-        ("translate.beam=3", ("translate", "score")),
+        ("translate.beam=3", ("translate",)),  # what is there is scored
+        ("translate.min_length=2", ("translate",)),
+        ("translate.sample=true", ("translate",)),
+        ("translate.top_k=5", ()),
         ("score.lowercase=true", ("score",)),
         ("train.device=cpu", ()),
         ("preprocess.workers=2", ()),
@@ -80,6 +83,12 @@ def test_the_reason_names_setting_and_values(layout):
     found = plan.standings(config(layout, "train.learning_rate=0.5"), layout)
     assert found[2].reason == "train.learning_rate: 0.002 -> 0.5"
     assert found[3].reason == "train changed"
+
+
+def test_a_setting_that_is_not_recorded_had_its_default(layout):
+    complete(layout, *STAGES)
+    found = plan.standings(config(layout, "translate.min_length=2"), layout)
+    assert found[3].reason == "translate.min_length: 0 -> 2"
 
 
 def test_changed_text_makes_everything_stale(layout):

@@ -8,7 +8,7 @@ import pytest
 from pipelines import binarize, plan, preprocess
 from pipelines.artifacts.shards import open_shard
 from pipelines.artifacts.vocab import SPECIALS
-from pipelines.errors import CorpusError
+from pipelines.errors import ConfigError, CorpusError
 from pipelines.plan import State
 from pipelines.text import TextPipeline
 from pipelines.text.tokenizers import PieceTokenizer, train_pieces
@@ -198,10 +198,10 @@ def test_the_name_of_a_file_does_not_matter_but_its_use_does(tmp_path, brought):
 
 def test_a_file_that_was_never_there_is_named_with_its_setting(tmp_path):
     config, layout = make_project(tmp_path, source_vocab="nowhere.txt")
-    with pytest.raises(CorpusError, match=r"nowhere\.txt not found") as caught:
+    with pytest.raises(ConfigError, match=r"nowhere\.txt not found") as caught:
         plan.identity("preprocess", config, layout)
     assert caught.value.hint == "check preprocess.source_vocab in s2s.toml"
-    with pytest.raises(CorpusError, match=r"nowhere\.txt not found") as caught:
+    with pytest.raises(ConfigError, match=r"nowhere\.txt not found") as caught:
         preprocess.run(config, layout)
     assert caught.value.hint == "check preprocess.source_vocab in s2s.toml"
     assert not list(tmp_path.glob("preprocess*"))
@@ -213,7 +213,7 @@ def test_a_file_that_is_gone_is_missed_unlike_text(tmp_path, brought):
     (tmp_path / "train.en").unlink()
     assert plan.standing("preprocess", config, layout).state is State.FRESH
     (tmp_path / "mots.tsv").unlink()
-    with pytest.raises(CorpusError, match=r"mots\.tsv not found"):
+    with pytest.raises(ConfigError, match=r"mots\.tsv not found"):
         plan.standing("preprocess", config, layout)
 
 

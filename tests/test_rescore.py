@@ -328,12 +328,12 @@ def test_a_model_that_gives_no_number_is_an_error(value):
 def test_source_and_reference_have_as_many_lines(tmp_path):
     source, ref = tmp_path / "source", tmp_path / "ref"
     write_lines(source, ["a", "b"])
-    assert read_source(source, None) == (["a", "b"], [])
-    write_lines(ref, ["A", "B"])
-    assert read_source(source, ref) == (["a", "b"], ["A", "B"])
+    assert read_source(source, []) == (["a", "b"], [])
+    write_lines(ref, ["A", ""])
+    assert read_source(source, [ref, ref]) == (["a", "b"], [["A", ""], ["A", None]])
     write_lines(ref, ["A"])
     with pytest.raises(CorpusError, match=r"source has 2 lines, .*ref has 1$"):
-        read_source(source, ref)
+        read_source(source, [source, ref])
 
 
 def test_windows_change_no_result(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from pipelines import plan, preprocess, score
 from pipelines.artifacts.manifest import damaged_files, read_manifest, write_manifest
 from pipelines.artifacts.report import read_report
-from pipelines.config.schema import ScoreConfig
+from pipelines.config.schema import Config, ScoreConfig
 from pipelines.errors import (
     CorpusError,
     CorruptArtifactError,
@@ -60,20 +60,49 @@ def test_a_translation_is_scored_against_the_raw_reference(tmp_path):
     assert manifest.counts["exact_match"] == 33.3333
 
 
-def test_the_reference_keeps_its_case_where_the_text_is_lower_cased(tmp_path):
-    lower = [line.lower() for line in OUTPUT], [line.lower() for line in TOKENS]
+def lower_cased_project(folder, **scored):
+    """Of which the model's text, and so its output, is lower-cased."""
+    output, tokens = ([line.lower() for line in lines] for lines in (OUTPUT, TOKENS))
     config, layout = translated_project(
-        tmp_path, output=lower[0], tokens=lower[1], lowercase=True
+        folder, output=output, tokens=tokens, lowercase=True
     )
-    score.run(config, layout)
-    cased = read_report(layout.score / "report.json")
-    assert cased.metric("token_error_rate").value == pytest.approx(100 * 5 / 14)
-    ignored = ScoreConfig(bootstrap_samples=0, lowercase=True)
-    score.run(config.model_copy(update={"score": ignored}), layout)
+    # Validated anew: that is when `auto` is resolved.
+    wanted = config.model_dump() | {"score": {"bootstrap_samples": 0, **scored}}
+    return Config.model_validate(wanted), layout
+
+
+def test_the_score_follows_the_case_of_the_models_text(tmp_path):
+    config, layout = lower_cased_project(tmp_path)
+    manifest = score.run(config, layout)
+    assert manifest.settings["score.lowercase"] is True
     report = read_report(layout.score / "report.json")
     assert report.metric("token_error_rate").value == pytest.approx(100 * 3 / 14)
+    assert report.metric("exact_match").value == pytest.approx(100 / 3)
     for metric in report.metrics:
         assert "case:lc" in metric.signature
+
+
+def test_case_counts_when_it_is_set_to(tmp_path):
+    config, layout = lower_cased_project(tmp_path, lowercase=False)
+    manifest = score.run(config, layout)
+    assert manifest.settings["score.lowercase"] is False
+    report = read_report(layout.score / "report.json")
+    assert report.metric("token_error_rate").value == pytest.approx(100 * 5 / 14)
+    assert "case:mixed" in report.metric("bleu_tokenised").signature
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "words"),
+    [
+        ("moses", "the decoder's own tokens; the reference's words by Moses' rules"),
+        ("none", "the decoder's own tokens; the reference's words between blanks"),
+        ("sentencepiece", "words by Moses' rules for fr"),
+        ("characters", "words by Moses' rules for fr"),
+    ],
+)
+def test_it_says_which_words_are_counted(tokenizer, words):
+    config = Config.model_validate({"preprocess": {"tokenizer": tokenizer}})
+    assert score.describe_words(config).startswith(words)
 
 
 def test_characters_are_scored_as_words(tmp_path):
@@ -108,14 +137,82 @@ def test_another_number_of_lines_is_refused(tmp_path):
     )
 
 
-def test_any_lines_are_scored_against_a_file(tmp_path):
-    ref = tmp_path / "ref.txt"
-    write_lines(ref, ["a b c d", "e f"])
-    report = score.score_lines([b"a b c d", b""], ref, config=PLAIN)
+@pytest.fixture
+def files(tmp_path):
+    """Write files into a folder."""
+
+    def write(**named):
+        paths = []
+        for name, lines in named.items():
+            paths.append(tmp_path / f"{name}.txt")
+            write_lines(paths[-1], lines)
+        return paths
+
+    return write
+
+
+def test_any_lines_are_scored_against_a_file(files):
+    hyp, ref = files(hyp=["a b c d", ""], ref=["a b c d", "e f"])
+    report = score.score_files(hyp, [ref], config=PLAIN)
     assert [metric.name for metric in report.metrics] == ORDER
     assert report.metric("exact_match").value == 50
     assert report.perplexity is None
     assert report.metric("bleu_tokenised").low is None
+
+
+def test_files_of_no_known_model_keep_their_case(files):
+    hyp, ref = files(hyp=["a"], ref=["A"])
+    report = score.score_files(hyp, [ref], config=PLAIN)
+    assert report.metric("exact_match").value == 0
+    ignored = ScoreConfig(bootstrap_samples=0, lowercase=True)
+    report = score.score_files(hyp, [ref], config=ignored)
+    assert report.metric("exact_match").value == 100
+
+
+@pytest.mark.parametrize(
+    ("hyp", "ref", "lowercase", "warned"),
+    [
+        (["a", "b"], ["a", "B"], "auto", True),
+        (["a", "b"], ["a", "B"], True, False),
+        (["a", "B"], ["A", "b"], "auto", False),
+        (["a", "b"], ["a", "b"], "auto", False),
+    ],
+)
+def test_a_lower_cased_translation_of_cased_text_is_warned_of(
+    files, caplog, hyp, ref, lowercase, warned
+):
+    paths = files(hyp=hyp, ref=ref)
+    config = ScoreConfig(bootstrap_samples=0, lowercase=lowercase)
+    score.score_files(paths[0], paths[1:], config=config)
+    assert ("hyp.txt has no capital letter" in caplog.text) is warned
+
+
+def test_several_references_are_alternatives(files):
+    hyp, *refs = files(
+        hyp=["a b c d e", "x y"],
+        one=["a b c d f", "x y z"],
+        two=["a b c d e", ""],
+        three=["g", "  "],
+    )
+    report = score.score_files(hyp, refs[:1], config=PLAIN)
+    assert "nrefs:1|" in report.metric("bleu_tokenised").signature
+    several = score.score_files(hyp, refs, config=PLAIN)
+    assert several.metric("exact_match").value == 50
+    assert several.metric("token_error_rate").value == pytest.approx(100 / 8)
+    for metric in several.metrics:
+        assert metric.signature.startswith("nrefs:var|")
+        better = metric.value - report.metric(metric.name).value
+        assert better < 0 if metric.name in ("ter", "token_error_rate") else better > 0
+    assert (several.num_hyp_tokens, several.num_ref_tokens) == (7, 8)
+    two = score.score_files(refs[0], [refs[0], hyp], config=PLAIN)
+    assert all(m.signature.startswith("nrefs:2|") for m in two.metrics)
+
+
+def test_an_empty_line_of_the_first_reference_is_a_reference(files):
+    hyp, one, two = files(hyp=["a", ""], one=["a", ""], two=["b", "c"])
+    report = score.score_files(hyp, [one, two], config=PLAIN)
+    assert report.metric("exact_match").value == 100
+    assert report.metric("exact_match").signature.startswith("nrefs:2|")
 
 
 def test_intervals_are_given_when_asked_for(tmp_path):
@@ -129,24 +226,32 @@ def test_intervals_are_given_when_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("hyp", "message"),
+    ("hyp", "message", "hint"),
     [
-        ([b"a"], r"^standard input has 1 lines, .*ref\.txt has 2$"),
-        ([b"a", b"\xe9"], r"^standard input:2: not UTF-8"),
+        (b"a\n", r"hyp has 1 lines, .*ref\.txt has 2$", "cut short"),
+        (b"a\nb\nc\n", r"hyp has 3 lines, .*ref\.txt has 2$", "of another file"),
+        (b"0 ||| a ||| LSTM= -1 ||| -1\n", r"hyp has 1 lines", "without --nbest"),
+        (b'{"line": 1}\n', r"hyp has 1 lines", "without --json"),
+        (b"", r"hyp is empty, expected a translation$", "fail"),
+        (b"\n \n", r"hyp has 2 lines, all of them blank$", "fail"),
+        (b"a\n\xe9\n", r"hyp:2: not UTF-8", "iconv"),
     ],
 )
-def test_lines_that_cannot_be_scored_are_named(tmp_path, hyp, message):
-    ref = tmp_path / "ref.txt"
-    write_lines(ref, ["a", "b"])
-    with pytest.raises(CorpusError, match=message):
-        score.score_lines(hyp, ref, config=PLAIN)
+def test_lines_that_cannot_be_scored_are_named(tmp_path, files, hyp, message, hint):
+    path, (ref,) = tmp_path / "hyp", files(ref=["a", "b"])
+    path.write_bytes(hyp)
+    with pytest.raises(CorpusError, match=message) as found:
+        score.score_files(path, [ref], config=PLAIN)
+    assert hint in found.value.hint
 
 
-def test_a_reference_that_is_not_utf8_is_named(tmp_path):
-    ref = tmp_path / "ref.txt"
-    ref.write_bytes(b"a\n\xe9\n")
-    with pytest.raises(CorpusError, match=r"ref\.txt:2: not UTF-8"):
-        score.score_lines([b"a", b"b"], ref, config=PLAIN)
+def test_every_reference_is_checked(tmp_path, files):
+    hyp, one, short = files(hyp=["a", "b"], one=["a", "b"], short=["a"])
+    with pytest.raises(CorpusError, match=r"hyp\.txt has 2 lines, .*short\.txt has 1$"):
+        score.score_files(hyp, [one, short], config=PLAIN)
+    (tmp_path / "latin").write_bytes(b"a\n\xe9\n")
+    with pytest.raises(CorpusError, match=r"latin:2: not UTF-8"):
+        score.score_files(hyp, [one, tmp_path / "latin"], config=PLAIN)
 
 
 def test_texts_need_as_many_lines_each():

@@ -7,6 +7,7 @@ train/        manifest.json  run.json  metrics.jsonl  latest.json  best.json
               checkpoints/step-00001200/
 translate/    test/  manifest.json  output.txt  tokens.txt  nbest.txt
 score/        manifest.json  report.json
+translate/valid/ and score.valid/ hold the same of the validation split
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 STAGES = ("preprocess", "binarize", "train", "translate", "score")
 SPLITS = ("train", "valid", "test")
+TEST = "test"
 MANIFEST = "manifest.json"
 RUN = "run.json"
 TEXT = "text"
@@ -24,6 +26,8 @@ class Layout:
     """The paths of one project."""
 
     root: Path
+    split: str = TEST
+    """The split that `translate` and `score` work on."""
     read_only: bool = False
     """Nothing may be written, not even what would save work the next time."""
 
@@ -54,13 +58,13 @@ class Layout:
 
     @property
     def translate(self) -> Path:
-        """The translation of the test split."""
-        return self.root / "translate" / "test"
+        """The translation of the split."""
+        return self.root / "translate" / self.split
 
     @property
     def score(self) -> Path:
-        """The report."""
-        return self.root / "score"
+        """The score report of the split."""
+        return self.root / ("score" if self.split == TEST else f"score.{self.split}")
 
     def stage(self, name: str) -> Path:
         """The folder of a stage."""

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 
-from pipelines.artifacts.corpus import decode_line, read_lines
+from pipelines.artifacts.inputs import decoded_input, input_name
 from pipelines.errors import CorpusError
 
 LSTM = "LSTM"
@@ -65,7 +65,8 @@ def write_nbest(file: TextIO, entries: Iterable[NbestEntry]) -> None:
 def read_nbest(path: Path) -> Iterator[tuple[int, list[NbestEntry]]]:
     """Yield each sentence of a list with its entries, in the order of the file.
 
-    The file may be plain, `.gz` or `.zst`. A sentence without entries does not appear.
+    The file may be plain, `.gz` or `.zst`, or `-` for standard input. A sentence
+    without entries does not appear.
 
     Raises:
         CorpusError: The file cannot be read, a line is malformed, or the ids fall;
@@ -102,12 +103,12 @@ def parse_entry(line: str, path: Path, number: int) -> NbestEntry:
 
 
 def _entries(path: Path) -> Iterator[NbestEntry]:
-    last = 0
-    for number, raw in enumerate(read_lines(path), start=1):
-        entry = parse_entry(decode_line(raw, path, number), path, number)
+    last, name = 0, input_name(path)
+    for number, line in enumerate(decoded_input(path), start=1):
+        entry = parse_entry(line, name, number)
         if entry.sentence < last:
             raise CorpusError(
-                f"{path}:{number}: sentence {entry.sentence} after sentence {last}, "
+                f"{name}:{number}: sentence {entry.sentence} after sentence {last}, "
                 "expected ids that do not fall",
                 hint="sort -s -n -k1,1 keeps the order within a sentence",
             )

@@ -1,7 +1,8 @@
 """`run.json`: which training a folder holds, and from where it was forked.
 
-A training goes on in its folder as long as what it depends on stays the same; limits
-may change between two sittings. Owns that line between the two.
+A training is resumed in its folder as long as what it depends on stays the same; limits
+may change. A finished one is extended there when a limit rises. Owns that line between
+the two.
 """
 
 import json
@@ -17,14 +18,17 @@ from pipelines.artifacts.manifest import fingerprint
 FORKED_FROM, ARITHMETIC = "forked_from", "arithmetic"
 
 _LIMITS = ("patience", "max_minutes", "keep_last", "keep_best")
-"""Settings that may change between two sittings of one training run."""
+"""Settings that may change when a training is resumed."""
 _LENGTHS = ("max_epochs", "max_steps")
 """The same, unless the learning rate depends on them."""
+MINOR_LIMITS = frozenset(f"train.{name}" for name in _LIMITS)
+LIMITS = MINOR_LIMITS | {f"train.{name}" for name in _LENGTHS}
+"""Settings that may rise when a finished training is extended."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForkedFrom:
-    """Where a training began that did not begin at zero."""
+    """The earlier training, where one did not begin at zero: forked or extended."""
 
     run: str
     """Key of the earlier run."""
@@ -46,21 +50,19 @@ class RunRecord:
 
     @property
     def key(self) -> str:
-        """Names the run: the same for all sittings."""
+        """Name of the run, which stays the same however often it is resumed."""
         free = free_settings(self.settings)
         fixed = {k: value for k, value in self.settings.items() if k not in free}
         return fingerprint("run", fixed, self.inputs)[:12]
 
 
 def free_settings(settings: Mapping[str, Any]) -> set[str]:
-    """Names of the settings that may change between two sittings.
+    """Names of the settings that may change when a training is resumed.
 
-    `s2s train --set train.max_epochs=20` continues a run of 10 epochs, unless its
-    schedule was drawn for exactly 10.
+    With the schedule `cosine` the learning rate depends on the length of the training.
     """
     cosine = settings.get("train.schedule") == "cosine"
-    names = _LIMITS if cosine else (*_LIMITS, *_LENGTHS)
-    return {f"train.{name}" for name in names}
+    return set(MINOR_LIMITS if cosine else LIMITS)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:

@@ -1,7 +1,7 @@
 """Every artifact of a project against its recorded hash."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.artifacts.checkpoint import BEST, LATEST, checkpoints
@@ -30,12 +30,13 @@ class Verification:
 def verify(layout: Layout) -> Verification:
     """Check every stage that is there, and every checkpoint."""
     found = Verification()
-    for stage in STAGES:
-        folder = layout.stage(stage)
+    valid = replace(layout, split="valid")
+    folders = [layout.stage(stage) for stage in STAGES]
+    for folder in (*folders, valid.translate, valid.score):
         complete = (folder / MANIFEST).exists()
         if complete:
             found.check(folder)
-        if stage == "train" and not complete:
+        if folder == layout.train and not complete:
             for checkpoint in checkpoints(folder / "checkpoints"):
                 found.check(checkpoint)
             for pointer in (LATEST, BEST):

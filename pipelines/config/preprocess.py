@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.config.section import (
-    ADDED,
     EXECUTION,
     INPUT_FILE,
+    LATER,
     NonNegative,
     Positive,
     Section,
@@ -46,9 +46,9 @@ class PreprocessConfig(Section):
 
     tokenizer: TokenizerName = "moses"
     """How a line becomes tokens; `none` splits at blanks: already tokenized."""
-    source_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=ADDED)
+    source_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
     """Tokenizer of the source side; `same`: that of `tokenizer`."""
-    target_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=ADDED)
+    target_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
     """Tokenizer of the target side; `same`: that of `tokenizer`."""
     sentencepiece_model: Literal["bpe", "unigram"] = "bpe"
     """Kind of SentencePiece model that is trained."""
@@ -67,7 +67,7 @@ class PreprocessConfig(Section):
     """Lower-case both sides."""
     normalization: Literal["none", "nfc"] = "nfc"
     """Unicode normalization of both sides."""
-    share_vocab: bool = Field(default=False, json_schema_extra=ADDED)
+    share_vocab: bool = Field(default=False, json_schema_extra=LATER)
     """One vocabulary for both sides, counted over both; at most source_vocab_size."""
     source_vocab: str = Field(default="", json_schema_extra=INPUT_FILE)
     """Vocabulary file of the source side, relative to the project's folder: a token a

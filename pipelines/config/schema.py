@@ -4,13 +4,14 @@ A field's description gives its meaning and unit; `s2s config show` prints it. W
 settings count in a stage's fingerprint, `pipelines.config.section` explains.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.config.preprocess import PreprocessConfig
 from pipelines.config.section import (
     EXECUTION,
+    LATER,
     NonNegative,
     Pair,
     Positive,
@@ -161,12 +162,12 @@ class TrainConfig(Section):
 
 
 class TranslateConfig(Section):
-    """Beam search."""
+    """Beam search, or sampling."""
 
     beam: Positive = 12
     """Hypotheses kept at each step; 1 is greedy search."""
     nbest: Positive = 1
-    """Translations written for each sentence, at most the beam."""
+    """Translations written for each sentence; more than the beam widen it."""
     search: Literal["standard", "paper"] = "standard"
     """`paper`: a finished hypothesis narrows the beam, and no length normalization."""
     length_penalty: Annotated[float, Field(ge=0.0)] | Literal["average"] = 0.6
@@ -180,6 +181,20 @@ class TranslateConfig(Section):
     the training pairs suggest."""
     max_length_extra: NonNegative = 10
     """Tokens that the longest output may have beyond max_length_ratio."""
+    min_length: NonNegative = Field(default=0, json_schema_extra=LATER)
+    """Fewest tokens of an output, EOS not counted; raises a lower length limit."""
+    max_length: NonNegative = Field(default=0, json_schema_extra=LATER)
+    """Most tokens of an output, EOS not counted, whatever the source's length; 0: as
+    max_length_ratio and max_length_extra say."""
+    sample: bool = Field(default=False, json_schema_extra=LATER)
+    """Draw nbest translations at random from the model instead of searching; the beam
+    and `search` do not apply."""
+    top_k: NonNegative = Field(default=0, json_schema_extra=LATER)
+    """`sample`: draw each token from this many most likely ones; 0: from all."""
+    temperature: float = Field(default=1.0, gt=0.0, json_schema_extra=LATER)
+    """`sample`: divides the logits; below 1, likely tokens become likelier."""
+    seed: NonNegative = Field(default=1, json_schema_extra=LATER)
+    """`sample`: seed of the draws; the same line gets the same draws in any file."""
     max_source_length: Positive = 1000
     """Longer source sentences are cut to so many tokens, with a warning."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "int8"] = "auto"
@@ -198,21 +213,37 @@ class TranslateConfig(Section):
     """CPU threads; 0 leaves the choice to torch."""
 
     @model_validator(mode="after")
-    def _nbest_fits_the_beam(self) -> "TranslateConfig":
-        if self.nbest > self.beam:
-            raise ValueError(f"nbest ({self.nbest}) exceeds beam ({self.beam})")
+    def _lengths_fit(self) -> "TranslateConfig":
+        if 0 < self.max_length < self.min_length:
+            raise ValueError(
+                f"min_length ({self.min_length}) exceeds max_length ({self.max_length})"
+            )
         return self
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """The settings that can change a result; those of `sample` only with it."""
+        settings = super().fingerprinted()
+        if not self.sample:
+            for name in ("top_k", "temperature", "seed"):
+                settings.pop(name, None)
+        return settings
 
 
 class ScoreConfig(Section):
     """Metrics of a translation."""
 
-    lowercase: bool = False
-    """Ignore case in every metric; the signatures say so."""
+    lowercase: bool | Literal["auto"] = "auto"
+    """Ignore case in every metric; auto: as preprocess.lowercase, but with s2s score
+    --ref case counts. The signatures say so."""
     bootstrap_samples: NonNegative = 1000
     """Resamplings for the 95 % confidence intervals; 0 leaves them out."""
     seed: NonNegative = 12345
     """Seed of the resampling."""
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether to ignore case; `auto` without a model does not."""
+        return self.lowercase is True
 
 
 class Config(Section):
@@ -226,4 +257,15 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     translate: TranslateConfig = TranslateConfig()
-    score: ScoreConfig = ScoreConfig()
+    score: Annotated[ScoreConfig, Field(validate_default=True)] = ScoreConfig()
+
+    @field_validator("score")
+    @classmethod
+    def _scored_in_the_models_case(
+        cls, score: ScoreConfig, info: ValidationInfo
+    ) -> ScoreConfig:
+        """Resolve `auto`, so that nothing else depends on another section."""
+        if score.lowercase != "auto" or "preprocess" not in info.data:
+            return score
+        lowercase = info.data["preprocess"].lowercase
+        return score.model_copy(update={"lowercase": lowercase})

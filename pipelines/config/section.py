@@ -3,7 +3,7 @@
 Three marks, put on a field by `Field(json_schema_extra=...)`, keep it out of the
 fingerprint of its stage. `EXECUTION`: the setting changes no result but by rounding.
 `INPUT_FILE`: the setting is the path of a file; the file's SHA-256 is among the
-stage's inputs, where it does not matter how the file is called. `ADDED`: the setting
+stage's inputs, where it does not matter how the file is called. `LATER`: the setting
 came after projects had been made without it, and its default does what was done
 before; at that default it is left out, so that their manifests stay up to date, and at
 any other value it counts like every setting.
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 EXECUTION: Any = {"fingerprint": "never"}
 INPUT_FILE: Any = {"fingerprint": "content of the file"}
-ADDED: Any = {"fingerprint": "unless default"}
+LATER: Any = {"fingerprint": "unless default"}
 
 Pair = Annotated[tuple[str, ...], Field(max_length=2)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -33,7 +33,7 @@ class Section(BaseModel):
     def fingerprinted(self) -> dict[str, Any]:
         """The settings that can change a result, as plain JSON values.
 
-        Left out are fields marked `EXECUTION` or `INPUT_FILE`, and those marked `ADDED`
+        Left out are fields marked `EXECUTION` or `INPUT_FILE`, and those marked `LATER`
         while they have their default.
         """
         left_out = {
@@ -41,7 +41,7 @@ class Section(BaseModel):
             for name, field in type(self).model_fields.items()
             if field.json_schema_extra in (EXECUTION, INPUT_FILE)
             or (
-                field.json_schema_extra == ADDED
+                field.json_schema_extra == LATER
                 and getattr(self, name) == field.default
             )
         }

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shutil
 from dataclasses import dataclass, replace
 
@@ -85,6 +86,8 @@ class Estimate:
     """All that is known of a training before it starts."""
 
     device: str
+    processes: int
+    """Processes that share each batch; memory is that of one of them."""
     precision: str
     vocab_sizes: tuple[int, int]
     """Entries of source and target, special symbols included."""
@@ -99,22 +102,28 @@ class Estimate:
     """Why no update was tried; empty where one was."""
 
 
-def estimate(config: Config, layout: Layout) -> Estimate:
+def estimate(config: Config, layout: Layout, *, processes: int = 1) -> Estimate:
     """Estimate a training; a short trial measures its memory and its speed.
+
+    Args:
+        config: The project's settings.
+        layout: Its folders.
+        processes: Number of processes that share each batch. The trial makes the steps
+            of one; the exchange of gradients comes on top.
 
     Raises:
         UsageError: The device or the precision is not there.
         CorpusError: The training text is there and cannot be read.
         ArtifactError: A shard is damaged.
     """
-    training = _Training(config, layout, expect_data(config, layout))
+    training = _Training(config, layout, expect_data(config, layout), processes)
     if not training.memory.fits:
         return training.estimate(
             None, "weights and gradients alone need more memory than is free"
         )
     log.info("trying a few updates")
     try:
-        with cpu_for_training(config.train.threads):
+        with cpu_for_training(training.threads):
             return training.estimate(training.run_trial(), "")
     except OutOfMemoryError as error:
         return training.estimate(None, error.message)
@@ -139,15 +148,21 @@ def quick_estimate(config: Config, layout: Layout, *, most_bytes: int) -> Estima
 class _Training:
     """A training as it would be: its sizes, its batches and its device."""
 
-    def __init__(self, config: Config, layout: Layout, data: ExpectedData) -> None:
+    def __init__(
+        self, config: Config, layout: Layout, data: ExpectedData, processes: int = 1
+    ) -> None:
         self._config, self._layout, self._data = config, layout, data
+        self._processes = processes
         train = config.train
+        self.threads = train.threads
+        if processes > 1 and not self.threads:  # as `s2s train --num-gpus` starts them
+            self.threads = max(1, (os.cpu_count() or 1) // processes)
         self._device = choose_device(train.device)
         self._precision = choose_precision(train.precision, self._device)
         with torch.device("meta"):
             model = Seq2Seq(config.model, *data.vocab_sizes)
         self._counted = model.count_parameters()
-        self._batches = epoch_batches(
+        batches = epoch_batches(
             data.src_lengths,
             data.tgt_lengths,
             batch_size=train.batch_size,
@@ -155,7 +170,8 @@ class _Training:
             seed=train.seed,
             epoch=0,
         )
-        self._epoch = expected_epoch(data, len(self._batches), train)
+        self._epoch = expected_epoch(data, len(batches), train)
+        self._batches = [numbers[::processes] for numbers in batches]
         self.memory = known_memory(
             config,
             self._counted,
@@ -187,6 +203,7 @@ class _Training:
             )
         return Estimate(
             device=describe(self._device),
+            processes=self._processes,
             precision=self._precision,
             vocab_sizes=self._data.vocab_sizes,
             parameters=self._counted,
@@ -197,7 +214,9 @@ class _Training:
             ),
             memory=memory,
             disk=_disk(memory, train, self._layout),
-            speed=None if trial is None else expected_speed(trial, epoch, train),
+            speed=None
+            if trial is None
+            else expected_speed(trial, epoch, train, processes=self._processes),
             not_measured=not_measured,
         )
 
@@ -226,10 +245,12 @@ def expected_epoch(data: ExpectedData, num_batches: int, config: TrainConfig) ->
     )
 
 
-def expected_speed(trial: Trial, epoch: Epoch, config: TrainConfig) -> Speed:
-    """Work out the time of the training from that of a few train steps."""
+def expected_speed(
+    trial: Trial, epoch: Epoch, config: TrainConfig, *, processes: int = 1
+) -> Speed:
+    """Work out the time of the training from that of a few train steps of a process."""
     words = epoch.words / epoch.updates
-    update_s = trial.step_s(words)
+    update_s = trial.step_s(words / processes)
     training_s = epoch.total_updates * update_s
     if config.max_minutes:
         training_s = min(training_s, 60 * config.max_minutes)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.metrics.bleu import bleu_tokenised, nearest
+from pipelines.metrics.references import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +27,12 @@ class Comparer:
     """Keeps of each sentence what `Comparison` needs.
 
     Args:
-        ref: Tokenised like the list, a line for each sentence.
+        *refs: Tokenised like the list, a line for each sentence.
         lowercase: Ignore case.
     """
 
-    def __init__(self, ref: Sequence[str], *, lowercase: bool = False) -> None:
-        self._ref = ref
+    def __init__(self, *refs: Reference, lowercase: bool = False) -> None:
+        self._refs = refs
         self._lowercase = lowercase
         self._choices: list[tuple[str, str, str]] = []
         self._num_hypotheses = self._num_sentences = 0
@@ -43,11 +44,11 @@ class Comparer:
             hyp: Its hypotheses as they come in the list; there may be none.
             chosen: One of them; empty where there are none.
         """
-        ref = self._ref[len(self._choices)]
+        refs = [ref[len(self._choices)] for ref in self._refs]
         self._num_hypotheses += len(hyp)
         self._num_sentences += bool(hyp)
         lines = list(dict.fromkeys(hyp)) or [""]
-        oracle = nearest(lines, ref, lowercase=self._lowercase)
+        oracle = nearest(lines, *refs, lowercase=self._lowercase)
         self._choices.append((lines[0], chosen, oracle))
 
     def result(self) -> Comparison:
@@ -55,7 +56,7 @@ class Comparer:
         baseline, rescored, oracle = (
             bleu_tokenised(
                 [choice[place] for choice in self._choices],
-                self._ref,
+                *self._refs,
                 lowercase=self._lowercase,
             )
             for place in range(3)

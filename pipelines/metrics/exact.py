@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from pipelines.artifacts.report import Metric
 from pipelines.metrics.bootstrap import Resampling, interval, resample
+from pipelines.metrics.references import Reference, alternatives, num_references
 
 
 class Pattern:
@@ -52,60 +53,77 @@ def edit_distance(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
 
 def exact_match(
     hyp: Sequence[str],
-    ref: Sequence[str],
-    *,
+    *refs: Reference,
     lowercase: bool = False,
     resampling: Resampling | None = None,
 ) -> Metric:
-    """Percentage of lines equal to their reference, blanks at their ends aside."""
+    """Percentage of lines equal to one of their references, but for outer blanks."""
+    lines = alternatives(refs)
     hits = [
-        (float(_fold(h, lowercase).strip() == _fold(r, lowercase).strip()), 1.0)
-        for h, r in zip(hyp, ref, strict=True)
+        (float(_fold(h, lowercase) in {_fold(r, lowercase) for r in line}), 1.0)
+        for h, line in zip(hyp, lines, strict=True)
     ]
-    return _ratio("exact_match", hits, "unit:line", lowercase, resampling)
+    settings = _signature(lines, lowercase, resampling, "unit:line")
+    return _ratio("exact_match", hits, settings, resampling)
 
 
 def token_error_rate(
     hyp: Sequence[str],
-    ref: Sequence[str],
-    *,
+    *refs: Reference,
     lowercase: bool = False,
     resampling: Resampling | None = None,
 ) -> Metric:
     """Edits between tokens separated by blanks, in percent of the reference's tokens.
 
-    The word error rate where tokens are words; may exceed 100.
+    The word error rate where tokens are words; may exceed 100. Of several references a
+    line is compared with the nearest one: fewest edits, and of equal ones the longest.
+
+    Source: Nießen et al. 2000, "An evaluation tool for machine translation" (mWER).
     """
+    lines = alternatives(refs)
     errors: list[tuple[float, float]] = []
-    for h, r in zip(hyp, ref, strict=True):
-        wanted = _fold(r, lowercase).split()
+    for h, line in zip(hyp, lines, strict=True):
         found = _fold(h, lowercase).split()
-        errors.append((float(edit_distance(wanted, found)), float(len(wanted))))
-    return _ratio("token_error_rate", errors, "unit:token", lowercase, resampling)
+        wanted = [_fold(r, lowercase).split() for r in line]
+        edits, longest = min((edit_distance(ref, found), -len(ref)) for ref in wanted)
+        errors.append((float(edits), float(-longest)))
+    settings = _signature(lines, lowercase, resampling, "unit:token")
+    return _ratio("token_error_rate", errors, settings, resampling)
 
 
 def _fold(line: str, lowercase: bool) -> str:
-    return line.lower() if lowercase else line
+    return (line.lower() if lowercase else line).strip()
+
+
+def _signature(
+    lines: Sequence[Sequence[str]],
+    lowercase: bool,
+    resampling: Resampling | None,
+    unit: str,
+) -> str:
+    """The settings in sacreBLEU's order."""
+    case = "lc" if lowercase else "mixed"
+    parts = [f"nrefs:{num_references(lines)}", f"case:{case}", unit]
+    if resampling is not None:
+        parts[1:1] = [f"bs:{resampling.num_samples}", f"seed:{resampling.seed}"]
+    return "|".join(parts)
 
 
 def _ratio(
     name: str,
     statistics: list[tuple[float, float]],
-    unit: str,
-    lowercase: bool,
+    signature: str,
     resampling: Resampling | None,
 ) -> Metric:
-    """One sum over another, in percent; the signature follows sacreBLEU's order."""
+    """One sum over another, in percent."""
     import numpy as np
 
-    case = "lc" if lowercase else "mixed"
     table = np.array(statistics, dtype=np.float64).reshape(-1, 2)
     value = _percent(*table.sum(axis=0))
     if resampling is None:
-        return Metric(name, value, f"nrefs:1|case:{case}|{unit}")
-    drawn = f"bs:{resampling.num_samples}|seed:{resampling.seed}"
+        return Metric(name, value, signature)
     low, high = interval([_percent(*row) for row in resample(table, resampling)])
-    return Metric(name, value, f"nrefs:1|{drawn}|case:{case}|{unit}", low, high)
+    return Metric(name, value, signature, low, high)
 
 
 def _percent(part: float, whole: float) -> float:

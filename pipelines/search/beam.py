@@ -11,7 +11,7 @@ sentence, best first), C best candidates of a sentence, T tokens so far.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import nlargest
 from typing import Protocol, TypeVar
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.artifacts.vocab import EOS, PAD, UNK
+from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import to_device
 from pipelines.errors import DivergenceError
 from pipelines.search.candidates import Extensions, Live
@@ -92,20 +92,22 @@ def beam_search(
     `standard` drops the hypothesis: those that took its place would be worse still.
     `paper`, where hypotheses without hope still narrow the beam, ends the sentence when
     that holds for its best one. Neither changes the result, nor does `nbest` change
-    what comes first.
+    what comes first. A least length changes nothing of this: it takes hypotheses away
+    and makes none longer than its limit.
 
     With beam 1 the first EOS ends the sentence: greedy search.
 
-    PAD is never written. At its length limit a hypothesis can only take EOS. Only when
-    none of a sentence's hypotheses can be finished (EOS impossible at the limit, or
-    every word before it) are its live ones returned, unfinished. Equal scores: the
-    hypothesis that finished earlier, then the one ranked higher, then the smaller id.
+    PAD is never written, nor EOS before `min_length` tokens. At its length limit a
+    hypothesis can only take EOS. Only when none of a sentence's hypotheses can be
+    finished (EOS impossible at the limit, or every word before it) are its live ones
+    returned, unfinished. Equal scores: the hypothesis that finished earlier, then the
+    one ranked higher, then the smaller id.
 
     Args:
         step: The model; its scores of a row must not depend on the other rows.
         state: One row for each sentence.
         num_sentences: B.
-        max_lengths: Most tokens before EOS, for each sentence.
+        max_lengths: Most tokens before EOS, for each sentence; at least `min_length`.
         settings: How to search.
         device: Where `step` expects tokens and rows.
 
@@ -117,8 +119,12 @@ def beam_search(
 
     Source: Sutskever et al. 2014, section 3.2.
     """
-    if len(max_lengths) != num_sentences or min(max_lengths, default=0) < 0:
-        raise ValueError(f"max_lengths {max_lengths!r} for {num_sentences} sentences")
+    least = settings.min_length
+    if len(max_lengths) != num_sentences or min(max_lengths, default=least) < least:
+        raise ValueError(
+            f"max_lengths {max_lengths!r} for {num_sentences} sentences, "
+            f"min_length {least}"
+        )
     if num_sentences == 0:
         return []
     beams = _Beams(max_lengths, settings)
@@ -151,7 +157,7 @@ class _Beams:
         self.live = Live(
             torch.zeros(num_sentences, dtype=torch.float64),
             [1] * num_sentences,
-            (PAD,) if settings.allow_unk else (PAD, UNK),
+            settings.banned(0),
         )
         self.ids_NT = torch.zeros((num_sentences, 0), dtype=torch.int32)
         self.token_log_probs_NT = torch.zeros((num_sentences, 0))
@@ -189,10 +195,10 @@ class _Beams:
         )
         width_S = lives_SC.sum(1)
         self.active_S = self.active_S[width_S > 0]
-        self.live = replace(
-            self.live,
+        self.live = Live(
             log_prob_N=total_SC[lives_SC],
             widths=width_S[width_S > 0].tolist(),
+            banned=self.settings.banned(self.ids_NT.shape[1]),
         )
         return rows_N
 

@@ -4,7 +4,8 @@ Shapes: N rows, K given words, S sentences, C candidates, V target vocabulary.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import Sequences, to_device
 from pipelines.model.inference import InferenceSeq2Seq, RowState
 from pipelines.search.candidates import Extensions, Live, best_extensions, joined
+from pipelines.search.sampling import Draw, draw_words
 
 Mean = Literal["probabilities", "log_probabilities"]
 
@@ -24,6 +26,13 @@ _GPU_LOGITS = 1 << 28
 """The same on a GPU, for both."""
 
 EnsembleState = list[RowState]
+Norms = list[Tensor]
+"""What makes each model's logits log-probabilities when it is taken away, [N]."""
+Choice = tuple[Tensor, Tensor, Tensor]
+"""Rows and ids, int64 [S, C], and whether each is a candidate at all."""
+Choose = Callable[[slice, list[int], Tensor, Norms], Choice]
+"""Chooses words for some rows, whose sentences have these widths, from values [N, V]:
+log-probabilities, or the logits of a single model; and the norms."""
 
 
 class Ensemble:
@@ -68,16 +77,34 @@ class Ensemble:
         self, tokens_N: Tensor, state: EnsembleState, live: Live, *, count: int
     ) -> tuple[Extensions, EnsembleState]:
         """Read a word and find the best words to go on with: see `StepFunction`."""
-        features, state = self._read(tokens_N, state)
         log_prob_N = to_device(live.log_prob_N.float(), tokens_N.device)
-        found: list[Extensions] = []
-        for rows, widths in self._whole_sentences(live.widths):
-            logits = self._logits(features, rows)
-            found.append(
-                self._extensions(logits, log_prob_N[rows], widths, live.banned, count)
+
+        def best(
+            rows: slice, widths: list[int], values_NV: Tensor, norms: Norms
+        ) -> Choice:
+            shift_N = log_prob_N[rows]
+            if len(norms) == 1:
+                shift_N = shift_N - norms[0]
+            return best_extensions(values_NV, shift_N, widths, count=count)
+
+        return self._extend(tokens_N, state, live.widths, live.banned, best)
+
+    @torch.inference_mode()
+    def draw(
+        self, tokens_N: Tensor, state: EnsembleState, draw: Draw
+    ) -> tuple[Extensions, EnsembleState]:
+        """Read a word and draw the next one: see `DrawFunction`."""
+        uniform_N = to_device(draw.uniform_N, tokens_N.device)
+
+        def drawn(rows: slice, _: list[int], values_NV: Tensor, __: Norms) -> Choice:
+            return draw_words(
+                values_NV,
+                uniform_N[rows],
+                top_k=draw.top_k,
+                temperature=draw.temperature,
             )
-            found[-1].row_SC.add_(rows.start)
-        return joined(found), state
+
+        return self._extend(tokens_N, state, [1] * len(tokens_N), draw.banned, drawn)
 
     @torch.inference_mode()
     def log_probs(
@@ -156,24 +183,37 @@ class Ensemble:
         at_once = num_rows if logits_NV.is_cuda else max(1, _LOGITS // num_ids)
         return torch.cat([_log_norm(each) for each in torch.split(logits_NV, at_once)])
 
+    def _extend(
+        self,
+        tokens_N: Tensor,
+        state: EnsembleState,
+        widths: list[int],
+        banned: Sequence[int],
+        choose: Choose,
+    ) -> tuple[Extensions, EnsembleState]:
+        """Read a word and score the next ones that `choose` takes."""
+        features, state = self._read(tokens_N, state)
+        found: list[Extensions] = []
+        for rows, own_widths in self._whole_sentences(widths):
+            logits = self._logits(features, rows)
+            found.append(
+                self._extensions(logits, banned, partial(choose, rows, own_widths))
+            )
+            found[-1].row_SC.add_(rows.start)
+        return joined(found), state
+
     def _extensions(
         self,
         logits: Sequence[Tensor],
-        log_prob_N: Tensor,
-        widths: list[int],
         banned: Sequence[int],
-        count: int,
+        choose: Callable[[Tensor, Norms], Choice],
     ) -> Extensions:
         norms = [self._norm(each) for each in logits]
-        values, shift_N = self._ranking(logits, norms), log_prob_N
-        if len(logits) == 1:
-            shift_N = log_prob_N - norms[0]
+        values_NV = self._ranking(logits, norms)
         eos_N = self._mix([each[:, EOS] for each in logits], norms)
         for word in banned:
-            values[:, word] = -torch.inf
-        row_SC, id_SC, possible_SC = best_extensions(
-            values, shift_N, widths, count=count
-        )
+            values_NV[:, word] = -torch.inf
+        row_SC, id_SC, possible_SC = choose(values_NV, norms)
         log_prob_SC = self._mix(
             [each[row_SC, id_SC] for each in logits], [norm[row_SC] for norm in norms]
         )

@@ -1,8 +1,9 @@
-"""How to search, and what divides a score."""
+"""How to search or to draw, and what divides a score."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config import TranslateConfig
 
 LengthPenalty = float | Literal["average"]
@@ -10,28 +11,66 @@ LengthPenalty = float | Literal["average"]
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """How to search; the meanings are those of `TranslateConfig`."""
+    """How to search, or to draw; the meanings are those of `TranslateConfig`.
+
+    The beam is no narrower than the n-best, and `search` is standard where `sample` is:
+    draws are scored as in the standard search.
+    """
 
     beam: int = 12
     nbest: int = 1
     search: Literal["standard", "paper"] = "standard"
     length_penalty: LengthPenalty = 0.6
     allow_unk: bool = False
+    min_length: int = 0
+    sample: bool = False
+    top_k: int = 0
+    temperature: float = 1.0
+    seed: int = 1
 
     @classmethod
     def from_config(cls, config: TranslateConfig) -> "SearchSettings":
         """The settings of the section `translate`."""
         return cls(
-            beam=config.beam,
+            beam=effective_beam(config),
             nbest=config.nbest,
-            search=config.search,
+            search="standard" if config.sample else config.search,
             length_penalty=config.length_penalty,
             allow_unk=config.unk != "forbid",
+            min_length=config.min_length,
+            sample=config.sample,
+            top_k=config.top_k,
+            temperature=config.temperature,
+            seed=config.seed,
         )
+
+    def __str__(self) -> str:
+        if not self.sample:
+            return f"beam {self.beam}"
+        top_k = f"top {self.top_k}, " if self.top_k else ""
+        return f"sampling ({top_k}temperature {self.temperature:g}, seed {self.seed})"
+
+    @property
+    def most_rows(self) -> int:
+        """Hypotheses of a sentence that are worked on side by side."""
+        return self.nbest if self.sample else self.beam
+
+    def banned(self, length: int) -> tuple[int, ...]:
+        """Words that may not follow `length` tokens; before `min_length`, EOS too."""
+        words = (PAD,) if self.allow_unk else (PAD, UNK)
+        return (*words, EOS) if length < self.min_length else words
 
     def norm(self, length: int) -> float:
         """What divides the log-probability of `length` tokens; the paper's is 1."""
         return 1.0 if self.search == "paper" else norm(length, self.length_penalty)
+
+
+def effective_beam(config: TranslateConfig) -> int:
+    """The width that a search runs with: the beam, widened to the n-best list.
+
+    What comes first in the list is what a beam of this width finds.
+    """
+    return max(config.beam, config.nbest)
 
 
 def norm(length: int, penalty: LengthPenalty) -> float:

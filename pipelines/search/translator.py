@@ -4,18 +4,22 @@ What validation measures, what `s2s translate` prints and what a copied checkpoi
 all come through here.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from pipelines.artifacts.vocab import UNK_TOKEN
+from pipelines.artifacts.vocab import UNK, UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.data.batch import lay_out
 from pipelines.search.batches import batch_size, side_by_side
 from pipelines.search.beam import Hypothesis, beam_search
 from pipelines.search.members import Members
+from pipelines.search.sampling import sample
 from pipelines.search.settings import SearchSettings
+
+log = logging.getLogger(__name__)
 
 _PLACES = {"cpu": 768, "cuda": 8192}
 """Places of the beams of all sentences together; more bring no speed on a CPU."""
@@ -48,6 +52,10 @@ class Translation:
     """Best first; empty for a blank line."""
     truncated: bool = False
     """The source was longer than `max_source_length` and was cut."""
+    num_tokens: int = 0
+    """Source tokens, without EOS."""
+    num_unknown: int = 0
+    """Of these, tokens that the vocabulary lacks."""
 
     @property
     def text(self) -> str:
@@ -66,17 +74,27 @@ class Translator:
     Args:
         members: One model or an ensemble.
         config: How to search.
+
+    Attributes:
+        settings: What the search runs with: its beam is no narrower than its n-best.
     """
 
     def __init__(self, members: Members, config: TranslateConfig) -> None:
         self.members = members
         self.config = config
-        self._settings = SearchSettings.from_config(config)
+        self.settings = SearchSettings.from_config(config)
         self._ratio = config.max_length_ratio or members.length_ratio
         places = _PLACES[members.device.type]
         self._batch_size = config.batch_size or max(
-            _LEAST_SENTENCES, places // config.beam
+            _LEAST_SENTENCES, places // self.settings.most_rows
         )
+        if self.settings.beam > config.beam and not config.sample:
+            log.info(
+                "beam %d widened to %d for the %d-best list",
+                config.beam,
+                self.settings.beam,
+                config.nbest,
+            )
 
     @property
     def window(self) -> int:
@@ -113,7 +131,7 @@ class Translator:
             yield (
                 numbers,
                 [
-                    self._translation(lines[n], found, truncated=cut[n])
+                    self._translation(lines[n], sources[n], found, truncated=cut[n])
                     for n, found in zip(numbers, hypotheses, strict=True)
                 ],
             )
@@ -130,20 +148,40 @@ class Translator:
             del order[:size]
 
     def _search(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
-        members = self.members
-        src = lay_out(sources).to(members.device)
-        extra = self.config.max_length_extra
+        ensemble, device = self.members.ensemble, self.members.device
+        state = ensemble.encode(lay_out(sources).to(device))
+        max_lengths = [self._max_length(len(ids)) for ids in sources]
+        if self.settings.sample:
+            return sample(
+                ensemble,
+                state,
+                sources=sources,
+                max_lengths=max_lengths,
+                settings=self.settings,
+                device=device,
+            )
         return beam_search(
-            members.ensemble,
-            members.ensemble.encode(src),
+            ensemble,
+            state,
             num_sentences=len(sources),
-            max_lengths=[int(self._ratio * len(ids)) + extra for ids in sources],
-            settings=self._settings,
-            device=members.device,
+            max_lengths=max_lengths,
+            settings=self.settings,
+            device=device,
         )
 
+    def _max_length(self, num_tokens: int) -> int:
+        """Most tokens of an output, for a source of so many, EOS included."""
+        config = self.config
+        by_ratio = int(self._ratio * num_tokens) + config.max_length_extra
+        return max(config.max_length or by_ratio, config.min_length)
+
     def _translation(
-        self, line: str, hypotheses: Sequence[Hypothesis], *, truncated: bool
+        self,
+        line: str,
+        source: Sequence[int],
+        hypotheses: Sequence[Hypothesis],
+        *,
+        truncated: bool,
     ) -> Translation:
         pipeline = self.members.pipeline
         candidates: list[Candidate] = []
@@ -160,7 +198,9 @@ class Translator:
                     token_log_probs=hypothesis.token_log_probs,
                 )
             )
-        return Translation(tuple(candidates), truncated)
+        return Translation(
+            tuple(candidates), truncated, len(source) - 1, source.count(UNK)
+        )
 
 
 def _with_copies(tokens: Sequence[str], words: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Self
 from pipelines.artifacts.corpus import hash_file
 from pipelines.artifacts.vocab import read_token_list
 from pipelines.config import PreprocessConfig
-from pipelines.errors import CorpusError
+from pipelines.errors import ConfigError
 from pipelines.text.tokenizers import read_pieces
 
 
@@ -33,12 +33,13 @@ class OwnFiles:
             root: The project's folder.
 
         Raises:
-            CorpusError: A file is missing, or is no vocabulary or no model.
+            ConfigError: A file is missing.
+            CorpusError: A file is no vocabulary or no model.
         """
         paths = {name: root / path for name, path in settings.input_files().items()}
         for name, path in paths.items():
             if not path.is_file():
-                raise CorpusError(
+                raise ConfigError(
                     f"{path} not found", hint=f"check preprocess.{name} in s2s.toml"
                 )
         return cls(

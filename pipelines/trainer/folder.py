@@ -1,8 +1,9 @@
 """Whose folder `train/` is: one training's at a time, and none is ever lost.
 
-A finished training whose settings change is set aside as `train.aside-<run>` and taken
-up again when they return. One that has not ended is left alone until the user says
-what is to become of it.
+A training is resumed with its own settings, and a finished one is extended when a limit
+rises. Other settings are refused until the user decides: `--fork` keeps the earlier
+training as `train.aside-<run>`, which is taken up again when its settings return;
+`--force` keeps it as `train.kept-<run>`.
 """
 
 import logging
@@ -10,12 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines import plan
-from pipelines.artifacts.checkpoint import checkpoints, step_of
+from pipelines.artifacts.checkpoint import (
+    checkpoints,
+    read_trainer_info,
+    step_of,
+)
 from pipelines.artifacts.files import remove_all_leftovers
 from pipelines.artifacts.layout import MANIFEST, RUN, Layout
-from pipelines.artifacts.run_record import RunRecord, read_record, write_record
+from pipelines.artifacts.run_record import (
+    LIMITS,
+    ForkedFrom,
+    RunRecord,
+    read_record,
+    write_record,
+)
 from pipelines.config import Config
 from pipelines.errors import ConfigError, CorruptArtifactError
+from pipelines.trainer.epochs import last_step
+from pipelines.trainer.position import Position
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +42,21 @@ def claim(config: Config, layout: Layout) -> str:
         The run's key.
 
     Raises:
-        ConfigError: A training with other settings is there and has not ended.
+        ConfigError: A training with other settings is there.
         CorruptArtifactError: Nobody knows whose checkpoints are there.
     """
     require_own(config, layout)
     wanted = plan.wanted_run(config, layout)
     folder, earlier = layout.train, aside(layout, wanted.key)
-    found = run_in(folder)
-    if found not in (None, wanted.key):
-        move_aside(folder, f"{folder.name}.aside-{found}")
+    if earlier.exists() and run_in(folder) not in (None, wanted.key):
+        move_aside(folder, f"{folder.name}.aside-{run_in(folder)}")
     if not folder.exists() and earlier.exists():
         earlier.rename(folder)
         log.info("taking up %s again", earlier.name)
     folder.mkdir(exist_ok=True)
     before = read_record(folder)
     if before is not None:
-        wanted = replace(wanted, forked_from=before.forked_from)
+        wanted = replace(wanted, forked_from=_origin(before, wanted, layout))
     write_record(folder, wanted)
     (folder / "checkpoints").mkdir(exist_ok=True)
     for written_into in (folder, folder / "checkpoints"):
@@ -54,18 +66,18 @@ def claim(config: Config, layout: Layout) -> str:
 
 
 def require_own(config: Config, layout: Layout) -> None:
-    """Check that no training with other settings would be broken off.
+    """Check that no training with other settings would be replaced.
 
-    One that has ended may be set aside, and so may one whose settings give way to
-    those of a training that is kept already.
+    A finished training may be extended by later limits. Any training gives way to one
+    that is kept already and has the settings that are asked for.
 
     Raises:
         ConfigError: One would; the message shows what changed.
         CorruptArtifactError: Nobody knows whose checkpoints are there.
     """
     folder = layout.train
-    done = checkpoints(folder / "checkpoints")
-    if not done or (folder / MANIFEST).exists():
+    position = _newest_position(folder)
+    if position is None:
         return
     found, wanted = read_record(folder), plan.wanted_run(config, layout)
     if found is None:
@@ -73,17 +85,70 @@ def require_own(config: Config, layout: Layout) -> None:
             f"{folder / RUN} is missing or damaged, and there are checkpoints",
             hint="s2s train --force keeps them aside and starts afresh",
         )
-    if found.key == wanted.key or aside(layout, wanted.key).exists():
+    same, ended = found.key == wanted.key, (folder / MANIFEST).exists()
+    if not same and aside(layout, wanted.key).exists():
         return
-    step = step_of(done[-1])
-    changed = "".join(f"\n  {line}" for line in changes(found, config, layout))
-    raise ConfigError(
-        f"{folder} holds a training that stopped at step {step} and had other "
-        f"settings:{changed}",
-        hint="set them back, and s2s train goes on; s2s train --fork goes on from "
-        f"step {step} with the new ones; s2s train --force keeps that training aside "
-        "and starts afresh",
+    if _is_extension(found, wanted, position, config) if ended else same:
+        return
+    step = position.step
+    what = (
+        f"a finished training of {step} steps with other settings"
+        if ended
+        else f"a training that stopped at step {step} and had other settings"
     )
+    lines = changes(found, config, layout) or plan.differences(found, wanted)
+    changed = "".join(f"\n  {line}" for line in lines)
+    raise ConfigError(
+        f"{folder} holds {what}:{changed}",
+        hint=f"set them back, and s2s train {'keeps it' if ended else 'goes on'}; "
+        f"s2s train --fork goes on from step {step} with the new ones; s2s train "
+        "--force keeps that training aside and starts afresh",
+    )
+
+
+def _newest_position(folder: Path) -> Position | None:
+    """Where the newest checkpoint that can be read stands; None where there is none."""
+    done = checkpoints(folder / "checkpoints")
+    for path in reversed(done):
+        try:
+            return Position.from_info(read_trainer_info(path))
+        except (CorruptArtifactError, KeyError, TypeError):
+            continue
+    return Position(step=step_of(done[-1])) if done else None
+
+
+def _is_extension(
+    found: RunRecord, wanted: RunRecord, position: Position, config: Config
+) -> bool:
+    """Whether only limits differ, and none ends the training before where it ended."""
+    if plan.differences(found, wanted, free=LIMITS):
+        return False
+    settings = config.train
+    late = settings.max_minutes and position.elapsed_s > 60 * settings.max_minutes
+    if late and found.settings["train.max_minutes"] != settings.max_minutes:
+        return False
+    last = last_step(
+        settings, steps_per_epoch=position.steps_per_epoch, ahead=position.ahead
+    )
+    return last >= position.step
+
+
+def _origin(before: RunRecord, wanted: RunRecord, layout: Layout) -> ForkedFrom | None:
+    """From where a training comes that takes over the folder of `before`.
+
+    Where the learning rate depends on the limits an extended training is not the one
+    that would have had them from the start, and its record says so.
+    """
+    position = _newest_position(layout.train)
+    if before.key == wanted.key or position is None:
+        return before.forked_from
+    log.info(
+        "extending the finished training from step %d: the learning rate of schedule "
+        "%s is computed anew, for the new end",
+        position.step,
+        wanted.settings["train.schedule"],
+    )
+    return ForkedFrom(before.key, position.step)
 
 
 def changes(found: RunRecord, config: Config, layout: Layout) -> list[str]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.artifacts.inputs import check_inputs
 from pipelines.progress import SILENT
 from s2scli.commands.stage import find_models
 from s2scli.console import print_json, print_table, progress, stderr, stdout
 from s2scli.options import (
     Device,
-    Json,
     Model,
     ModelWeight,
     Precision,
@@ -22,7 +22,12 @@ from s2scli.options import (
     refuse,
     with_common_options,
 )
-from s2scli.output import open_output
+from s2scli.output import (
+    STANDARD_STREAM,
+    open_output,
+    refuse_same_file,
+    require_output,
+)
 
 if TYPE_CHECKING:
     from pipelines.metrics.comparison import Comparer, Comparison
@@ -37,17 +42,15 @@ def command(
         typer.Option(
             "--nbest",
             "--n-best",
-            exists=True,
             dir_okay=False,
-            help="The list, in Moses' format.",
+            help="Rescore this list in Moses' format.",
         ),
     ],
     source: Annotated[
         Path,
         typer.Option(
-            exists=True,
             dir_okay=False,
-            help="What it translates: line n + 1 is the list's sentence n.",
+            help="Take the source from here: line n + 1 is the list's sentence n.",
         ),
     ],
     model: Model = None,
@@ -57,30 +60,36 @@ def command(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Of the models' log-probability; the list's own score has the rest.",
+            help="Give the models' log-probability this weight, and the list's own "
+            "score the rest.",
         ),
     ] = 0.5,
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            help="Divide the log-probability: GNMT's alpha, or average. Default: 0, "
-            "not at all.",
+            help="Divide the log-probability by GNMT's penalty with this alpha, or "
+            "(average) by the number of tokens; by default do not divide.",
             show_default=False,
         ),
     ] = None,
-    reference: Annotated[
-        Path | None,
+    references: Annotated[
+        list[Path] | None,
         typer.Option(
             "-r",
             "--ref",
-            exists=True,
             dir_okay=False,
-            help="Tokenised like the list: show BLEU before, after, and the oracle's.",
+            help="Print BLEU before and after, and the oracle's, against this file, "
+            "tokenised like the list; repeat it for several references.",
         ),
     ] = None,
     output_file: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Instead of standard output."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Write to this file instead of standard output, compressed if it ends "
+            "in .gz or .zst.",
+        ),
     ] = None,
     best: Annotated[
         Path | None,
@@ -89,7 +98,9 @@ def command(
     lowercase: Annotated[
         bool | None,
         typer.Option(
-            "--lowercase/--cased", help="With --ref: ignore case.", show_default=False
+            "--lowercase/--cased",
+            help="Ignore case in --ref's BLEU, or do not; by default case counts.",
+            show_default=False,
         ),
     ] = None,
     tokenize: Annotated[
@@ -99,22 +110,35 @@ def command(
             help="Cut the list's tokens with the model's own tokenizer first.",
         ),
     ] = False,
-    as_json: Json = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print --ref's comparison as JSON.")
+    ] = False,
     device: Device = None,
     precision: Precision = None,
 ) -> None:
     """Rescore another system's n-best list with the model, or with an ensemble.
 
-    Each hypothesis gets the model's log-probability as feature LSTM=, and its score
-    becomes a weighted mean of the old one and that; each sentence is sorted anew.
+    Each hypothesis gets the model's log-probability as feature LSTM=.
+    Its score becomes a weighted mean of the old one and that.
+    The hypotheses of each sentence are sorted by the new score.
+
+    Example: s2s rescore --nbest 1000best.gz --source test.en -m MODEL -o new.gz
     """
+    references = references or []
     refuse(bool(model_weight and not model), "--model-weight goes with --model")
     for flag, given in (
         ("--json", as_json),
         ("--lowercase/--cased", lowercase is not None),
     ):
-        refuse(given and reference is None, f"{flag} goes with --ref")
-    refuse(best is not None and best == output_file, "-o and --best name the same file")
+        refuse(given and not references, f"{flag} goes with --ref")
+    check_inputs([nbest, source, *references])
+    refuse_same_file([output_file, best], [source, *references])
+    for path in (output_file, best):
+        require_output(path)
+    if output_file == STANDARD_STREAM:
+        output_file = None
+    # -o may name the list: it is replaced when the new one is complete.
+    refuse_same_file([best], [nbest])
     from pipelines.metrics.comparison import Comparer
     from pipelines.rescore import (
         Rescorer,
@@ -126,10 +150,9 @@ def command(
 
     # What can be wrong is found before a model is loaded, or trained.
     settings = RescoreSettings(weight=weight, tokenize=tokenize)
-    src, ref = read_source(source, reference)
+    src, refs = read_source(source, references)
     check_list(nbest, len(src), progress=progress())
     flags = {
-        "score__lowercase": lowercase,
         "translate__length_penalty": length_penalty,
         "translate__device": device,
         "translate__precision": precision,
@@ -152,12 +175,18 @@ def command(
     to_terminal = output_file is None and sys.stdout.isatty()
     shown = SILENT if to_terminal else progress()
     found = rescore_list(nbest, src, rescorer, progress=shown)
-    if reference is None:
+    if not refs:
         _write(found, output_file, best)
         return
-    comparer = Comparer(ref, lowercase=config.score.lowercase)
+    comparer = Comparer(*refs, lowercase=_ignores_case(request, lowercase))
     _write(_compared(found, comparer), output_file, best)
     _show(comparer.result(), as_json=as_json, apart=output_file is None)
+
+
+def _ignores_case(request: Request, lowercase: bool | None) -> bool:
+    """As set; `auto` is cased, as the list's hypotheses keep the case they have."""
+    flags = {"score__lowercase": lowercase, "preprocess__lowercase": False}
+    return request.settings(**flags).score.ignores_case
 
 
 def _write(

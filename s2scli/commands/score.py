@@ -1,13 +1,14 @@
 """`s2s score`."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.artifacts.inputs import STANDARD_INPUT, check_inputs
+from pipelines.errors import UsageError
 from pipelines.progress import SILENT
 from s2scli.commands.stage import bring_up_to_date, find_models
 from s2scli.console import print_json, print_lines, print_table, progress, show_note
@@ -25,33 +26,64 @@ from s2scli.output import open_output
 
 if TYPE_CHECKING:
     from pipelines.artifacts.report import Report
-    from pipelines.config import ScoreConfig, TranslateConfig
+    from pipelines.config import TranslateConfig
+
+_PAIRS = "s2s score --source SRC --target TGT"
 
 
 @with_common_options
 def command(
     request: Request,
-    reference: Annotated[
+    translation: Annotated[
         Path | None,
+        typer.Argument(
+            metavar="HYP",
+            dir_okay=False,
+            help="With --ref: score this file, not standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    references: Annotated[
+        list[Path] | None,
         typer.Option(
-            "-r", "--ref", help="Score any translation against this; needs no project."
+            "-r",
+            "--ref",
+            dir_okay=False,
+            help="Score any translation against this file, without a project; repeat "
+            "it for several references, of which later ones may leave lines empty.",
         ),
     ] = None,
     input_file: Annotated[
         Path | None,
-        typer.Option("-i", "--input", help="With --ref: instead of standard input."),
+        typer.Option(
+            "-i",
+            "--input",
+            dir_okay=False,
+            help="Score this file: the same as HYP.",
+        ),
     ] = None,
     lowercase: Annotated[
         bool | None,
-        typer.Option("--lowercase/--cased", help="Ignore case.", show_default=False),
+        typer.Option(
+            "--lowercase/--cased",
+            help="Ignore case, or do not; by default as the project's model does, and "
+            "with --ref case counts.",
+            show_default=False,
+        ),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
-            "-s",
-            "--source",
-            help="With --ref: print how likely the model finds each of its lines, "
-            "as log-probability (natural) and number of tokens.",
+            dir_okay=False,
+            help="With --target: print the natural log-probability that the model "
+            "gives each translation, and its number of tokens.",
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Take the translation of each line of --source from here.",
         ),
     ] = None,
     model: Model = None,
@@ -63,84 +95,137 @@ def command(
 ) -> None:
     """Score the translation of the test split, or with --ref any translation.
 
-    With --source and --ref, a model (the project's, or --model) scores given pairs.
+    Example: s2s score hyp.txt --ref ref1.txt --ref ref2.txt
+
+    With --source and --target, print how likely a model finds each translation.
+
+    Example: s2s score --source test.en --target test.fr -m MODEL
     """
-    if source is not None:
-        if reference is None or force or input_file or lowercase is not None:
-            raise typer.BadParameter("--source goes with --ref and --model alone")
+    translation = _named_once(translation, input_file)
+    if source is not None or target is not None:
+        others = {
+            "--ref": bool(references),
+            "a translation to score": translation is not None,
+            "--lowercase/--cased": lowercase is not None,
+            "--force": force,
+        }
+        pairs = _pairs(
+            source, target, [name for name, given in others.items() if given]
+        )
         how = {"translate__precision": precision, "translate__device": device}
         models, config = find_models(request, model, **how)
-        _score_pairs(
-            source, reference, models, model_weight or [], config.translate, as_json
-        )
+        _score_pairs(*pairs, models, model_weight or [], config.translate, as_json)
         return
-    if model or model_weight or precision or device:
-        raise typer.BadParameter("--model scores pairs: it needs --source and --ref")
-    flags = {"score__lowercase": lowercase}
-    if reference is not None:
+    _refuse_model(bool(model or model_weight or precision or device))
+    if references:
         if force:
-            raise typer.BadParameter("--force has no meaning with --ref")
-        settings = request.settings(**flags).score
-        report = _score_file(reference, input_file, settings)
-    else:
-        if input_file is not None:
-            raise typer.BadParameter("-i needs --ref")
-        project = request.project(**flags)
-        bring_up_to_date(project, "score", force=force)
-        from pipelines.artifacts.report import REPORT, read_report
+            raise UsageError(
+                "--force has no meaning with --ref, which writes no artifact",
+                hint="leave it out",
+            )
+        hyp = translation or STANDARD_INPUT
+        _score_files(request, hyp, references, lowercase, as_json)
+        return
+    if translation is not None:
+        raise UsageError(
+            f"{translation}: no --ref to score it against",
+            hint=f"s2s score {translation} --ref REF; without files, s2s score scores "
+            "the translation of the project's test split",
+        )
+    _score_project(request, lowercase, force, as_json)
 
-        report = read_report(project.layout.score / REPORT)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        _show(report)
+
+def _named_once(translation: Path | None, input_file: Path | None) -> Path | None:
+    if translation is not None and input_file is not None:
+        raise UsageError(
+            f"{translation} and -i {input_file}: two translations, expected one",
+            hint="s2s score HYP --ref REF",
+        )
+    return translation or input_file
 
 
-def _score_file(
-    reference: Path, input_file: Path | None, settings: "ScoreConfig"
-) -> "Report":
-    from pipelines.artifacts.corpus import read_lines
-    from pipelines.artifacts.stream import strip_lines
-    from pipelines.score import score_lines
+def _pairs(
+    source: Path | None, target: Path | None, others: list[str]
+) -> tuple[Path, Path]:
+    hint = f"{_PAIRS} prints how likely the model finds each translation"
+    if others:
+        raise UsageError(
+            f"{others[0]} does not go with --source and --target", hint=hint
+        )
+    if source is None or target is None:
+        given, missing = ("--source", "--target")[:: -1 if source is None else 1]
+        raise UsageError(f"{given} needs {missing}", hint=hint)
+    check_inputs([source, target])
+    return source, target
 
-    if input_file is None:
-        return score_lines(strip_lines(sys.stdin.buffer), reference, config=settings)
-    return score_lines(
-        read_lines(input_file), reference, config=settings, source=input_file
-    )
+
+def _refuse_model(given: bool) -> None:
+    if given:
+        raise UsageError(
+            "--model, --model-weight, --precision and --device need --source and "
+            "--target",
+            hint=f"{_PAIRS} -m MODEL prints log-probabilities; s2s translate -m MODEL "
+            "< SRC | s2s score --ref REF scores what the model translates",
+        )
+
+
+def _score_project(
+    request: Request, lowercase: bool | None, force: bool, as_json: bool
+) -> None:
+    project = request.project(score__lowercase=lowercase)
+    bring_up_to_date(project, "score", force=force)
+    from pipelines.artifacts.report import REPORT, read_report
+    from pipelines.score import describe_words
+
+    report = read_report(project.layout.score / REPORT)
+    _show(report, describe_words(project.config), as_json)
+
+
+def _score_files(
+    request: Request,
+    translation: Path,
+    references: list[Path],
+    lowercase: bool | None,
+    as_json: bool,
+) -> None:
+    check_inputs([translation, *references])
+    from pipelines.score import score_files
+
+    # No project's model wrote these files, so none decides whether case counts.
+    flags = {"score__lowercase": lowercase, "preprocess__lowercase": False}
+    config = request.settings(**flags).score
+    report = score_files(translation, references, config=config, progress=progress())
+    _show(report, "the lines' own words, between blanks", as_json)
 
 
 def _score_pairs(
     source: Path,
-    reference: Path,
+    target: Path,
     models: list[Path],
     weights: list[float],
     config: "TranslateConfig",
     as_json: bool,
 ) -> None:
-    from pipelines.artifacts.corpus import read_lines
     from pipelines.likelihood import NOTHING, score_pairs
     from pipelines.search.members import Members
 
     members = Members.load(models, config, weights=weights)
     total = NOTHING
     with open_output(None) as output:
-        for found in score_pairs(
-            read_lines(source),
-            read_lines(reference),
-            members,
-            config,
-            names=(source, reference),
-            progress=SILENT if output.isatty() else progress(),
-        ):
+        shown = SILENT if output.isatty() else progress()
+        stream = score_pairs(source, target, members, config, progress=shown)
+        for number, found in enumerate(stream, start=1):
             total += found
             if as_json:
-                output.write(json.dumps(asdict(found)) + "\n")
+                content = asdict(found)
+                del content["num_pairs"]
+                output.write(json.dumps({"line": number, **content}) + "\n")
             else:
                 output.write(f"{found.log_prob:.6f}\t{found.num_tokens}\n")
-    if as_json:
-        print_lines([json.dumps({**asdict(total), "perplexity": total.perplexity})])
-    else:
+        if as_json:
+            summary = {**asdict(total), "perplexity": total.perplexity}
+            output.write(json.dumps({"total": summary}) + "\n")
+    if not as_json:
         show_note(
             f"{total.num_pairs} pairs, {total.num_tokens} tokens "
             f"({total.num_unknown} unknown): log-probability {total.log_prob:.4f}, "
@@ -158,7 +243,10 @@ _NAMES = {
 }
 
 
-def _show(report: "Report") -> None:
+def _show(report: "Report", words: str, as_json: bool) -> None:
+    if as_json:
+        print_json(report.to_json())
+        return
     rows = []
     for metric in report.metrics:
         interval = ""
@@ -169,11 +257,13 @@ def _show(report: "Report") -> None:
     if report.perplexity is not None:
         rows.append(("perplexity", f"{report.perplexity:.3f}", ""))
     print_table(("metric", "value", "95 % interval"), rows)
+    one = report.metrics[0].signature.startswith("nrefs:1|")
     print_lines(
         [
             "",
             f"{report.num_lines} lines, {report.num_hyp_tokens} tokens against "
-            f"{report.num_ref_tokens} in the reference",
+            f"{report.num_ref_tokens} in the {'' if one else 'first '}reference",
+            f"tokenised: {words}",
             *(
                 f"{metric.name}  {metric.signature}"
                 for metric in report.metrics

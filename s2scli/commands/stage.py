@@ -1,51 +1,83 @@
-"""What commands do alike: bring the project up to a stage, find models."""
+"""What commands share: bringing the project up to a stage, and finding models.
+
+docs/commands.md has the table of which command may start which stage.
+"""
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
 from s2scli.console import progress
-from s2scli.options import Project, Request
+from s2scli.options import Project, Request, refuse
+from s2scli.signals import if_stopped
 
 log = logging.getLogger("pipelines.stage")
 
+_STAGES_KEPT = "finished stages are kept; the same command resumes"
+
+SPLITS = ("test", "valid")
+"""Splits that are translated into the project and scored there."""
+
+
+def with_split(project: Project, split: str) -> Project:
+    """The project with `split` as the one that is translated and scored.
+
+    Raises:
+        typer.BadParameter: There is no such split.
+    """
+    refuse(split not in SPLITS, f"--split {split}: expected {' or '.join(SPLITS)}")
+    return replace(project, layout=replace(project.layout, split=split))
+
 
 def bring_up_to_date(
-    project: Project, stage: str, *, force: bool = False, fork: bool = False
+    project: Project,
+    stage: str,
+    *,
+    force: bool = False,
+    fork: bool = False,
+    keep_translation: bool = False,
 ) -> None:
     """Run a stage, and what it needs, unless all is up to date."""
     from pipelines.run import bring_up_to_date as run
 
-    done = run(
-        project.config,
-        project.layout,
-        target=stage,
-        force=force,
-        fork=fork,
-        progress=progress(),
-    )
+    with if_stopped(_STAGES_KEPT):
+        done = run(
+            project.config,
+            project.layout,
+            target=stage,
+            force=force,
+            fork=fork,
+            keep_translation=keep_translation,
+            progress=progress(),
+        )
     tell_done(done, stage)
 
 
 def find_models(
     request: Request, named: Sequence[Path] | None, **flags: Any
 ) -> tuple[list[Path], Config]:
-    """The models to use, and the settings.
+    """The models to use, and the settings; nothing is trained and nothing locked.
 
     Args:
         request: Names the project.
-        named: Checkpoints; without any it is the project's best one, and what is
-            missing or stale up to `train` runs first.
+        named: Checkpoints; without any it is the project's best one so far.
         **flags: As for `Request.project`.
     """
     if named:
         return list(named), request.settings(**flags)
-    from pipelines.run import bring_up_to_date as run
+    from pipelines.plan import changed_since_training
 
     project = request.project(**flags)
-    run(project.config, project.layout, target="train", progress=progress())
+    changed = changed_since_training(project.config, project.layout)
+    if changed:
+        log.warning(
+            "the model was trained with other settings (%s); s2s train says what can "
+            "be done",
+            "; ".join(changed),
+        )
     return [project.layout.train], project.config
 
 

@@ -64,8 +64,13 @@ def command(
     flags = {"train__device": device, "train__tensorboard": tensorboard or None}
     project = request.project(**flags)
     if dry_run or as_json:
-        others = {"--force": force, "--fork": fork, "--num-gpus": num_gpus > 1}
-        show_estimate(project, dry_run=dry_run, as_json=as_json, others=others)
+        show_estimate(
+            project,
+            dry_run=dry_run,
+            as_json=as_json,
+            num_gpus=num_gpus,
+            others={"--force": force, "--fork": fork},
+        )
         return
     if is_one_of_several():
         _train_together(project, force=force, fork=fork)

@@ -126,6 +126,18 @@ def test_options_that_would_do_nothing_are_refused(s2s, fresh, options):
     assert "--dry-run" in found.err
 
 
+def test_several_processes_share_the_memory_of_a_batch(s2s, project, quick):
+    arguments = ["train", "--dry-run", "-d", project, "--device", "cpu", "--json"]
+    one = json.loads(s2s(*arguments).out)
+    found = json.loads(s2s(*arguments, "--num-gpus", 2).out)
+    assert (one["processes"], found["processes"]) == (1, 2)
+    assert found["memory"]["batch_pairs"] == one["memory"]["batch_pairs"] / 2
+    assert found["epoch"] == one["epoch"]
+    shown = s2s(*arguments[:-1], "--num-gpus", 2).out
+    assert "of each of 2 processes" in shown
+    assert "exchange of gradients comes on top" in shown
+
+
 @pytest.mark.parametrize(
     ("words", "updates", "told"),
     [

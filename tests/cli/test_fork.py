@@ -87,7 +87,6 @@ def metrics(project, kind):
         ["train"],
         ["run"],
         ["run", "--force"],
-        ["translate"],
         ["translate", "--split", "test"],
         ["score"],
     ],
@@ -265,11 +264,11 @@ def test_a_finished_training_can_be_forked(s2s, project):
 
 def test_a_fork_and_a_training_from_zero_are_not_taken_for_one_another(s2s, project):
     longer = ("--set", "train.max_epochs=17", "--set", "train.max_steps=801")
-    s2s("score", "-q", "-d", project, *longer)  # from zero
-    (fresh,) = project.glob("train")
-    (finished,) = project.glob("train.aside-*")
-    fresh.rename(project / "elsewhere")
-    finished.rename(fresh)
+    s2s("train", "-q", "-d", project, "--force", *longer)
+    s2s("score", "-q", "-d", project, *longer)
+    (finished,) = project.glob("train.kept-*")
+    (project / "train").rename(project / "elsewhere")
+    finished.rename(project / "train")
     s2s("train", "-q", "-d", project, "--fork", *longer)
     stages = json.loads(s2s("status", "-d", project, *longer, "--json").out)
     assert {x["stage"]: x["state"] for x in stages}["translate"] == "stale"

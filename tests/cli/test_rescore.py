@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts.checkpoint import Part, write_checkpoint
+from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.nbest import read_nbest
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.config import Config, ModelConfig
@@ -113,6 +114,17 @@ def test_files_are_written_and_compared(rescore, tmp_path):
     assert names == {"best", "list", "list.gz", "new", "ref", "source"}
 
 
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_outputs_are_compressed_as_their_names_say(rescore, tmp_path, suffix):
+    named, best = f"new.{suffix}", f"best.{suffix}"
+    assert rescore("-o", "new", "--best", "best").status == 0
+    assert rescore("-o", named, "--best", best).status == 0
+    assert (tmp_path / named).read_bytes() != (tmp_path / "new").read_bytes()
+    assert list(read_nbest(tmp_path / named)) == list(read_nbest(tmp_path / "new"))
+    lines = (tmp_path / "best").read_text().splitlines()
+    assert list(decoded_lines(tmp_path / best)) == lines
+
+
 def test_the_list_may_be_written_over_itself(rescore, tmp_path):
     assert rescore("-o", "list").status == 0
     once = features(tmp_path / "list")
@@ -125,7 +137,7 @@ def test_the_comparison_leaves_standard_output_to_the_list(rescore):
     assert len(found.lines) == 3
     assert "oracle" in found.err
     assert "case:lc" in found.err
-    found = rescore("--ref", "ref", "--json", "-q")
+    found = rescore("--ref", "ref", "--json", "-q", "-o", "-")
     assert len(found.lines) == 3
     assert json.loads(found.err[found.err.index("{") :])["hypotheses"] == 3
 
@@ -135,6 +147,48 @@ def test_the_comparison_is_json_when_asked(rescore):
     assert found["baseline"] < found["oracle"]
     assert (found["sentences"], found["hypotheses"]) == (2, 3)
     assert found["signature"].startswith("nrefs:1|case:mixed")
+
+
+def test_several_references_are_compared_with(rescore, tmp_path):
+    (tmp_path / "other").write_text("A B C D E\n\n\n")
+    one = json.loads(rescore("--ref", "ref", "--json", "-o", "new").out)
+    files = ("--ref", "ref", "-r", "other")
+    found = json.loads(rescore(*files, "--json", "-o", "new").out)
+    assert found["signature"].startswith("nrefs:var|case:mixed")
+    assert found["baseline"] > one["baseline"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("list", ["--nbest", "-", "--source", "source"]),
+        ("source", ["--nbest", "list", "--source", "-"]),
+        ("ref", ["--nbest", "list", "--source", "source", "--ref", "-"]),
+    ],
+)
+def test_any_one_input_may_be_standard_input(
+    s2s, rescore, models, tmp_path, name, arguments
+):
+    expected = rescore("--ref", "ref").out
+    standard_input = (tmp_path / name).read_bytes()
+    found = s2s("rescore", "-m", models[0], *arguments, stdin=standard_input)
+    assert (found.status, found.out) == (0, expected)
+
+
+def test_a_bad_line_of_standard_input_is_named(rescore):
+    found = rescore(nbest="-", stdin=b"0 ||| a\n")
+    assert (found.status, found.out) == (2, "")
+    assert "standard input:1: expected id ||| tokens" in found.err
+    found = rescore(nbest="-", stdin=LIST.replace("2 |", "3 |").encode())
+    assert "standard input: sentence 3, but the source has 3 lines" in found.err
+
+
+def test_the_comparison_is_cased_whatever_the_projects_model_is(rescore, tmp_path):
+    (tmp_path / "s2s.toml").write_text("[preprocess]\nlowercase = true\n")
+    (tmp_path / "ref").write_text(REF.lower())
+    arguments = ("--ref", "ref", "--json", "-o", "new")
+    assert "case:mixed" in rescore(*arguments).out
+    assert "case:lc" in rescore(*arguments, "--lowercase").out
 
 
 def test_models_vote_with_their_weights(rescore, models, tmp_path):
@@ -166,7 +220,14 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["--json"], "--json goes with --ref"),
         (["--lowercase"], "--lowercase/--cased goes with --ref"),
         (["--cased"], "--lowercase/--cased goes with --ref"),
-        (["-o", "x", "--best", "x"], "-o and --best name the same file"),
+        (["-o", "x", "--best", "x"], "output x and output x are the same file"),
+        (["-o", "source"], "output source and input source are the same file"),
+        (["-o", "ref", "--ref", "ref"], "output ref and input ref are the same file"),
+        (["-o", "no-folder/x"], "there is no folder no-folder"),
+        (["--best", "."], "output . is a folder"),
+        (["--best", "list"], "output list and input list are the same file"),
+        (["--ref", "-", "--ref", "-"], "2 inputs are to be read from standard input"),
+        (["--source", "-", "--ref", "-"], "2 inputs are to be read"),
         (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
         (["--model-weight", "nan"], "expected positive numbers"),
         (["--length-penalty", "-1"], "translate.length_penalty"),

@@ -1,7 +1,6 @@
 """Searching, scoring and going on, as a user calls them."""
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -38,7 +37,6 @@ def test_json_tells_the_log_probability_of_each_token(s2s, project, model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--nbest", 9, "--beam", 4], "nbest (9) exceeds beam (4)"),
         (["--search", "wide"], "'standard' or 'paper'"),
         (["--unk", "maybe"], "'allow', 'forbid' or 'copy'"),
         (["--length-penalty", "-1"], "length_penalty"),
@@ -69,6 +67,59 @@ def test_every_way_to_search_translates(s2s, model, options):
     assert s2s("translate", *model, *options, stdin=LINES).lines == ["A B", "", "C"]
 
 
+def test_a_beam_is_widened_to_the_nbest(s2s, project, model):
+    found = s2s("translate", *model, "--beam", 2, "--nbest", 5, stdin=LINES)
+    wide = s2s("translate", *model, "--beam", 5, "--nbest", 5, stdin=LINES)
+    assert found.out == wide.out
+    assert len(found.lines) == 10
+    assert "beam 2 widened to 5 for the 5-best list" in found.err
+    assert "widened" not in wide.err
+    options = ["--beam", 2, "--nbest", 5]
+    stage = s2s("translate", "-d", project, "--split", "test", *options)
+    assert stage.status == 0
+    assert "widened to 5" in stage.err
+    assert "step-" in stage.err
+    assert ", beam 5" in stage.err
+    settings = json.loads((project / "translate/test/manifest.json").read_bytes())
+    assert settings["settings"]["translate.beam"] == 2
+
+
+def test_draws_are_those_of_the_line_and_the_seed(s2s, model, project):
+    def sample(stdin, *settings):
+        sets = [x for each in ("sample=true", *settings) for x in ("--set", each)]
+        sets = [x if x == "--set" else f"translate.{x}" for x in sets]
+        found = s2s("translate", *model, "--nbest", 4, *sets, "--json", stdin=stdin)
+        assert found.status == 0, found.err
+        assert "widened" not in found.err
+        return [json.loads(line)["candidates"] for line in found.lines]
+
+    first, blank, last = sample(LINES, "temperature=3")
+    assert (len(first), blank, len(last)) == (4, [], 4)
+    assert sample(b"c\na b\n", "temperature=3") == [last, first]
+    assert sample(b"a b\n", "temperature=3", "seed=2") != [first]
+    (greedy,) = json.loads(
+        s2s("translate", *model, "--beam", 1, "--json", stdin=b"c").out
+    )["candidates"]
+    assert sample(b"c", "top_k=1") == [[greedy] * 4]
+    assert all(
+        len(each["tokens"]) == 7
+        for each in sample(b"c", "temperature=3", "min_length=7", "max_length=7")[0]
+    )
+
+
+def test_the_stage_samples_and_is_stale_when_its_seed_changes(s2s, project):
+    options = ["--set", "translate.sample=true"]
+    found = s2s("translate", "-d", project, "--split", "test", *options)
+    assert found.status == 0
+    assert "sampling (temperature 1, seed 1)" in found.err
+    manifest = json.loads((project / "translate/test/manifest.json").read_bytes())
+    assert manifest["settings"]["translate.sample"] is True
+    assert "translate.seed" not in manifest["settings"]
+    options += ["--set", "translate.seed=2"]
+    found = s2s("status", "-d", project, *options)
+    assert "translate.seed: None -> 2" in found.out + found.err
+
+
 def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_path):
     data = write_corpus(tmp_path / "data", (("train", 30), ("valid", 5), ("test", 5)))
     other = tmp_path / "other"
@@ -78,33 +129,6 @@ def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_pa
     assert (found.status, found.out) == (2, "")
     assert "cannot vote together" in found.err
     assert "source.vocab.tsv" in found.err
-
-
-def test_pairs_are_scored_as_the_search_scores_them(s2s, project, tmp_path):
-    (tmp_path / "src").write_bytes(LINES)
-    (tmp_path / "ref").write_text("A B\n\nzz\n")
-    files = ["--source", tmp_path / "src", "--ref", tmp_path / "ref"]
-    found = s2s("score", "--model", project, *files)
-    assert [line.split("\t")[1] for line in found.lines] == ["3", "1", "2"]
-    first = s2s("translate", "-m", project, "--json", stdin=LINES).lines[0]
-    best = json.loads(first)["candidates"][0]["log_prob"]
-    assert float(found.lines[0].split("\t")[0]) == pytest.approx(best, abs=1e-6)
-    assert "3 pairs, 6 tokens (1 unknown)" in found.err
-    rows = [json.loads(x) for x in s2s("score", "-d", project, *files, "--json").lines]
-    total = sum(row["log_prob"] for row in rows[:3])
-    assert rows[3]["log_prob"] == pytest.approx(total)
-    assert rows[3]["perplexity"] == pytest.approx(math.exp(-total / 6))
-
-
-def test_pairs_must_be_pairs(s2s, project, tmp_path):
-    (tmp_path / "src").write_bytes(LINES)
-    (tmp_path / "ref").write_text("A B\n")
-    files = ["--source", tmp_path / "src", "--ref", tmp_path / "ref"]
-    found = s2s("score", "--model", project, *files)
-    assert found.status == 2
-    assert "has 1 lines" in found.err
-    assert s2s("score", "--model", project, *files[:2]).status == 2
-    assert s2s("score", "--model", project).status == 2
 
 
 def test_an_interrupted_translation_goes_on(s2s, project, tmp_path, monkeypatch):

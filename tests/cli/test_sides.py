@@ -41,6 +41,8 @@ def test_letters_become_phonemes(s2s, tmp_path):
     report = json.loads((demo / "score" / "report.json").read_text())
     assert report["num_ref_tokens"] == 8 * 4
     assert s2s("run", "-d", demo).err.count("running it") == 0
+    shown = s2s("score", "-d", demo)
+    assert "words between blanks" in shown.out + shown.err  # the target side's
 
 
 def test_the_scores_words_need_no_rules_of_moses(s2s, tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.config import PreprocessConfig, load
-from pipelines.config.section import ADDED, EXECUTION, INPUT_FILE
+from pipelines.config.section import EXECUTION, INPUT_FILE, LATER
 from pipelines.errors import ConfigError
 
 
@@ -128,7 +128,7 @@ def test_the_users_files_are_listed_by_setting():
 
 def test_settings_added_later_are_fingerprinted_only_when_they_are_used():
     fields = PreprocessConfig.model_fields
-    added = {name for name, f in fields.items() if f.json_schema_extra == ADDED}
+    added = {name for name, f in fields.items() if f.json_schema_extra == LATER}
     assert added == {"source_tokenizer", "target_tokenizer", "share_vocab"}
     assert not added & set(PreprocessConfig().fingerprinted())
     used = PreprocessConfig(target_tokenizer="none", share_vocab=True).fingerprinted()

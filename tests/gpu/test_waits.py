@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pipelines.config import TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.model import loss as loss_module
 from pipelines.model.engine import lstm_steps
@@ -10,6 +11,7 @@ from pipelines.model.engine.library_lstm import cudnn_dtype
 from pipelines.progress import SILENT
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.scorer import Scorer
+from pipelines.search.translator import Translator
 from pipelines.trainer.learner import Learner
 from pipelines.trainer.validation import validate
 from pipelines.trainer.world import World
@@ -116,6 +118,30 @@ def test_a_search_waits_once_a_step(gpu, name, beam, num_models, monkeypatch):
         translator.translate(LINES)
     assert len(steps) > 1
     assert len(syncs) == len(steps), summary(syncs)
+
+
+@pytest.mark.parametrize("top_k", [0, 3])
+@pytest.mark.parametrize("num_models", [1, 2])
+@every_case
+def test_sampling_waits_once_a_step(gpu, name, num_models, top_k, monkeypatch):
+    options = {"beam": 1, "precision": "fp32", "num_models": num_models}
+    config = TranslateConfig(sample=True, nbest=3, top_k=top_k)
+
+    def sampler(device):
+        return Translator(
+            make_translator(CASES[name], device, **options).members, config
+        )
+
+    on_gpu = sampler(GPU)
+    steps = counted(monkeypatch, "draw")
+    with gpu.record_syncs() as syncs:
+        found = on_gpu.translate(LINES)
+    assert len(steps) > 1
+    assert len(syncs) == len(steps), summary(syncs)
+    wanted = sampler(CPU).translate(LINES)
+    assert [t.candidates[0].tokens for t in found if t.candidates] == [
+        t.candidates[0].tokens for t in wanted if t.candidates
+    ]
 
 
 @every_case

@@ -18,6 +18,13 @@ from tests.golden_data import golden_lines
 
 HYP = ["The cat sat on the mat .", "", "It is raining today", "a b c d e"]
 REF = ["The cat sits on the mat .", "A dog .", "it is raining today .", "a b c d e f"]
+OTHER = ["The cat sat here .", "Some dog .", "It is raining today", "a b c x y"]
+METRICS = [
+    (bleu_tokenised, BLEU(tokenize="none", smooth_method="none", force=True)),
+    (bleu_detokenised, BLEU()),
+    (chrf, CHRF()),
+    (ter, TER()),
+]
 
 
 @pytest.mark.parametrize(
@@ -56,15 +63,7 @@ def test_golden_values_are_met(metric, value, signature):
     assert found.low is None
 
 
-@pytest.mark.parametrize(
-    ("metric", "oracle"),
-    [
-        (bleu_tokenised, BLEU(tokenize="none", smooth_method="none", force=True)),
-        (bleu_detokenised, BLEU()),
-        (chrf, CHRF()),
-        (ter, TER()),
-    ],
-)
+@pytest.mark.parametrize(("metric", "oracle"), METRICS)
 def test_intervals_and_signatures_are_those_of_sacrebleu(metric, oracle, monkeypatch):
     monkeypatch.setenv("SACREBLEU_SEED", "7")
     hyp, ref = HYP * 9, REF * 9
@@ -73,6 +72,23 @@ def test_intervals_and_signatures_are_those_of_sacrebleu(metric, oracle, monkeyp
     assert found.value == pytest.approx(expected.score)
     assert found.signature == str(oracle.get_signature())
     assert "bs:200|seed:7" in found.signature
+    assert (found.high - found.low) / 2 == pytest.approx(expected._ci, rel=1e-5)
+
+
+@pytest.mark.parametrize(("metric", "oracle"), METRICS)
+@pytest.mark.parametrize(
+    ("other", "nrefs"), [(OTHER, "2"), ([None, *OTHER[1:]], "var"), ([None] * 4, "1")]
+)
+def test_several_references_are_those_of_sacrebleu(
+    metric, oracle, other, nrefs, monkeypatch
+):
+    monkeypatch.setenv("SACREBLEU_SEED", "7")
+    refs = [REF * 9, other * 9]
+    expected = oracle.corpus_score(HYP * 9, refs, n_bootstrap=50)
+    found = metric(HYP * 9, *refs, resampling=Resampling(num_samples=50, seed=7))
+    assert found.value == pytest.approx(expected.score)
+    assert found.signature == str(oracle.get_signature())
+    assert found.signature.startswith(f"nrefs:{nrefs}|bs:50|seed:7|")
     assert (found.high - found.low) / 2 == pytest.approx(expected._ci, rel=1e-5)
 
 

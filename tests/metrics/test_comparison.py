@@ -26,6 +26,26 @@ def test_of_equal_lines_the_first_is_nearest():
     assert nearest(["a The", "a the"], REF) == "a the"
 
 
+def test_the_nearest_of_several_references_counts():
+    assert nearest(HYP, REF, None) == nearest(HYP, REF) == HYP[3]
+    metric = BLEU(tokenize="none", effective_order=True)
+    refs = ["the cat sat on it", "on the mat ."]
+    values = [metric.sentence_score(line, refs).score for line in HYP]
+    assert nearest(HYP, *refs) == HYP[values.index(max(values))] == HYP[4]
+
+
+def test_choices_are_compared_with_several_references():
+    refs = [REF, "x x"], ["on the mat .", None]
+    comparer = Comparer(*refs)
+    comparer.add([HYP[2], HYP[4]], HYP[2])
+    comparer.add(["x x"], "x x")
+    found = comparer.result()
+    expected = bleu_tokenised([HYP[4], "x x"], *refs)
+    assert found.oracle == expected.value > found.baseline == found.rescored
+    assert found.signature == expected.signature
+    assert found.signature.startswith("nrefs:var|")
+
+
 def test_three_choices_are_compared():
     comparer = Comparer([REF, "a dog runs here", "nothing"])
     comparer.add([HYP[2], HYP[2], HYP[3]], HYP[3])

@@ -68,6 +68,40 @@ def test_token_error_rate_at_its_edges(hyp, ref, value):
     assert token_error_rate([hyp], [ref]).value == value
 
 
+def test_any_reference_may_be_matched():
+    hyp, refs = ["a", "b ", "c", "D"], (["x", "b", "y", "d"], ["a", None, "z", None])
+    found = exact_match(hyp, *refs)
+    assert found.value == 50.0
+    assert found.signature == "nrefs:var|case:mixed|unit:line"
+    assert exact_match(hyp, *refs, lowercase=True).value == 75.0
+    twice = exact_match(hyp, refs[0], refs[0], resampling=Resampling(10, seed=3))
+    assert twice.signature == "nrefs:2|bs:10|seed:3|case:mixed|unit:line"
+    assert exact_match(hyp, refs[0], [None] * 4).signature.startswith("nrefs:1|")
+
+
+@pytest.mark.parametrize(
+    ("hyp", "refs", "edits", "length"),
+    [
+        ("a b c", ["a b d", "a b c d"], 1, 4),  # of as many edits, the longest
+        ("a b c", ["a b c d", "a b d"], 1, 4),  # in any order
+        ("a", ["b", "a b c d e f g h i"], 1, 1),  # fewest edits, not the lowest rate
+        ("", ["a b", ""], 0, 0),
+        ("A", ["b b", "a"], 1, 1),
+    ],
+)
+def test_the_token_error_rate_takes_the_nearest_reference(hyp, refs, edits, length):
+    columns = [[ref, "w x y z"] for ref in refs]
+    found = token_error_rate([hyp, "w x y z"], *columns)
+    assert found.value == pytest.approx(100 * edits / (length + 4))
+    assert found.signature == "nrefs:2|case:mixed|unit:token"
+
+
+def test_a_line_may_have_fewer_references():
+    found = token_error_rate(["a b", "c d"], ["a x", "c y"], ["a b", None])
+    assert found.value == pytest.approx(100 / 4)
+    assert found.signature == "nrefs:var|case:mixed|unit:token"
+
+
 def test_intervals_enclose_the_value_and_follow_the_seed():
     hyp, ref = ["a"] * 50 + ["b"] * 50, ["a"] * 100
     found = exact_match(hyp, ref, resampling=Resampling(200, seed=3))

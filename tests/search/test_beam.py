@@ -101,7 +101,7 @@ def naive_search(step, sentence, limit, chosen):
             for ids, log_prob in live
             for word, score in enumerate(step.row(sentence, ids))
             if word not in banned and score > -math.inf
-            if word == EOS or len(ids) < limit
+            if (len(ids) >= chosen.min_length if word == EOS else len(ids) < limit)
         ]
         if not candidates and not finished:
             finished = [
@@ -150,6 +150,7 @@ def search_settings(draw):
         search=draw(searches),
         length_penalty=draw(penalties),
         allow_unk=draw(st.booleans()),
+        min_length=draw(st.sampled_from([0, 0, 1, 3])),
     )
 
 
@@ -158,7 +159,7 @@ def search_settings(draw):
 def test_search_agrees_with_the_naive_search_on_every_sentence(
     seed, chosen, vocab, holes
 ):
-    limits = [0, 4, 1, 3, 4]
+    limits = [max(limit, chosen.min_length) for limit in (0, 4, 1, 3, 4)]
     step = random_step(
         seed, sentences=len(limits), length=max(limits), vocab=vocab, holes=holes
     )
@@ -179,21 +180,27 @@ def test_equal_scores_are_ranked_as_documented(seed, kind, beam, nbest):
     assert pairs(found) == naive_search(step, 0, 3, chosen)
 
 
-@given(seeds, searches, penalties, st.booleans(), st.integers(0, 3))
+@given(seeds, searches, penalties, st.booleans(), st.integers(0, 3), st.integers(0, 2))
 @settings(deadline=None)
-def test_a_wide_beam_equals_exhaustive_search(seed, kind, penalty, unk, limit):
+def test_a_wide_beam_equals_exhaustive_search(seed, kind, penalty, unk, limit, least):
+    least = min(least, limit)
     vocab = 5
     step = random_step(seed, length=limit, vocab=vocab)
     beam = vocab ** (limit + 1)
     chosen = SearchSettings(
-        beam=beam, nbest=beam, search=kind, length_penalty=penalty, allow_unk=unk
+        beam=beam,
+        nbest=beam,
+        search=kind,
+        length_penalty=penalty,
+        allow_unk=unk,
+        min_length=least,
     )
     words = [word for word in range(vocab) if word != EOS and word != PAD]
     words = [word for word in words if unk or word != UNK]
     every = {
         ids: forced_log_prob(step, 0, Hypothesis(ids, 0.0, 0.0, (), finished=True))
         / norm_of(chosen, length + 1)
-        for length in range(limit + 1)
+        for length in range(least, limit + 1)
         for ids in itertools.product(words, repeat=length)
     }
     found = search(step, chosen, limits=[limit])[0]
@@ -201,21 +208,25 @@ def test_a_wide_beam_equals_exhaustive_search(seed, kind, penalty, unk, limit):
     assert found[0].score == max(h.score for h in found)
 
 
-@given(seeds, searches, penalties)
+@given(seeds, searches, penalties, st.integers(0, 6))
 @settings(deadline=None)
-def test_beam_one_is_greedy_search(seed, kind, penalty):
+def test_beam_one_is_greedy_search(seed, kind, penalty, least):
     step = random_step(seed, length=6, vocab=6)
     ids: list[int] = []
     log_prob = 0.0
     while True:
         row = step.row(0, ids)
         row[PAD] = row[UNK] = -math.inf
+        if len(ids) < least:
+            row[EOS] = -math.inf
         word = max(range(6), key=row.__getitem__) if len(ids) < 6 else EOS
         log_prob += row[word]
         if word == EOS:
             break
         ids.append(word)
-    chosen = SearchSettings(beam=1, search=kind, length_penalty=penalty)
+    chosen = SearchSettings(
+        beam=1, search=kind, length_penalty=penalty, min_length=least
+    )
     (found,) = search(step, chosen, limits=[6])[0]
     assert found.ids == tuple(ids)
     assert found.log_prob == pytest.approx(log_prob)
@@ -225,7 +236,7 @@ def test_beam_one_is_greedy_search(seed, kind, penalty):
 @settings(deadline=None)
 def test_log_probabilities_are_those_of_forced_scoring(seed, chosen, dtype):
     step = random_step(seed, sentences=3, length=4, holes=0.2, dtype=dtype)
-    for sentence, hypotheses in enumerate(search(step, chosen, limits=[4, 2, 3])):
+    for sentence, hypotheses in enumerate(search(step, chosen, limits=[4, 3, 3])):
         for hypothesis in hypotheses:
             forced = forced_log_prob(step, sentence, hypothesis)
             assert hypothesis.log_prob == pytest.approx(forced)
@@ -236,7 +247,7 @@ def test_log_probabilities_are_those_of_forced_scoring(seed, chosen, dtype):
 @given(seeds, search_settings())
 @settings(deadline=None)
 def test_a_sentence_does_not_see_its_batch(seed, chosen):
-    limits = [4, 0, 3, 4, 1, 2]
+    limits = [max(limit, chosen.min_length) for limit in (4, 0, 3, 4, 1, 2)]
     step = random_step(seed, sentences=len(limits), length=4, vocab=6, holes=0.3)
     together = search(step, chosen, limits=limits)
     alone = [
@@ -267,7 +278,7 @@ def test_the_nbest_is_sorted_distinct_and_within_its_limits(seed, chosen):
         assert 1 <= len(hypotheses) <= chosen.nbest
         for hypothesis in hypotheses:
             assert hypothesis.finished
-            assert len(hypothesis.ids) <= limit
+            assert chosen.min_length <= len(hypothesis.ids) <= limit
             assert not {PAD, EOS} & set(hypothesis.ids)
             assert chosen.allow_unk or UNK not in hypothesis.ids
             if chosen.search == "paper":
@@ -289,6 +300,22 @@ def test_a_translation_may_be_empty():
     assert found.ids == ()
     assert found.log_prob == found.score == pytest.approx(math.log(0.9))
     assert found.finished
+
+
+@pytest.mark.parametrize("kind", ["standard", "paper"])
+def test_a_translation_has_its_least_length(kind):
+    step = fixed_step({EOS: {EOS: 0.9, 3: 0.1}, 3: {EOS: 0.7, 4: 0.3}, 4: {EOS: 1.0}})
+    for least, ids in ((0, ()), (1, (3,)), (2, (3, 4))):
+        chosen = SearchSettings(beam=2, nbest=2, search=kind, min_length=least)
+        found = search(step, chosen, limits=[6])[0]
+        assert found[0].ids == ids
+        assert found[0].finished
+
+
+def test_what_cannot_reach_its_least_length_is_returned_unfinished():
+    step = fixed_step({EOS: {3: 1.0}, 3: {EOS: 1.0}})
+    found = search(step, SearchSettings(beam=2, min_length=2), limits=[6])[0]
+    assert found == [Hypothesis((3,), 0.0, 0.0, (0.0,), finished=False)]
 
 
 def test_unk_is_written_only_when_allowed():
@@ -398,13 +425,25 @@ def test_limits_are_checked(limits):
             settings=SearchSettings(),
             device=CPU,
         )
+    with pytest.raises(ValueError, match="min_length 2"):
+        search(step, SearchSettings(min_length=2), limits=[2, 1])
 
 
 def test_settings_are_those_of_the_configuration():
-    config = TranslateConfig(beam=5, nbest=3, search="paper", unk="copy")
+    config = TranslateConfig(beam=5, nbest=3, search="paper", unk="copy", min_length=2)
     assert SearchSettings.from_config(config) == SearchSettings(
-        beam=5, nbest=3, search="paper", length_penalty=0.6, allow_unk=True
+        beam=5,
+        nbest=3,
+        search="paper",
+        length_penalty=0.6,
+        allow_unk=True,
+        min_length=2,
     )
+
+
+def test_a_beam_is_no_narrower_than_its_nbest():
+    settings = SearchSettings.from_config(TranslateConfig(beam=4, nbest=10))
+    assert (settings.beam, settings.nbest) == (10, 10)
 
 
 @pytest.mark.parametrize("beam", [2, 3, 5])

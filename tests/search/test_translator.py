@@ -80,6 +80,8 @@ searches = st.fixed_dictionaries(
         "unk": st.sampled_from(["allow", "forbid", "copy"]),
         "max_length_ratio": st.just(1.0),
         "max_length_extra": st.just(2),
+        "min_length": st.sampled_from([0, 0, 2, 5]),
+        "max_length": st.sampled_from([0, 0, 5]),
     }
 )
 MEMBERS = {
@@ -163,6 +165,36 @@ def test_the_number_of_threads_changes_nothing(pipeline):
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+def lengths_of(translator):
+    return [len(c.tokens) for t in translator.translate(LINES) for c in t.candidates]
+
+
+@pytest.mark.parametrize("search", ["standard", "paper"])
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_lengths_are_within_their_limits(pipeline, search, seeds):
+    options = {"search": search, "nbest": 3, "max_length_ratio": 0.5}
+    ratio = lengths_of(make_translator(pipeline, *seeds, max_length_extra=0, **options))
+    assert max(ratio) <= 3  # half of the longest source and its EOS
+    exact = make_translator(pipeline, *seeds, min_length=5, max_length=5, **options)
+    assert set(lengths_of(exact)) == {5}
+    # A least length raises the limit that the ratio gives.
+    least = make_translator(
+        pipeline, *seeds, min_length=4, max_length_extra=0, **options
+    )
+    assert set(lengths_of(least)) == {4}
+    # A most length takes the place of ratio and extra.
+    most = make_translator(pipeline, *seeds, max_length=1, **options)
+    assert max(lengths_of(most)) <= 1
+
+
+def test_batches_are_as_small_as_the_widened_beam_asks(pipeline):
+    sizes = [
+        make_translator(pipeline, 1, beam=beam, nbest=nbest)._batch_size
+        for beam, nbest in ((4, 1), (4, 24), (24, 24))
+    ]
+    assert sizes == [192, 32, 32]
 
 
 def test_copies_fill_unknown_places_in_order(pipeline):

@@ -2,7 +2,7 @@ import pytest
 
 from pipelines.artifacts.files import sha256_file
 from pipelines.config import PreprocessConfig
-from pipelines.errors import CorpusError
+from pipelines.errors import ConfigError
 from pipelines.text.own_files import OwnFiles
 from pipelines.text.tokenizers import train_pieces
 
@@ -30,6 +30,6 @@ def test_without_own_files_nothing_is_read(tmp_path):
 
 
 def test_a_missing_file_is_named_with_its_setting(tmp_path):
-    with pytest.raises(CorpusError, match="nowhere not found") as caught:
+    with pytest.raises(ConfigError, match="nowhere not found") as caught:
         OwnFiles.read(PreprocessConfig(target_vocab="nowhere"), tmp_path)
     assert caught.value.hint == "check preprocess.target_vocab in s2s.toml"

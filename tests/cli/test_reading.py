@@ -1,0 +1,148 @@
+"""Commands that only use a model: they train nothing and wait for nobody."""
+
+import json
+import shutil
+
+import pytest
+
+from pipelines.artifacts.checkpoint import checkpoints
+from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.lock import locked
+from tests.cli.conftest import init_arguments, write_corpus
+from tests.cli.test_fork import files
+
+pytestmark = pytest.mark.slow
+
+RATE = ("--set", "train.learning_rate=0.02")
+
+
+@pytest.fixture
+def pairs(project):
+    (project / "src").write_text("a b\nc\n")
+    (project / "tgt").write_text("A B\nC\n")
+    (project / "list").write_text("0 ||| A B ||| lm= -1 ||| -1\n")
+    return project
+
+
+def commands(project):
+    src, tgt = project / "src", project / "tgt"
+    return {
+        "translate": ["translate", "-i", src],
+        "score": ["score", "--source", src, "--target", tgt],
+        "rescore": ["rescore", "--nbest", project / "list", "--source", src],
+    }
+
+
+@pytest.mark.parametrize("command", ["translate", "score", "rescore"])
+def test_changed_settings_are_named_and_the_model_is_used_as_it_is(s2s, pairs, command):
+    arguments = [*commands(pairs)[command], "-d", pairs]
+    plain = s2s(*arguments)
+    assert plain.status == 0
+    assert "other settings" not in plain.err
+    before = files(pairs)
+    changed = (*RATE, "--set", "preprocess.max_ratio=3")
+    found = s2s(*arguments, *changed)
+    assert (found.status, found.out) == (0, plain.out)
+    assert "the model was trained with other settings" in found.err
+    assert "train.learning_rate: 0.01 -> 0.02" in found.err
+    assert "preprocess.max_ratio: 9.0 -> 3.0" in found.err
+    assert files(pairs) == before
+
+
+@pytest.mark.parametrize("command", ["translate", "score", "rescore"])
+def test_they_run_beside_a_training(s2s, pairs, command):
+    with locked(Layout(pairs)):
+        found = s2s(*commands(pairs)[command], "-d", pairs)
+    assert found.status == 0
+
+
+def test_a_training_that_was_stopped_translates_and_is_not_resumed(s2s, project):
+    (project / "train" / "manifest.json").unlink()
+    before = files(project)
+    found = s2s("translate", "-d", project, stdin=b"a b\n")
+    assert (found.status, found.lines) == (0, ["A B"])
+    assert files(project) == before
+
+
+def test_without_a_validation_the_newest_checkpoint_translates(s2s, project):
+    (project / "train" / "best.json").unlink()
+    for options in (["-d", project], ["-m", project]):
+        assert s2s("translate", *options, stdin=b"a b\n").lines == ["A B"]
+
+
+@pytest.mark.parametrize("command", ["translate", "score", "rescore"])
+def test_a_project_without_a_model_names_the_command_that_trains(s2s, pairs, command):
+    shutil.rmtree(pairs / "train")
+    before = files(pairs)
+    found = s2s(*commands(pairs)[command], "-d", pairs)
+    assert (found.status, found.out) == (3, "")
+    assert "hint: s2s train" in found.err
+    assert files(pairs) == before
+
+
+def test_a_trained_project_needs_nothing_but_its_checkpoints(s2s, project):
+    wanted = s2s("translate", "-d", project, stdin=b"a b\n\nc\n").out
+    shutil.rmtree(project.parent / "data", ignore_errors=True)
+    for stage in ("preprocess", "binarize", "translate", "score", ".s2s"):
+        shutil.rmtree(project / stage)
+    text = (project / "s2s.toml").read_text()
+    (project / "s2s.toml").write_text(text.replace("/data/", "/gone/"))
+    assert s2s("translate", "-d", project, stdin=b"a b\n\nc\n").out == wanted
+    found = s2s("status", "-d", project, "--json")
+    assert found.status == 0
+    stages = {entry["stage"]: entry for entry in json.loads(found.out)}
+    assert stages["preprocess"]["state"] == "missing"
+    assert stages["train"]["state"] == "fresh"
+    assert "not found: only settings are compared" in stages["train"]["why"]
+    changed = s2s("status", "-d", project, *RATE, "--json")
+    stages = {entry["stage"]: entry for entry in json.loads(changed.out)}
+    assert stages["train"]["state"] == "stale"
+    (project / "train" / "manifest.json").unlink()
+    assert "training has not ended" in s2s("status", "-d", project, *RATE).out
+    assert s2s("train", "-d", project).status == 2
+
+
+def test_the_translation_that_is_there_is_scored(s2s, project):
+    greedy = ["--set", "translate.length_penalty=0"]
+    s2s("translate", "-q", "-d", project, "--split", "test", "--beam", 1, *greedy)
+    before = files(project / "translate")
+    found = s2s("score", "-d", project)
+    assert found.status == 0
+    assert "translate.beam: 1 -> 8" in found.err
+    assert "s2s translate --split test" in found.err
+    assert files(project / "translate") == before
+    again = s2s("score", "-d", project)
+    assert "up to date" in again.err
+    assert "translate.beam: 1 -> 8" in again.err
+    stages = json.loads(s2s("status", "-d", project, "--json").out)
+    assert {x["stage"]: x["state"] for x in stages}["translate"] == "stale"
+    assert "translate: stale" in s2s("run", "-d", project).err
+    assert "translate.beam" not in s2s("score", "-d", project).err
+
+
+def test_the_validation_split_has_a_translation_and_a_score_of_its_own(s2s, project):
+    before = files(project / "translate" / "test"), files(project / "score")
+    assert s2s("translate", "-d", project, "--split", "valid").status == 0
+    output = (project / "translate" / "valid" / "output.txt").read_text()
+    assert len(output.splitlines()) == 40
+    found = s2s("score", "-d", project, "--split", "valid", "--json")
+    assert found.status == 0
+    assert json.loads(found.out)["lines"] == 40
+    assert (project / "score.valid" / "report.json").exists()
+    assert (files(project / "translate" / "test"), files(project / "score")) == before
+    assert "up to date" in s2s("score", "-d", project, "--split", "valid").err
+    assert s2s("score", "-d", project, "--split", "train").status == 2
+    (project / "score.valid" / "report.json").write_text("{}")
+    assert "score.valid" in s2s("verify", "-d", project).out
+
+
+def test_a_training_says_what_it_costs_before_it_starts(s2s, tmp_path):
+    data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
+    s2s(*init_arguments(data, demo, "train.max_steps=3"))
+    found = s2s("score", "-d", demo)
+    (cost,) = [line for line in found.err.splitlines() if "updates in all" in line]
+    assert "3 updates in all, 0.06 epochs of 400 pairs, 0.0M parameters" in cost
+    assert "MB of memory" in cost
+    assert "MB of disk" in cost
+    assert found.err.index(cost) < found.err.index("training on")
+    assert checkpoints(demo / "train" / "checkpoints")
