@@ -89,7 +89,7 @@ def _files(config: Config, layout: Layout) -> dict[str, Files]:
         if split not in splits:
             raise ConfigError(
                 f"data.{split} is not set",
-                hint="s2s init --train SRC TGT --valid SRC TGT",
+                hint=f'set {split} = ["SRC", "TGT"] in [data] of {layout.settings}',
             )
     return {
         split: (layout.root / src, layout.root / tgt)

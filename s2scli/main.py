@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -27,6 +27,7 @@ from s2scli.commands import (
 )
 from s2scli.console import show_error, show_note
 from s2scli.signals import STOPPING, handle_stop_signals
+from s2scli.strict import StrictCommand
 
 app = typer.Typer(
     name="s2s",
@@ -37,19 +38,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_STAGES, _PROJECT = "Stages", "Project"
-app.command("preprocess", rich_help_panel=_STAGES)(preprocess.command)
-app.command("binarize", rich_help_panel=_STAGES)(binarize.command)
-app.command("train", rich_help_panel=_STAGES)(train.command)
-app.command("translate", rich_help_panel=_STAGES)(translate.command)
-app.command("rescore", rich_help_panel=_STAGES)(rescore.command)
-app.command("score", rich_help_panel=_STAGES)(score.command)
-app.command("init", rich_help_panel=_PROJECT)(init.command)
-app.command("run", rich_help_panel=_PROJECT)(run.command)
-app.command("status", rich_help_panel=_PROJECT)(status.command)
-app.command("verify", rich_help_panel=_PROJECT)(verify.command)
-app.command("average", rich_help_panel=_PROJECT)(average.command)
-app.add_typer(config.app, name="config", rich_help_panel=_PROJECT)
+_STAGES: dict[str, Any] = {"rich_help_panel": "Stages", "cls": StrictCommand}
+_PROJECT: dict[str, Any] = {"rich_help_panel": "Project", "cls": StrictCommand}
+app.command("preprocess", **_STAGES)(preprocess.command)
+app.command("binarize", **_STAGES)(binarize.command)
+app.command("train", **_STAGES)(train.command)
+app.command("translate", **_STAGES)(translate.command)
+app.command("rescore", **_STAGES)(rescore.command)
+app.command("score", **_STAGES)(score.command)
+app.command("init", **_PROJECT)(init.command)
+app.command("run", **_PROJECT)(run.command)
+app.command("status", **_PROJECT)(status.command)
+app.command("verify", **_PROJECT)(verify.command)
+app.command("average", **_PROJECT)(average.command)
+app.add_typer(config.app, name="config", rich_help_panel="Project")
 
 _STORAGE_HINTS = {
     errno.ENOSPC: "free some space and run the same command again; "
@@ -59,6 +61,9 @@ _STORAGE_HINTS = {
     errno.EACCES: "check the permissions of the folder",
     errno.EPERM: "check the permissions of the folder",
 }
+
+
+_VERSION = "Show the version and exit."
 
 
 def _print_version(asked: bool) -> None:
@@ -73,7 +78,9 @@ def _print_version(asked: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help=_VERSION
+        ),
     ] = False,
 ) -> None:
     pass

@@ -12,44 +12,72 @@ import typer
 
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config, load
-from pipelines.config.load import FILE_NAME, Loaded, build, parse_override
+from pipelines.config.load import Loaded
 from s2scli.console import LogFormat, configure
 
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Tell more.")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Show only warnings and errors.")
+]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Show debugging messages, too.")
+]
 Format = Annotated[
-    LogFormat, typer.Option("--log-format", help="How to log on standard error.")
+    LogFormat,
+    typer.Option("--log-format", help="Log on standard error as text or as JSON."),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Run this stage even if it is up to date.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the cost; write nothing.")
+    bool, typer.Option("--dry-run", help="Print the cost and write nothing.")
 ]
 Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
+    str | None,
+    typer.Option(
+        "--device", metavar="DEVICE", help="Run on auto, cpu, cuda or cuda:N."
+    ),
 ]
 Precision = Annotated[
-    str | None, typer.Option("--precision", help="auto, fp32, tf32, bf16 or int8.")
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="Multiply matrices in auto, fp32, tf32, bf16 or int8.",
+    ),
 ]
 Model = Annotated[
     list[Path] | None,
     typer.Option(
         "-m",
         "--model",
-        help="A checkpoint's folder, which needs no project, or a project; several "
-        "are an ensemble.",
+        metavar="DIR",
+        help="Use a checkpoint's folder, which needs no project, or a project; repeat "
+        "it for an ensemble.",
     ),
 ]
 ModelWeight = Annotated[
     list[float] | None,
     typer.Option(
-        "--model-weight", help="Of each --model in the vote; equal by default."
+        "--model-weight",
+        metavar="WEIGHT",
+        help="Weigh each --model in the vote; equal by default.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="test|valid",
+        help="Take this split of the project; translate/test/ and score/, or "
+        "translate/valid/ and score.valid/, hold its artifacts.",
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", help="Processes; 0: one for each core.")
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", help="Start N processes; 0: one for each core."
+    ),
 ]
 
 
@@ -79,16 +107,25 @@ class Request:
         Args:
             **flags: `section__key=value` of typed flags; None is left out.
         """
-        texts = [*self.overrides, *_typed(flags)]
-        loaded = load(self.folder, overrides=texts, environ=os.environ)
-        return Project(loaded, Layout(self.folder))
+        return Project(self._load(flags, needs_file=True), Layout(self.folder))
 
     def settings(self, **flags: Any) -> Config:
         """Settings for a command that needs no project; those of one that is there."""
-        if (self.folder / FILE_NAME).exists():
-            return self.project(**flags).config
-        texts = [*self.overrides, *_typed(flags)]
-        return build(dict(parse_override(text) for text in texts), {})
+        return self._load(flags, needs_file=False).config
+
+    def _load(self, flags: Mapping[str, Any], *, needs_file: bool) -> Loaded:
+        typed = {
+            name.replace("__", ".", 1): value
+            for name, value in flags.items()
+            if value is not None
+        }
+        return load(
+            self.folder,
+            overrides=self.overrides,
+            flags=typed,
+            environ=os.environ,
+            needs_file=needs_file,
+        )
 
 
 def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -122,7 +159,13 @@ def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
 def _common(
     folder: Annotated[
         Path,
-        typer.Option("-d", "--dir", help="The project's folder.", show_default="."),
+        typer.Option(
+            "-d",
+            "--dir",
+            metavar="DIR",
+            help="Work in the project in this folder.",
+            show_default=".",
+        ),
     ] = Path(),
     overrides: Annotated[
         list[str] | None,
@@ -143,15 +186,3 @@ def refuse(condition: bool, message: str) -> None:
     """End with a usage error where options contradict each other."""
     if condition:
         raise typer.BadParameter(message)
-
-
-def _typed(flags: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name.replace('__', '.', 1)}={_toml(value)}"
-        for name, value in flags.items()
-        if value is not None
-    ]
-
-
-def _toml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -292,7 +292,8 @@ def test_training_and_validation_text_are_needed(tmp_path, data, missing):
     _, layout = make_project(tmp_path)
     with pytest.raises(ConfigError, match=rf"data\.{missing} is not set") as caught:
         preprocess.run(Config(data=data), layout)
-    assert caught.value.hint == "s2s init --train SRC TGT --valid SRC TGT"
+    expected = f'set {missing} = ["SRC", "TGT"] in [data] of {layout.settings}'
+    assert caught.value.hint == expected
 
 
 def test_the_test_split_may_be_left_out(tmp_path):

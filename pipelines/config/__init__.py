@@ -1,6 +1,6 @@
 """Settings: a pydantic model for each section, and where their values come from."""
 
-from pipelines.config.load import init_text, load, recipe_names
+from pipelines.config.load import load, recipe_names
 from pipelines.config.schema import (
     Config,
     DataConfig,
@@ -10,6 +10,7 @@ from pipelines.config.schema import (
     TrainConfig,
     TranslateConfig,
 )
+from pipelines.config.template import init_text
 
 __all__ = [
     "Config",

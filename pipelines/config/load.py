@@ -1,7 +1,7 @@
 """Where settings come from: defaults < recipe < s2s.toml < S2S_* environment < flags.
 
-Owns the reading and the first writing of `s2s.toml`. Every refusal names the key, the
-place it came from and, for an unknown key, the nearest one.
+Owns the reading of `s2s.toml`. Every refusal names the key, the place it came from and,
+for an unknown key, the nearest one.
 """
 
 import difflib
@@ -13,13 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from pipelines.config.schema import Config, Section
+from pipelines.config.fields import field_of, known_keys, refusal
+from pipelines.config.schema import Config
+from pipelines.config.suggest import (
+    ENVIRONMENT_PREFIX,
+    setting_hint,
+    variable_hint,
+    variable_of,
+)
 from pipelines.errors import ConfigError, MissingArtifactError
 
 FILE_NAME = "s2s.toml"
-ENVIRONMENT_PREFIX = "S2S_"
+SET = "--set"
 
 Flat = dict[str, Any]  # "train.learning_rate" -> value
 
@@ -54,43 +61,67 @@ def recipe_text(name: str) -> str:
     return source.read_text(encoding="utf-8")
 
 
+def recipe_values(name: str) -> Flat:
+    """The settings of a recipe.
+
+    Raises:
+        ConfigError: There is no such recipe.
+    """
+    return flatten(_parse(recipe_text(name).encode(), name), name)
+
+
 def load(
     folder: Path,
     *,
     overrides: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    needs_file: bool = True,
 ) -> Loaded:
     """Read a project's settings.
 
     Args:
         folder: The project's folder; it holds `s2s.toml`.
-        overrides: `section.key=value` texts, the strongest layer.
-        environ: Variables `S2S_SECTION__KEY`, weaker than `overrides`.
+        overrides: `section.key=value` texts, stronger than the environment.
+        flags: `section.key` -> value of a typed option, the strongest layer; the origin
+            is the option: `--beam` for `translate.beam`.
+        environ: Variables `S2S_SECTION__KEY`, stronger than `s2s.toml`.
+        needs_file: Whether `s2s.toml` must be there. Without it the defaults hold, and
+            the values of a recipe that is named.
 
     Raises:
         MissingArtifactError: There is no `s2s.toml`.
         ConfigError: A file is not TOML, or a setting is unknown or wrong.
     """
     path = folder / FILE_NAME
-    if not path.is_file():
+    own: Flat = {}
+    if path.is_file():
+        own = flatten(_parse(path.read_bytes(), str(path)), str(path))
+    elif needs_file:
         raise MissingArtifactError(
             f"{path} not found",
             hint="s2s init makes a project; -d DIR names its folder",
         )
-    own = flatten(_parse(path.read_bytes(), str(path)), str(path))
-    name = str(own.get("recipe", Config().recipe))
-    layers = [
-        (f"recipe {name}", flatten(_parse(recipe_text(name).encode(), name), name)),
-        (FILE_NAME, own),
-        ("environment", _from_environment(environ or {})),
-        ("--set", dict(parse_override(text) for text in overrides)),
-    ]
-    values: Flat = {}
-    origins: dict[str, str] = {}
-    for origin, layer in layers:
-        values |= layer
-        origins |= dict.fromkeys(layer, origin)
+    variables = read_environment(environ or {})
+    sets = dict(parse_override(text) for text in overrides)
+    typed = dict(flags or {})
+    default = Config().recipe if path.is_file() else None
+    name = (own | variables | sets).get("recipe", default)
+    recipe = {} if name is None else recipe_values(str(name))
+    origins = (
+        dict.fromkeys(recipe, f"recipe {name}")
+        | dict.fromkeys(own, FILE_NAME)
+        | {key: variable_of(key) for key in variables}
+        | dict.fromkeys(sets, SET)
+        | {key: option_of(key) for key in typed}
+    )
+    values = recipe | own | variables | sets | typed
     return Loaded(build(values, origins), origins)
+
+
+def option_of(key: str) -> str:
+    """The typed option that sets `section.key`, in commands that have it."""
+    return "--" + key.rpartition(".")[2].replace("_", "-")
 
 
 def build(values: Flat, origins: Mapping[str, str]) -> Config:
@@ -106,20 +137,7 @@ def build(values: Flat, origins: Mapping[str, str]) -> Config:
     try:
         return Config.model_validate(nested)
     except ValidationError as error:
-        raise _refusal(error, origins) from error
-
-
-def _refusal(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"][:2])
-    origin = f" ({origins[key]})" if key in origins else ""
-    problem = first["msg"].removeprefix("Value error, ")
-    problem = problem[0].lower() + problem[1:]
-    if not isinstance(first["input"], dict | BaseModel):
-        problem += f", found {first['input']!r}"
-    return ConfigError(
-        f"{key}{origin}: {problem}", hint="s2s config show lists every setting"
-    )
+        raise refusal(error, origins) from error
 
 
 def flatten(table: Mapping[str, Any], origin: str) -> Flat:
@@ -141,35 +159,25 @@ def flatten(table: Mapping[str, Any], origin: str) -> Flat:
     return flat
 
 
-def known_keys() -> list[str]:
-    """Every `section.key` there is, in the schema's order."""
-    keys: list[str] = []
-    for name, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            keys += [f"{name}.{key}" for key in field.annotation.model_fields]
-        else:
-            keys.append(name)
-    return keys
-
-
 def require_known(key: str, origin: str, *, sections: bool = False) -> None:
     """Refuse a key that is not in the schema.
+
+    Args:
+        key: `section.key`.
+        origin: Where it stands, for the message.
+        sections: Whether the name of a section will do, too.
 
     Raises:
         ConfigError: With the nearest key as its hint.
     """
-    known = list(Config.model_fields) if sections else known_keys()
-    if key in known:
+    known = known_keys()
+    names = list(Config.model_fields) if sections else []
+    if key in (*known, *names):
         return
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if not near:  # the right name in the wrong section, or without one
-        ends = {k: k.rpartition(".")[2] for k in known}
-        name = key.rpartition(".")[2]
-        close = difflib.get_close_matches(name, list(ends.values()), n=1, cutoff=0.5)
-        near = [k for k, end in ends.items() if close and end == close[0]][:1]
+    near = "." not in key and difflib.get_close_matches(key, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else setting_hint(key, known)
     raise ConfigError(
-        f"{origin}: {key} is not a setting",
-        hint=f"did you mean {near[0]}?" if near else "s2s config show lists them",
+        f"{origin}: {key} is not a setting", hint=hint or "s2s config show lists them"
     )
 
 
@@ -185,7 +193,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(
             f"--set {text}: no '=' in it", hint="--set train.learning_rate=0.5"
         )
-    require_known(key, "--set")
+    require_known(key, SET)
     return key, _toml_value(raw.strip())
 
 
@@ -196,15 +204,24 @@ def _toml_value(raw: str) -> Any:
         return raw
 
 
-def _from_environment(environ: Mapping[str, str]) -> Flat:
+def read_environment(environ: Mapping[str, str]) -> Flat:
+    """The settings that variables `S2S_SECTION__KEY` hold.
+
+    Raises:
+        ConfigError: A variable begins with `S2S_` and is not a setting's.
+    """
+    settings = {variable_of(key): key for key in known_keys()}
     flat: Flat = {}
     for variable, raw in sorted(environ.items()):
-        body = variable.removeprefix(ENVIRONMENT_PREFIX)
-        if body == variable or "__" not in body:
+        if not variable.startswith(ENVIRONMENT_PREFIX):
             continue
-        key = body.lower().replace("__", ".", 1)
-        require_known(key, f"environment variable {variable}")
-        flat[key] = _toml_value(raw)
+        if variable.upper() not in settings:
+            raise ConfigError(
+                f"environment variable {variable} is not a setting",
+                hint=variable_hint(variable, known_keys())
+                or "variables are S2S_SECTION__KEY, such as S2S_TRAIN__SEED",
+            )
+        flat[settings[variable.upper()]] = _toml_value(raw)
     return flat
 
 
@@ -217,57 +234,52 @@ def _parse(data: bytes, origin: str) -> dict[str, Any]:
         raise ConfigError(f"{origin} is not TOML: {error}") from error
 
 
-def init_text(recipe: str, values: Flat) -> str:
-    """The text of a new project's `s2s.toml`: the recipe's own, and `values` in it.
-
-    Args:
-        recipe: Name of the recipe; its text with all comments becomes the file.
-        values: `section.key` -> value, put in place of the recipe's.
-
-    Raises:
-        ConfigError: The recipe or a key is unknown, or a value is wrong.
-    """
-    for key in values:
-        require_known(key, "--set")
-    text = recipe_text(recipe)
-    merged = flatten(_parse(text.encode(), recipe), recipe) | values
-    build(merged, dict.fromkeys(values, "--set"))
-    document = tomlkit.parse(text)
-    document["recipe"] = recipe
-    for key, value in values.items():
-        section, _, name = key.rpartition(".")
-        table: Any = document.setdefault(section, tomlkit.table())
-        table[name] = list(value) if isinstance(value, tuple) else value
-    return tomlkit.dumps(document)
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting, for showing."""
+    """One setting, for showing.
+
+    Attributes:
+        key: `section.key`.
+        value: As a JSON value.
+        origin: Where it came from.
+        meaning: Its description, on one line.
+        choices: The values it accepts, where these are words and nothing else.
+        default: As a JSON value.
+    """
 
     key: str
     value: Any
     origin: str
     meaning: str
+    choices: tuple[str, ...] | None
+    default: Any
 
     @property
     def toml(self) -> str:
         """The value as it stands in a TOML file."""
-        text: str = tomlkit.item(self.value).as_string()
-        return text
+        return to_toml(self.value)
+
+
+def to_toml(value: Any) -> str:
+    """A value as it stands in a TOML file."""
+    text: str = tomlkit.item(value).as_string()
+    return text
 
 
 def describe_settings(loaded: Loaded) -> list[Setting]:
     """Every setting with its value, its origin and its meaning, in order."""
     values = loaded.config.model_dump(mode="json")
     settings: list[Setting] = []
-    for key in known_keys():
-        section, _, name = key.rpartition(".")
-        model: type[BaseModel] = Config
-        value = values[name] if not section else values[section][name]
-        if section:
-            model = type(getattr(loaded.config, section))
-        meaning = model.model_fields[name].description or ""
-        origin = loaded.origins.get(key, "default")
-        settings.append(Setting(key, value, origin, " ".join(meaning.split())))
+    for field in map(field_of, known_keys()):
+        section, _, name = field.key.rpartition(".")
+        settings.append(
+            Setting(
+                key=field.key,
+                value=(values[section] if section else values)[name],
+                origin=loaded.origins.get(field.key, "default"),
+                meaning=field.meaning,
+                choices=field.choices,
+                default=field.default,
+            )
+        )
     return settings

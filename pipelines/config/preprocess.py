@@ -9,13 +9,14 @@ from pipelines.config.section import (
     EXECUTION,
     INPUT_FILE,
     LATER,
+    Expected,
     NonNegative,
     Positive,
     Section,
 )
 
 TokenizerName = Literal["moses", "sentencepiece", "characters", "none"]
-SideTokenizer = TokenizerName | Literal["same"]
+SideTokenizer = Literal["same", "moses", "sentencepiece", "characters", "none"]
 
 AUTO = "auto"
 _MAX_LENGTH: Mapping[TokenizerName, int] = {
@@ -78,12 +79,17 @@ class PreprocessConfig(Section):
     """Most entries of the source vocabulary, its 3 special symbols included."""
     target_vocab_size: Annotated[int, Field(ge=4)] = 80_000
     """Most entries of the target vocabulary, its 3 special symbols included."""
-    min_count: Positive | tuple[Positive, Positive] = 1
+    min_count: Annotated[
+        Positive | tuple[Positive, Positive],
+        Expected("auto, an integer of at least 1, or [source, target]", (AUTO,)),
+    ] = 1
     """Tokens seen less often in the training text become <unk>; or [source, target];
     auto: 2 for words, 1 for pieces and characters."""
     reverse_source: bool = True
     """Feed the source last word first (section 3.3 of the paper)."""
-    max_length: NonNegative = 0
+    max_length: Annotated[
+        NonNegative, Expected("auto or an integer of at least 0", (AUTO,))
+    ] = 0
     """Drop training and validation pairs with more tokens on a side; 0 keeps all;
     auto: 100 words, 150 pieces or 500 characters."""
     max_ratio: Annotated[float, Field(ge=0.0)] = 0.0

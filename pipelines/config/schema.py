@@ -12,6 +12,7 @@ from pipelines.config.preprocess import PreprocessConfig
 from pipelines.config.section import (
     EXECUTION,
     LATER,
+    Expected,
     NonNegative,
     Pair,
     Positive,
@@ -29,6 +30,12 @@ __all__ = [
     "Section",
     "TrainConfig",
     "TranslateConfig",
+]
+
+Device = Annotated[
+    str,
+    Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$"),
+    Expected("auto, cpu, cuda or cuda:N", ("auto", "cpu", "cuda")),
 ]
 
 
@@ -140,11 +147,7 @@ class TrainConfig(Section):
     """Best checkpoints that are kept."""
     seed: NonNegative = 1
     """Seed of the initial weights, of the order of batches and of dropout."""
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        json_schema_extra=EXECUTION,
-    )
+    device: Device = Field(default="auto", json_schema_extra=EXECUTION)
     """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Precision of matrix products; auto takes bf16 where the hardware has it, else
@@ -203,11 +206,7 @@ class TranslateConfig(Section):
     """Most sentences translated together; 0: what suits the device and the beam."""
     max_batch_tokens: Positive = Field(default=16_384, json_schema_extra=EXECUTION)
     """Most source tokens translated together."""
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        json_schema_extra=EXECUTION,
-    )
+    device: Device = Field(default="auto", json_schema_extra=EXECUTION)
     """auto, cpu, cuda or cuda:N."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """CPU threads; 0 leaves the choice to torch."""

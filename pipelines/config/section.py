@@ -9,6 +9,7 @@ before; at that default it is left out, so that their manifests stay up to date,
 any other value it counts like every setting.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,20 @@ from pydantic import BaseModel, ConfigDict, Field
 EXECUTION: Any = {"fingerprint": "never"}
 INPUT_FILE: Any = {"fingerprint": "content of the file"}
 LATER: Any = {"fingerprint": "unless default"}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a setting accepts, in words, where its type does not say it.
+
+    Attributes:
+        text: As it follows "expected".
+        words: The words among the values.
+    """
+
+    text: str
+    words: tuple[str, ...] = ()
+
 
 Pair = Annotated[tuple[str, ...], Field(max_length=2)]
 NonNegative = Annotated[int, Field(ge=0)]

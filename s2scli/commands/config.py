@@ -1,11 +1,16 @@
 """`s2s config`."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from s2scli.console import print_json, print_lines
 from s2scli.options import Json, Request, with_common_options
+from s2scli.strict import StrictCommand
+
+if TYPE_CHECKING:
+    from pipelines.config.load import Setting
 
 app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
@@ -15,31 +20,55 @@ def _group() -> None:
     """Show the settings."""
 
 
-@app.command("show")
+@app.command("show", cls=StrictCommand)
 @with_common_options
 def show(
     request: Request,
     key: Annotated[
         str | None,
-        typer.Argument(help="One setting, or a section.", metavar="[SECTION.KEY]"),
+        typer.Argument(help="Show one setting, or a section.", metavar="[SECTION.KEY]"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show every setting: its value, where it came from and what it means."""
+    """Show every setting: its value, where it came from and what it means.
+
+    With --json: value, origin, meaning, choices and default of each.
+    """
     from pipelines.config.load import describe_settings, require_known
 
     project = request.project()
     if key is not None:
-        require_known(key, "config show", sections="." not in key)
+        key = key.replace("-", "_")
+        require_known(key, "config show", sections=True)
     settings = [
         s
         for s in describe_settings(project.loaded)
         if key is None or s.key == key or s.key.startswith(f"{key}.")
     ]
     if as_json:
-        values: dict[str, Any] = {s.key: s.value for s in settings}
-        print_json(values)
-        return
+        names = ("value", "origin", "meaning", "choices", "default")
+        print_json({s.key: {n: getattr(s, n) for n in names} for s in settings})
+    elif [s.key for s in settings] == [key]:
+        print_lines(_one(settings[0]))
+    else:
+        print_lines(_all(settings))
+
+
+def _one(setting: "Setting") -> list[str]:
+    from pipelines.config.load import to_toml
+
+    lines = [
+        f"{setting.key} = {setting.toml}",
+        f"origin: {setting.origin}",
+        f"meaning: {setting.meaning}",
+        f"default: {to_toml(setting.default)}",
+    ]
+    if setting.choices:
+        lines.append(f"choices: {', '.join(setting.choices)}")
+    return lines
+
+
+def _all(settings: "Sequence[Setting]") -> list[str]:
     lines: list[str] = []
     section = ""
     for s in settings:
@@ -48,4 +77,4 @@ def show(
             section = head
             lines += ["", f"[{head}]"]
         lines.append(f"{name} = {s.toml}".ljust(43) + f" # {s.meaning} ({s.origin})")
-    print_lines(lines)
+    return lines

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.artifacts.inputs import STANDARD_INPUT, check_inputs
+from pipelines.artifacts.layout import TEST
 from pipelines.errors import UsageError
 from pipelines.progress import SILENT
-from s2scli.commands.stage import bring_up_to_date, find_models
+from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.console import print_json, print_lines, print_table, progress, show_note
 from s2scli.options import (
     Device,
@@ -20,6 +21,7 @@ from s2scli.options import (
     ModelWeight,
     Precision,
     Request,
+    Split,
     with_common_options,
 )
 from s2scli.output import open_output
@@ -91,6 +93,7 @@ def command(
     precision: Precision = None,
     device: Device = None,
     as_json: Json = False,
+    split: Split = None,
     force: Force = False,
 ) -> None:
     """Score the translation of the test split, or with --ref any translation.
@@ -107,6 +110,7 @@ def command(
             "--ref": bool(references),
             "a translation to score": translation is not None,
             "--lowercase/--cased": lowercase is not None,
+            "--split": split is not None,
             "--force": force,
         }
         pairs = _pairs(
@@ -118,9 +122,10 @@ def command(
         return
     _refuse_model(bool(model or model_weight or precision or device))
     if references:
-        if force:
+        if force or split is not None:
             raise UsageError(
-                "--force has no meaning with --ref, which writes no artifact",
+                f"{'--force' if force else '--split'} has no meaning with --ref, which "
+                "reads and writes no artifact",
                 hint="leave it out",
             )
         hyp = translation or STANDARD_INPUT
@@ -132,7 +137,7 @@ def command(
             hint=f"s2s score {translation} --ref REF; without files, s2s score scores "
             "the translation of the project's test split",
         )
-    _score_project(request, lowercase, force, as_json)
+    _score_project(request, split or TEST, lowercase, force, as_json)
 
 
 def _named_once(translation: Path | None, input_file: Path | None) -> Path | None:
@@ -170,10 +175,10 @@ def _refuse_model(given: bool) -> None:
 
 
 def _score_project(
-    request: Request, lowercase: bool | None, force: bool, as_json: bool
+    request: Request, split: str, lowercase: bool | None, force: bool, as_json: bool
 ) -> None:
-    project = request.project(score__lowercase=lowercase)
-    bring_up_to_date(project, "score", force=force)
+    project = with_split(request.project(score__lowercase=lowercase), split)
+    bring_up_to_date(project, "score", force=force, keep_translation=True)
     from pipelines.artifacts.report import REPORT, read_report
     from pipelines.score import describe_words
 

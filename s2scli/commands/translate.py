@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from pipelines.progress import SILENT
-from s2scli.commands.stage import bring_up_to_date, find_models
+from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.console import progress, show_note
 from s2scli.inputs import Inputs
 from s2scli.options import (
@@ -20,6 +20,7 @@ from s2scli.options import (
     ModelWeight,
     Precision,
     Request,
+    Split,
     refuse,
     with_common_options,
 )
@@ -73,10 +74,7 @@ def command(
     ] = None,
     model: Model = None,
     model_weight: ModelWeight = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Translate the split test into translate/test/."),
-    ] = None,
+    split: Split = None,
     beam: Annotated[
         int | None,
         typer.Option(
@@ -141,16 +139,15 @@ def command(
         "translate__device": device,
     }
     if split is not None:
-        refuse(split != "test", f"--split {split}: only test can be translated")
         refuse(
             bool(files or input_file or output_file or model or as_json),
-            "--split test reads and writes the project; leave out -i, -o, -m, --json "
+            "--split reads and writes the project; leave out -i, -o, -m, --json "
             "and files",
         )
-        project = request.project(**flags)
+        project = with_split(request.project(**flags), split)
         bring_up_to_date(project, "translate", force=force)
         return
-    refuse(force, "--force goes with --split test; s2s train --force trains again")
+    refuse(force, "--force goes with --split; s2s train --force trains again")
     refuse(bool(model_weight) and not model, "--model-weight goes with --model")
     refuse(bool(files and input_file), "name the files to translate, or -i; not both")
     inputs = Inputs(tuple(files or [input_file or STANDARD_STREAM]))

@@ -127,7 +127,7 @@ def test_the_validation_split_has_a_translation_and_a_score_of_its_own(s2s, proj
     assert len(output.splitlines()) == 40
     found = s2s("score", "-d", project, "--split", "valid", "--json")
     assert found.status == 0
-    assert json.loads(found.out)["lines"] == 40
+    assert json.loads(found.out)["num_lines"] == 40
     assert (project / "score.valid" / "report.json").exists()
     assert (files(project / "translate" / "test"), files(project / "score")) == before
     assert "up to date" in s2s("score", "-d", project, "--split", "valid").err

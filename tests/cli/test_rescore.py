@@ -62,7 +62,8 @@ def rescore(s2s, models, tmp_path, monkeypatch):
 
     def run(*arguments, nbest="list", model=models[:1], **options):
         named = [option for path in model for option in ("-m", path)]
-        files = ("--nbest", nbest, "--source", "source")
+        both = {"--nbest": nbest, "--source": "source"}
+        files = [x for pair in both.items() if pair[0] not in arguments for x in pair]
         return s2s("rescore", *files, *named, *arguments, **options)
 
     return run
@@ -231,8 +232,8 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
         (["--model-weight", "nan"], "expected positive numbers"),
         (["--length-penalty", "-1"], "translate.length_penalty"),
-        (["--precision", "int4"], "translate.precision"),
-        (["--device", "gpu"], "translate.device"),
+        (["--precision", "int4"], "--precision int4: expected one of auto"),
+        (["--device", "gpu"], "--device gpu: expected auto"),
         (["--ref", "list"], "source has 3 lines"),
         (["--ref", "no-such"], "no-such"),
         (["--source", "no-such"], "no-such"),

@@ -115,7 +115,7 @@ PAIRS_HINT = "s2s score --source SRC --target TGT"
         (["-m", "x"], "--model, --model-weight", "s2s translate -m MODEL < SRC"),
         (["-m", "x", "--ref", "one"], "need --source and --target", PAIRS_HINT),
         (["--device", "cpu"], "need --source and --target", PAIRS_HINT),
-        (["-s", "hyp"], "No such option: -s", ""),
+        (["-s", "hyp"], "-s is not an option of s2s score", ""),
     ],
 )
 def test_mistakes_are_refused_with_what_to_do(score, arguments, message, hint):

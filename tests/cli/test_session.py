@@ -194,7 +194,7 @@ def test_config_show_tells_value_origin_and_meaning(s2s, project):
     assert "seed = 5" in found.out
     assert "(--set)" in found.out
     one = s2s("config", "show", "train.seed", "-d", project, "--json")
-    assert json.loads(one.out) == {"train.seed": 1}
+    assert json.loads(one.out)["train.seed"]["value"] == 1
     unknown = s2s("config", "show", "train.sed", "-d", project)
     assert unknown.status == 2
     assert "train.seed" in unknown.err

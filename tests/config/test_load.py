@@ -3,7 +3,8 @@ import tomllib
 import pytest
 
 from pipelines.config import init_text, load, recipe_names
-from pipelines.config.load import describe_settings, known_keys, parse_override
+from pipelines.config.fields import known_keys
+from pipelines.config.load import describe_settings, parse_override
 from pipelines.errors import ConfigError, MissingArtifactError
 
 
@@ -26,10 +27,52 @@ def test_layers_override_in_order(project):
     assert found.config.train.optimizer == "adam"  # the recipe's
     assert found.config.train.patience == 0  # the default
     assert found.origins["train.seed"] == "s2s.toml"
-    assert found.origins["train.batch_size"] == "environment"
+    assert found.origins["train.batch_size"] == "S2S_TRAIN__BATCH_SIZE"
     assert found.origins["model.cells"] == "--set"
     assert found.origins["train.optimizer"] == "recipe small"
     assert "train.patience" not in found.origins
+
+
+def test_a_typed_option_is_stronger_than_set_and_names_its_origin(project):
+    flags = {"translate.beam": 3, "translate.length_penalty": "0.5"}
+    found = load(project(""), overrides=["translate.beam=5"], flags=flags)
+    assert found.config.translate.beam == 3
+    assert found.config.translate.length_penalty == 0.5
+    assert found.origins["translate.beam"] == "--beam"
+    assert found.origins["translate.length_penalty"] == "--length-penalty"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"environ": {"S2S_RECIPE": "small"}}, {"overrides": ["recipe=small"]}],
+    ids=["environment", "--set"],
+)
+def test_a_recipe_can_be_named_from_outside_the_file(project, how):
+    found = load(project("[train]\nseed = 2"), **how)
+    assert found.config.recipe == "small"
+    assert found.config.model.cells == 512
+    assert found.origins["model.cells"] == "recipe small"
+    assert found.config.train.seed == 2
+
+
+def test_without_a_file_the_defaults_hold_and_what_is_set(tmp_path):
+    environ = {"S2S_MODEL__CELLS": "33"}
+    found = load(
+        tmp_path, overrides=["train.seed=4"], environ=environ, needs_file=False
+    )
+    assert (found.config.model.cells, found.config.train.seed) == (33, 4)
+    assert found.config.train.optimizer == "sgd"
+    environ = {"S2S_RECIPE": "small"}
+    found = load(tmp_path, environ=environ, needs_file=False)
+    assert found.config.train.optimizer == "adam"
+
+
+@pytest.mark.parametrize("variable", ["S2S_MODEL_CELLS", "S2S_CELLS", "S2S_", "S2S__"])
+def test_every_unknown_variable_is_refused(project, variable):
+    with pytest.raises(ConfigError, match=f"{variable} is not a setting") as caught:
+        load(project(""), environ={variable: "1"})
+    assert "S2S_" in caught.value.hint
+    load(project(""), environ={"_S2S_COMPLETE": "bash_source", "S2SX": "1"})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +97,7 @@ def test_unknown_key_in_set_and_environment_names_the_nearest(project):
     assert "train.batch_size" in caught.value.hint
     with pytest.raises(ConfigError, match="S2S_TRAIN__SEEED") as caught:
         load(project(""), environ={"S2S_TRAIN__SEEED": "3"})
-    assert "train.seed" in caught.value.hint
+    assert "S2S_TRAIN__SEED" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -62,12 +105,12 @@ def test_unknown_key_in_set_and_environment_names_the_nearest(project):
     [
         ("train.learning_rate=-1", "train.learning_rate .--set.*greater than 0"),
         ("train.batch_size=many", "train.batch_size.*'many'"),
-        ("train.optimizer=sdg", "train.optimizer.*'sgd', 'adam' or 'adamw'"),
+        ("train.optimizer=sdg", "train.optimizer.*one of sgd, adam or adamw"),
         ("translate.temperature=0", "translate.temperature .--set.*greater than 0"),
         ("train.best_by=bleu", "needs valid_bleu"),
         ("train.device=tpu", "train.device"),
         ('data.train=["a"]', "train needs two files"),
-        ("preprocess.source_vocab_size=3", "greater than or equal to 4"),
+        ("preprocess.source_vocab_size=3", "integer of at least 4, found 3"),
         ("train.learning_rate=nan", "train.learning_rate"),
         ("train.learning_rate", "no '='"),
     ],
