@@ -46,7 +46,7 @@ from pipelines.model.engine.packed_linear import Precision, choose_linear
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.members import Members
 from pipelines.search.translator import Translator
-from pipelines.text.pipeline import TextPipeline, TextSettings
+from pipelines.text import TextPipeline, TextSettings
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "int8")
 WARMUP_LINES = 64

@@ -26,6 +26,7 @@ from pipelines.parallel import map_in_order, num_processes
 from pipelines.plan import new_manifest
 from pipelines.progress import SILENT, Progress
 from pipelines.text.pipeline import TextPipeline
+from pipelines.wording import plural
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
                 task.advance()
         for split, count in counts.items():
             _log.info(
-                "%s: %d pairs in %d shards", split, count["pairs"], count["shards"]
+                "%s: %s in %s",
+                split,
+                plural(count["pairs"], "pair"),
+                plural(count["shards"], "shard"),
             )
         manifest = new_manifest("binarize", config, layout, _plain(counts))
         return write_manifest(folder, manifest)

@@ -24,7 +24,12 @@ from pipelines.artifacts.run_record import (
     read_record,
 )
 from pipelines.config import Config
-from pipelines.errors import ArtifactError, CorpusError, MissingArtifactError
+from pipelines.errors import (
+    ArtifactError,
+    ConfigError,
+    CorpusError,
+    MissingArtifactError,
+)
 
 
 class State(StrEnum):
@@ -65,6 +70,7 @@ def identity(stage: str, config: Config, layout: Layout) -> Identity:
 
     Raises:
         CorpusError: A file of the user is missing and no manifest remembers it.
+        ConfigError: A vocabulary or model that a setting names is missing.
     """
     settings = _SETTINGS[stage](config)
     inputs = _raw_inputs(config, layout) if stage == "preprocess" else {}
@@ -298,12 +304,13 @@ _SETTINGS: Mapping[str, Callable[[Config], dict[str, Any]]] = {
 
 
 def _raw_inputs(config: Config, layout: Layout) -> dict[str, str]:
-    return {
+    inputs = {
         role: _raw_hash(layout, role, name)
         for split, pairs in config.data.splits().items()
         for number, files in enumerate(pairs, start=1)
         for role, name in zip(corpus_roles(split, number), files, strict=True)
     }
+    return inputs | _own_inputs(config, layout)
 
 
 def _references(config: Config, layout: Layout) -> dict[str, str]:
@@ -330,6 +337,19 @@ def corpus_roles(split: str, number: int) -> tuple[str, str]:
     """
     corpus = split if number == 1 else f"{split}.{number}"
     return f"{corpus}.src", f"{corpus}.tgt"
+
+
+def _own_inputs(config: Config, layout: Layout) -> dict[str, str]:
+    """Hashes of the user's vocabularies and models, which have to be there."""
+    inputs: dict[str, str] = {}
+    for name, path in config.preprocess.input_files().items():
+        key = f"preprocess.{name}"
+        if not (layout.root / path).is_file():
+            raise ConfigError(
+                f"{layout.root / path} not found", hint=f"check {key} in s2s.toml"
+            )
+        inputs[key] = _raw_hash(layout, key, path)
+    return inputs
 
 
 def _raw_hash(layout: Layout, role: str, name: str) -> str:

@@ -2,8 +2,8 @@
 
 Surveys every file before any work, trains SentencePiece where it is asked for, turns
 parts of a fixed number of pairs into token files (in parallel, the same bytes for any
-number of processes) and counts their tokens into two vocabularies. Every pair that is
-left out stands in `dropped.tsv` with its reason: kept + dropped = read.
+number of processes) and makes the vocabularies from their tokens' counts. Every pair
+that is left out stands in `dropped.tsv` with its reason: kept + dropped = read.
 """
 
 import logging
@@ -24,15 +24,25 @@ from pipelines.artifacts.corpus import RawPart, write_part
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import TEXT, Layout, part_name
 from pipelines.artifacts.manifest import Manifest, write_manifest
-from pipelines.artifacts.vocab import EOS_TOKEN, UNK_TOKEN, Vocabulary, build_vocab
-from pipelines.config import Config
+from pipelines.config import Config, PreprocessConfig
 from pipelines.errors import ConfigError, CorpusError
 from pipelines.parallel import map_in_order, num_processes
 from pipelines.plan import corpus_roles, new_manifest
 from pipelines.progress import SILENT, Progress
-from pipelines.text.learn import learn_models
-from pipelines.text.parts import Filter, Tally, count_tokens, tokenize_part
-from pipelines.text.pipeline import TextPipeline, TextSettings
+from pipelines.text.learn import sentencepiece_models
+from pipelines.text.own_files import OwnFiles
+from pipelines.text.parts import (
+    Filter,
+    Tally,
+    count_tokens,
+    notable_losses,
+    tokenize_part,
+)
+from pipelines.text.pipeline import TextPipeline
+from pipelines.text.settings import TextSettings
+from pipelines.text.symbols import warn_of_symbols
+from pipelines.text.vocabularies import Vocabularies, make_vocabularies
+from pipelines.wording import plural
 
 _log = logging.getLogger(__name__)
 
@@ -48,26 +58,31 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     """Preprocess every split that is set.
 
     Raises:
-        ConfigError: There is no training or validation text.
+        ConfigError: There is no training or validation text, or a vocabulary or model
+            that a setting names is missing.
         CorpusError: A text is missing, empty, not UTF-8 or unequal in length, or
-            nothing of it can be kept.
+            nothing of it can be kept; or a vocabulary or model of the user's is none.
     """
     splits = _survey(config, layout, progress)
+    own = OwnFiles.read(config.preprocess, layout.root)
     with staged(layout.preprocess) as folder:
-        pipeline = _untrained(config, splits["train"])
+        pipeline = _without_vocabularies(config, splits["train"], own)
         work = _Work(config, splits, pipeline, folder)
         outcome = _tokenize(work, progress)
         for split in _NEEDED:
             _require_pairs(split, outcome.tallies[split], splits[split])
-        pipeline, shares = _with_vocabularies(pipeline, outcome, config)
+        vocabularies = make_vocabularies(
+            config.preprocess, outcome.src_counts, outcome.tgt_counts, own=own.tokens
+        )
+        pipeline = pipeline.with_vocabularies(vocabularies.source, vocabularies.target)
         pipeline.save(folder / TEXT)
-        counts = _counts(outcome, shares, pipeline)
+        counts = _counts(outcome, vocabularies)
         for split, corpora in splits.items():
             if len(corpora) > 1:
                 size = config.preprocess.part_size
                 counts[split]["corpora"] = describe_corpora(corpora, part_size=size)
         manifest = new_manifest("preprocess", config, layout, counts)
-        _require_unchanged(manifest, splits)
+        _require_unchanged(manifest, splits, own)
         return write_manifest(folder, manifest)
 
 
@@ -85,8 +100,8 @@ def _survey(config: Config, layout: Layout, progress: Progress) -> Splits:
             splits[split] = survey_corpora(layout.root, names)
             task.advance()
             for corpus in splits[split] if len(names) > 1 else ():
-                _log.info("%s: %d pairs", corpus, corpus.num_pairs)
-            _log.info("%s: %d pairs", split, _num_pairs(splits[split]))
+                _log.info("%s: %s", corpus, plural(corpus.num_pairs, "pair"))
+            _log.info("%s: %s", split, plural(_num_pairs(splits[split]), "pair"))
     return splits
 
 
@@ -94,15 +109,16 @@ def _num_pairs(corpora: Iterable[Corpus]) -> int:
     return sum(corpus.num_pairs for corpus in corpora)
 
 
-def _untrained(config: Config, corpora: tuple[Corpus, ...]) -> TextPipeline:
+def _without_vocabularies(
+    config: Config, corpora: tuple[Corpus, ...], own: OwnFiles
+) -> TextPipeline:
     """The text rules, yet without vocabularies."""
     pipeline = TextPipeline(TextSettings.from_config(config))
-    if pipeline.tokenizer == "sentencepiece":
-        files = [corpus.files for corpus in corpora]
-        models = learn_models(config.preprocess, pipeline, files)
-        pipeline = TextPipeline(pipeline.settings, models=models)
-        _log.info("SentencePiece: trained")
+    files = [corpus.files for corpus in corpora]
+    models = sentencepiece_models(config.preprocess, pipeline, files, own=own.models)
+    pipeline = TextPipeline(pipeline.settings, models=models)
     pipeline.prepare()
+    warn_of_symbols(pipeline, files)
     return pipeline
 
 
@@ -206,28 +222,32 @@ def _tokenize(work: _Work, progress: Progress) -> _Outcome:
             task.advance(part.tally.num_read)
     for split, tally in outcome.tallies.items():
         assert tally.num_kept + tally.dropped.total() == tally.num_read
-        _tell(split, tally)
+        _report(split, tally, settings)
     return outcome
 
 
-def _tell(split: str, tally: Tally) -> None:
+def _report(split: str, tally: Tally, settings: PreprocessConfig) -> None:
     _log.info(
-        "%s: kept %d of %d pairs%s",
+        "%s: kept %s of %s%s",
         split,
-        tally.num_kept,
-        tally.num_read,
+        f"{tally.num_kept:,}",
+        plural(tally.num_read, "pair"),
         f" (dropped {tally.dropped_text})" if tally.dropped else "",
     )
+    for loss in notable_losses(tally, settings):
+        _log.warning("%s: %s", split, loss)
     if tally.num_controls:
         _log.warning(
-            "%s: %d control characters became blanks, the first at %s",
+            "%s: %s became blanks, the first at %s",
             split,
-            tally.num_controls,
+            plural(tally.num_controls, "control character"),
             ", ".join(tally.examples),
         )
     if tally.num_specials:
         _log.warning(
-            "%s: %d literal special symbols became <unk>", split, tally.num_specials
+            "%s: %s became <unk>",
+            split,
+            plural(tally.num_specials, "literal special symbol"),
         )
 
 
@@ -241,56 +261,38 @@ def _require_pairs(split: str, tally: Tally, corpora: tuple[Corpus, ...]) -> Non
     )
 
 
-# Vocabularies and the account --------------------------------------------------------
+# The account -------------------------------------------------------------------------
 
 
-def _with_vocabularies(
-    pipeline: TextPipeline, outcome: _Outcome, config: Config
-) -> tuple[TextPipeline, dict[str, float]]:
-    settings = config.preprocess
-    vocabularies: list[Vocabulary] = []
-    shares: dict[str, float] = {}
-    for side, counts, size in (
-        ("source", outcome.src_counts, settings.source_vocab_size),
-        ("target", outcome.tgt_counts, settings.target_vocab_size),
-    ):
-        vocabulary, num_unknown = build_vocab(
-            counts, size=size, min_count=settings.min_count
-        )
-        num_tokens = counts.total() - counts[EOS_TOKEN]
-        share = (num_unknown + counts[UNK_TOKEN]) / num_tokens
-        shares[f"unknown_{side}_share"] = round(share, 6)
-        vocabularies.append(vocabulary)
-        _log.info(
-            "%s vocabulary: %d entries, %.2f %% of the training tokens unknown",
-            side,
-            len(vocabulary),
-            100 * share,
-        )
-    return pipeline.with_vocabularies(*vocabularies), shares
-
-
-def _counts(
-    outcome: _Outcome, shares: Mapping[str, float], pipeline: TextPipeline
-) -> dict[str, Any]:
+def _counts(outcome: _Outcome, vocabularies: Vocabularies) -> dict[str, Any]:
     """Counts of the manifest; tokens are without `</s>`."""
     counts: dict[str, Any] = {
         split: tally.counts() for split, tally in outcome.tallies.items()
     }
-    counts["train"] |= shares
-    counts["source_vocab_size"] = len(pipeline.source_vocab)
-    counts["target_vocab_size"] = len(pipeline.target_vocab)
+    counts["train"] |= {
+        "unknown_source_share": round(vocabularies.source_unknown, 6),
+        "unknown_target_share": round(vocabularies.target_unknown, 6),
+    }
+    counts["source_vocab_size"] = len(vocabularies.source)
+    counts["target_vocab_size"] = len(vocabularies.target)
     return counts
 
 
-def _require_unchanged(manifest: Manifest, splits: Splits) -> None:
-    for split, corpora in splits.items():
-        for number, corpus in enumerate(corpora, start=1):
-            roles = corpus_roles(split, number)
-            for role, file, found in zip(
-                roles, corpus.files, corpus.surveys, strict=True
-            ):
-                if manifest.inputs[role] != found.sha256:
-                    raise CorpusError(
-                        f"{file} changed while it was read", hint="s2s preprocess"
-                    )
+def _require_unchanged(manifest: Manifest, splits: Splits, own: OwnFiles) -> None:
+    read = {
+        role: (found.sha256, file)
+        for split, corpora in splits.items()
+        for number, corpus in enumerate(corpora, start=1)
+        for role, file, found in zip(
+            corpus_roles(split, number), corpus.files, corpus.surveys, strict=True
+        )
+    }
+    read |= {
+        f"preprocess.{name}": (sha256, own.paths[name])
+        for name, sha256 in own.hashes.items()
+    }
+    for name, (sha256, file) in read.items():
+        if manifest.inputs[name] != sha256:
+            raise CorpusError(
+                f"{file} changed while it was read", hint="s2s preprocess"
+            )

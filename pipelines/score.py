@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 _NUM_METRICS = 6
 _EMPTY = "did the program that translates fail? s2s score HYP --ref REF reads a file"
 _OWN_TOKENS = ("moses", "none")
-"""Tokenizers whose tokens are words: these are scored as the decoder wrote them."""
+"""Target tokenizers whose tokens are words: scored as the decoder wrote them."""
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
@@ -51,7 +51,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     ref = list(decoded_lines_of(layout.root, references))
     reference = " and ".join(str(layout.root / name) for name in references)
     _require_equal_lines(hyp, ref, output, reference)
-    if pipeline.tokenizer in _OWN_TOKENS:
+    if pipeline.target_tokenizer in _OWN_TOKENS:
         hyp_tokens = list(decoded_lines(layout.translate / "tokens.txt"))
     else:
         hyp_tokens = [pipeline.word_tokens(line) for line in hyp]
@@ -126,9 +126,10 @@ def score_files(
 def describe_words(config: Config) -> str:
     """What the tokenised metrics of a project's test split count, in a few words."""
     moses = f"words by Moses' rules for {config.data.target_lang}"
-    if config.preprocess.tokenizer == "none":
+    _, tokenizer = config.preprocess.tokenizers
+    if tokenizer == "none":
         return "the decoder's own tokens; the reference's words between blanks"
-    if config.preprocess.tokenizer == "moses":
+    if tokenizer == "moses":
         return f"the decoder's own tokens; the reference's {moses}"
     return moses
 

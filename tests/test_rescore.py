@@ -16,7 +16,7 @@ from pipelines.rescore import (
 )
 from pipelines.search.scorer import Scorer
 from pipelines.search.translator import Translator
-from pipelines.text.pipeline import TextPipeline, TextSettings
+from pipelines.text import TextPipeline, TextSettings
 from pipelines.translate import entries
 from tests.search.tiny import make_members
 from tests.small_corpus import write_lines

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.files import sha256_bytes
 from pipelines.errors import CorpusError, CorruptArtifactError
 
@@ -89,6 +90,63 @@ def build_vocab(
     ]
     tokens, numbers = zip(*specials, *kept, strict=True)
     return Vocabulary(tuple(tokens), tuple(numbers)), num_unknown
+
+
+def count_listed(tokens: Sequence[str], counts: Counter[str]) -> Vocabulary:
+    """A vocabulary of given tokens, in their order, with counts of the training text.
+
+    Args:
+        tokens: Without the special symbols, which come first.
+        counts: Of every token of the training text, EOS among them.
+    """
+    known = {*tokens, EOS_TOKEN}
+    num_unknown = sum(n for token, n in counts.items() if token not in known)
+    own = [counts[token] for token in tokens]
+    return Vocabulary((*SPECIALS, *tokens), (0, num_unknown, counts[EOS_TOKEN], *own))
+
+
+def read_token_list(path: Path) -> tuple[str, ...]:
+    """Read a vocabulary that the user brings: its tokens without the special symbols.
+
+    A line is a token, or `token<TAB>count`; the count is not used. Plain, `.gz` or
+    `.zst`. The special symbols may be in it anywhere.
+
+    Raises:
+        CorpusError: A line is empty, holds something else or is not UTF-8, a token is
+            there twice, or there is none.
+    """
+    lines: dict[str, int] = {}
+    for number, line in enumerate(decoded_lines(path), start=1):
+        token = _listed_token(line, f"{path}:{number}")
+        if token in lines:
+            raise CorpusError(
+                f"{path}:{number}: {token!r} is already in line {lines[token]}",
+                hint="a vocabulary has each token once",
+            )
+        lines[token] = number
+    tokens = tuple(token for token in lines if token not in SPECIALS)
+    if not tokens:
+        raise CorpusError(f"{path} has no token beside the special symbols")
+    return tokens
+
+
+def _listed_token(line: str, place: str) -> str:
+    token, tab, count = line.partition("\t")
+    if not token:
+        found = "the line is empty" if not tab else f"no token before {count!r}"
+        raise CorpusError(f"{place}: {found}", hint="a vocabulary has a token a line")
+    if tab and not (count.isascii() and count.isdigit()):
+        raise CorpusError(
+            f"{place}: expected a token or token<TAB>count, found {line!r}",
+            hint="a SentencePiece .vocab file holds scores; cut -f1 FILE keeps its "
+            "tokens",
+        )
+    if " " in token:
+        raise CorpusError(
+            f"{place}: a blank in {token!r}",
+            hint="expected a token or token<TAB>count; no token holds a blank",
+        )
+    return token
 
 
 def write_vocab(path: Path, vocabulary: Vocabulary) -> None:

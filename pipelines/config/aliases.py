@@ -23,8 +23,8 @@ SETTINGS: Mapping[str, str] = {
     "preprocess.source_tokenizer": "src_tokenizer source_tokenization",
     "preprocess.target_tokenizer": "tgt_tokenizer trg_tokenizer target_tokenization",
     "preprocess.sentencepiece_model": "spm_model model_type sentencepiece_type",
-    "preprocess.source_sentencepiece_model": "src_subword_model source_spm",
-    "preprocess.target_sentencepiece_model": "tgt_subword_model target_spm",
+    "preprocess.source_sentencepiece": "src_subword_model source_spm",
+    "preprocess.target_sentencepiece": "tgt_subword_model target_spm",
     "preprocess.sentencepiece_joint": "joint_bpe joint_spm share_sentencepiece",
     "preprocess.sentencepiece_vocab_size": """bpe_size bpe_vocab_size num_merges
         bpe_operations spm_vocab_size num_pieces""",

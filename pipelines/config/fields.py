@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from pipelines.config.aliases import CHOICES
-from pipelines.config.schema import Config, Expected, Section
+from pipelines.config.schema import Config
+from pipelines.config.section import Expected, Section
 from pipelines.errors import ConfigError
 
 _BOUNDS = {"ge": "of at least", "gt": "greater than", "le": "of at most", "lt": "below"}

@@ -1,39 +1,41 @@
 """What can be set: one frozen model for each section of `s2s.toml`.
 
-A field's description gives its meaning and unit; `s2s config show` prints it. Settings
-marked `EXECUTION` change no result but by rounding and stay out of the fingerprints.
-Settings marked `LATER` were added after a release: at their default, which is what that
-release did, they stay out of the fingerprints, so that its artifacts stay fresh.
+A field's description gives its meaning and unit; `s2s config show` prints it. Which
+settings count in a stage's fingerprint, `pipelines.config.section` explains.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-EXECUTION: Any = {"execution": True}
-LATER: Any = {"omitted_at_default": True}
+from pipelines.config.preprocess import PreprocessConfig
+from pipelines.config.section import (
+    EXECUTION,
+    LATER,
+    Expected,
+    NonNegative,
+    Positive,
+    Rate,
+    Section,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a setting accepts, in words, where its type does not say it.
-
-    Attributes:
-        text: As it follows "expected".
-        words: The words among the values.
-    """
-
-    text: str
-    words: tuple[str, ...] = ()
+__all__ = [
+    "BinarizeConfig",
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "PreprocessConfig",
+    "ScoreConfig",
+    "Section",
+    "TrainConfig",
+    "TranslateConfig",
+]
 
 
 FileNames = tuple[str, str]
@@ -86,35 +88,11 @@ Corpora = Annotated[
     BeforeValidator(_corpora),
     Expected("[source, target], or a list of such pairs"),
 ]
-NonNegative = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Device = Annotated[
     str,
     Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$"),
     Expected("auto, cpu, cuda or cuda:N", ("auto", "cpu", "cuda")),
 ]
-
-
-class Section(BaseModel):
-    """A section of `s2s.toml`: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-    def fingerprinted(self) -> dict[str, Any]:
-        """The settings that can change a result, as plain JSON values."""
-        omitted = {
-            name
-            for name, field in type(self).model_fields.items()
-            if field.json_schema_extra == EXECUTION
-            or (
-                field.json_schema_extra == LATER
-                and getattr(self, name) == field.default
-            )
-        }
-        return self.model_dump(mode="json", exclude=omitted)
 
 
 class DataConfig(Section):
@@ -135,43 +113,6 @@ class DataConfig(Section):
         """The splits that are set, in order, each with its pairs of files in order."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: file_pairs(value) for name, value in named.items() if value}
-
-
-class PreprocessConfig(Section):
-    """From raw text to tokens and vocabularies."""
-
-    tokenizer: Literal["moses", "sentencepiece", "characters", "none"] = "moses"
-    """How a line becomes tokens; `none` splits at blanks: already tokenized."""
-    sentencepiece_model: Literal["bpe", "unigram"] = "bpe"
-    """Kind of SentencePiece model that is trained."""
-    sentencepiece_joint: bool = False
-    """One SentencePiece model for both sides instead of one each."""
-    sentencepiece_vocab_size: Positive = 8000
-    """Pieces of a SentencePiece model; fewer where the text is too small for them."""
-    sentencepiece_sample_size: Positive = 1_000_000
-    """Lines (seeded sample) from which a SentencePiece model is trained."""
-    lowercase: bool = False
-    """Lower-case both sides."""
-    normalization: Literal["none", "nfc"] = "nfc"
-    """Unicode normalization of both sides."""
-    source_vocab_size: Annotated[int, Field(ge=4)] = 160_000
-    """Most entries of the source vocabulary, its 3 special symbols included."""
-    target_vocab_size: Annotated[int, Field(ge=4)] = 80_000
-    """Most entries of the target vocabulary, its 3 special symbols included."""
-    min_count: Positive = 1
-    """Tokens seen less often in the training text become <unk>."""
-    reverse_source: bool = True
-    """Feed the source last word first (section 3.3 of the paper)."""
-    max_length: NonNegative = 0
-    """Drop training and validation pairs with more tokens on a side; 0 keeps all."""
-    max_ratio: Annotated[float, Field(ge=0.0)] = 0.0
-    """Drop pairs when one side is this many times longer than the other; 0 keeps."""
-    seed: NonNegative = 1
-    """Seed of the sample for SentencePiece."""
-    part_size: Positive = 20_000
-    """Pairs in one part file."""
-    workers: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
-    """Processes; 0 means one for each core. The result is the same for any number."""
 
 
 class BinarizeConfig(Section):

@@ -1,6 +1,6 @@
 """What is known of the training data: from shards, from the text, or not yet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -15,10 +15,12 @@ from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.artifacts.vocab import SPECIALS
 from pipelines.config import Config, PreprocessConfig
+from pipelines.config.preprocess import TokenizerName
 from pipelines.data.batch import collate, make_batch
 from pipelines.data.dataset import ParallelDataset
 from pipelines.data.loader import Planned
 from pipelines.errors import ArtifactError, CorpusError
+from pipelines.text.own_files import OwnFiles
 from pipelines.text.parts import Filter
 
 Basis = Literal["shards", "text", "nothing"]
@@ -86,7 +88,10 @@ def expect_data(
         CorpusError: The text is there and cannot be read.
     """
     layout = replace(layout, read_only=True)
-    sizes = config.preprocess.source_vocab_size, config.preprocess.target_vocab_size
+    settings = config.preprocess
+    sizes = settings.source_vocab_size, settings.target_vocab_size
+    if settings.share_vocab:
+        sizes = sizes[0], sizes[0]
     made = _vocabularies_made(config, layout)
     if made is not None and _is_fresh("binarize", config, layout):
         dataset = ParallelDataset.open(layout.binarize, "train")
@@ -99,8 +104,9 @@ def expect_data(
     reason = _why_unreadable(corpora, most_bytes)
     if reason:
         return ExpectedData("nothing", reason, *_paper_lengths(), made or sizes)
+    own = OwnFiles.read(settings, layout.root)
     with named_in_settings():
-        lengths, text_sizes = _read_text(corpora, config.preprocess)
+        lengths, text_sizes = _read_text(corpora, settings, own.tokens)
     reason = "pairs by lines, words by blanks"
     return ExpectedData("text", reason, *lengths, made or text_sizes)
 
@@ -145,11 +151,13 @@ def _paper_lengths() -> tuple[Lengths, Lengths]:
 
 
 def _read_text(
-    corpora: Corpora, settings: PreprocessConfig
+    corpora: Corpora,
+    settings: PreprocessConfig,
+    own: Mapping[str, tuple[str, ...]],
 ) -> tuple[tuple[Lengths, Lengths], tuple[int, int]]:
     """Lengths of the pairs that preprocessing would keep, and sizes of vocabularies."""
-    src = _Side(settings, settings.source_vocab_size)
-    tgt = _Side(settings, settings.target_vocab_size)
+    sizes = settings.source_vocab_size, settings.target_vocab_size
+    src, tgt = map(_Side, [settings] * 2, settings.tokenizers, sizes)
     keep = Filter.from_config(settings)
     kept = (
         (num_src + 1, num_tgt + 1)
@@ -163,27 +171,53 @@ def _read_text(
     if not len(pairs):
         names = "; ".join(f"{src} and {tgt}" for src, tgt in corpora)
         raise CorpusError(f"no training pair is left of {names}")
-    return (pairs[:, 0], pairs[:, 1]), (src.vocab_size, tgt.vocab_size)
+    num_src, num_tgt = src.vocab_size, tgt.vocab_size
+    if settings.share_vocab:
+        num_src = num_tgt = src.vocab_size_with(tgt)
+    num_own = {name: len(SPECIALS) + len(tokens) for name, tokens in own.items()}
+    num_src = num_own.get("source_vocab", num_src)
+    shared = num_src if settings.share_vocab else num_tgt
+    return (pairs[:, 0], pairs[:, 1]), (num_src, num_own.get("target_vocab", shared))
 
 
 class _Side:
     """One side of the text: lengths of lines, and different words up to a number."""
 
-    def __init__(self, settings: PreprocessConfig, size: int) -> None:
-        self._settings, self._size = settings, size
+    def __init__(
+        self, settings: PreprocessConfig, tokenizer: TokenizerName, size: int
+    ) -> None:
+        self._settings, self._tokenizer, self._size = settings, tokenizer, size
         self._types: set[bytes | str] = set()
 
     @property
     def vocab_size(self) -> int:
         """Most entries, special symbols included."""
-        num_types = len(self._types)
-        if self._settings.tokenizer == "sentencepiece":
-            num_types = self._settings.sentencepiece_vocab_size
-        return min(self._size, num_types + len(SPECIALS))
+        return self._size_of(self._words, self._num_pieces)
+
+    def vocab_size_with(self, other: "_Side") -> int:
+        """The same of one vocabulary for two sides."""
+        num_pieces = self._num_pieces
+        if not self._settings.sentencepiece_joint:
+            num_pieces += other._num_pieces
+        return self._size_of(self._words | other._words, num_pieces)
+
+    @property
+    def _words(self) -> set[bytes | str]:
+        """Different words or characters; none of a side that is cut into pieces."""
+        return set() if self._num_pieces else self._types
+
+    @property
+    def _num_pieces(self) -> int:
+        """Pieces of a SentencePiece model; 0 for another tokenizer."""
+        is_used = self._tokenizer == "sentencepiece"
+        return self._settings.sentencepiece_vocab_size if is_used else 0
+
+    def _size_of(self, words: set[bytes | str], num_pieces: int) -> int:
+        return min(self._size, num_pieces + len(words) + len(SPECIALS))
 
     def lengths(self, file: Path) -> Iterator[int]:
         """Tokens of each line of a file, without EOS."""
-        characters = self._settings.tokenizer == "characters"
+        characters = self._tokenizer == "characters"
         for line in read_lines(file):
             text = line.lower() if self._settings.lowercase else line
             tokens: str | list[bytes] = text.split()

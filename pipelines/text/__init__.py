@@ -1,6 +1,7 @@
 """Text rules: normalise, tokenize, reverse, end with EOS, and the way back."""
 
 from pipelines.text.normalise import is_blank, normalise
-from pipelines.text.pipeline import TextPipeline, TextSettings, TokenizedLine
+from pipelines.text.pipeline import TextPipeline, TokenizedLine
+from pipelines.text.settings import TextSettings
 
 __all__ = ["TextPipeline", "TextSettings", "TokenizedLine", "is_blank", "normalise"]

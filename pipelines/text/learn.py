@@ -1,7 +1,8 @@
-"""What is learnt from the training text before it can be tokenized: SentencePiece."""
+"""SentencePiece models: trained on the training text, or the user's own."""
 
+import logging
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
@@ -10,22 +11,30 @@ from pipelines.artifacts.corpus import decode_line, read_lines
 from pipelines.config import PreprocessConfig
 from pipelines.text.normalise import is_blank
 from pipelines.text.pipeline import SOURCE_MODEL, TARGET_MODEL, TextPipeline
-from pipelines.text.tokenizers import train_pieces
+from pipelines.text.tokenizers import PieceTokenizer, train_pieces
+from pipelines.wording import plural
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
+_SIDES = {SOURCE_MODEL: "source", TARGET_MODEL: "target"}
 
-def learn_models(
+
+def sentencepiece_models(
     settings: PreprocessConfig,
     pipeline: TextPipeline,
     corpora: Sequence[tuple[Path, Path]],
+    *,
+    own: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    """Train SentencePiece on a sample of the training text.
+    """Collect the models of the sides that need one; train those that are not given.
 
     Args:
         settings: Kind and size of the models, size and seed of the sample.
         pipeline: Normalises the sample as it will normalise all text.
         corpora: The user's source and target files, in order.
+        own: Models of `source_sentencepiece` and `target_sentencepiece`.
 
     Returns:
         The models by file name; the same one twice where the sides share it.
@@ -34,23 +43,75 @@ def learn_models(
         CorpusError: There is no text in the files, or it is not UTF-8.
         ConfigError: The models are to be smaller than the alphabet.
     """
+    joint = settings.sentencepiece_joint
+    models: dict[str, bytes] = {}
+    to_train: list[str] = []
+    for file, name in zip(_SIDES, settings.tokenizers, strict=True):
+        if name != "sentencepiece":
+            continue
+        setting = f"{'source' if joint else _SIDES[file]}_sentencepiece"
+        if setting not in own:
+            to_train.append(file)
+            continue
+        models[file] = own[setting]
+        log.info(
+            "SentencePiece: %s side: %s of %s",
+            _SIDES[file],
+            plural(len(PieceTokenizer(own[setting]).pieces), "piece"),
+            getattr(settings, setting),
+        )
+    return models | _train(settings, pipeline, corpora, to_train)
+
+
+def _train(
+    settings: PreprocessConfig,
+    pipeline: TextPipeline,
+    corpora: Sequence[tuple[Path, Path]],
+    to_train: list[str],
+) -> dict[str, bytes]:
+    """Train the models of some sides on a sample of the training text."""
+    if not to_train:
+        return {}
     sample = reservoir_sample(
         chain.from_iterable(map(_pairs_with_text, corpora)),
         size=settings.sentencepiece_sample_size,
         seed=settings.seed,
     )
-    sides = [[pipeline.normalise(pair[side])[0] for pair in sample] for side in (0, 1)]
-    joint = settings.sentencepiece_joint
-    texts = [sides[0] + sides[1]] if joint else sides
-    models = [
-        train_pieces(
+    texts = {
+        file: [pipeline.normalise(pair[side])[0] for pair in sample]
+        for side, file in enumerate(_SIDES)
+        if file in to_train
+    }
+    if settings.sentencepiece_joint:
+        texts = {SOURCE_MODEL: texts[SOURCE_MODEL] + texts[TARGET_MODEL]}
+    models: dict[str, bytes] = {}
+    for file, lines in texts.items():
+        models[file] = train_pieces(
             lines,
             kind=settings.sentencepiece_model,
             vocab_size=settings.sentencepiece_vocab_size,
         )
-        for lines in texts
-    ]
-    return {SOURCE_MODEL: models[0], TARGET_MODEL: models[-1]}
+        side = "both sides" if settings.sentencepiece_joint else f"{_SIDES[file]} side"
+        _report(side, models[file], len(lines), settings.sentencepiece_vocab_size)
+    joint = settings.sentencepiece_joint
+    return {file: models[SOURCE_MODEL if joint else file] for file in to_train}
+
+
+def _report(side: str, model: bytes, num_lines: int, wanted: int) -> None:
+    """Log how many pieces there are; fewer than were asked for are a warning."""
+    num_pieces = len(PieceTokenizer(model).pieces)
+    found = f"SentencePiece: {side}: {plural(num_pieces, 'piece')}"
+    lines = plural(num_lines, "line")
+    if num_pieces >= wanted:
+        log.info("%s from %s", found, lines)
+        return
+    log.warning(
+        "%s instead of the %s of preprocess.sentencepiece_vocab_size: the text (%s) "
+        "yields no more",
+        found,
+        f"{wanted:,}",
+        lines,
+    )
 
 
 def reservoir_sample(items: Iterable[Item], *, size: int, seed: int) -> list[Item]:

@@ -4,7 +4,7 @@ Pure: what comes in as bytes goes out as tokens; the stage reads and writes the 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from typing import Any
 from pipelines.artifacts.corpus import RawPart, decode_line
 from pipelines.config import PreprocessConfig
 from pipelines.text.pipeline import TextPipeline
+from pipelines.wording import plural
 
 DROP_REASONS = ("blank", "too_long", "ratio")
 
 _MAX_EXAMPLES = 3
 _NUM_EOS = 1
+_NOTABLE_LOSS = 0.01
+"""Share of a split's pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,9 @@ class Tally:
     @property
     def dropped_text(self) -> str:
         """The dropped pairs in words: `2 blank, 1 ratio`."""
-        return ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
+        return ", ".join(
+            f"{n:,} {reason}" for reason, n in sorted(self.dropped.items())
+        )
 
     def counts(self) -> dict[str, Any]:
         """The account as a manifest has it."""
@@ -97,6 +102,38 @@ class Tally:
             "control_characters": self.num_controls,
             "literal_specials": self.num_specials,
         }
+
+
+def notable_losses(tally: Tally, settings: PreprocessConfig) -> Iterator[str]:
+    """Describe each reason that cost a split more than 1 % of its pairs.
+
+    Args:
+        tally: The account of the split.
+        settings: What the filter's values are.
+
+    Yields:
+        A sentence with the setting that caused the loss, if one did.
+    """
+    pairs = plural(tally.num_read, "pair")
+    remedy = "raise it or set 0"
+    for reason in DROP_REASONS:
+        number = tally.dropped[reason]
+        if number <= _NOTABLE_LOSS * tally.num_read:
+            continue
+        loss = f"{number:,} of {pairs} ({100 * number / tally.num_read:.1f} %)"
+        if reason == "too_long":
+            yield (
+                f"preprocess.max_length = {settings.max_length} dropped {loss}: "
+                f"a side has more tokens; {remedy}"
+            )
+        elif reason == "ratio":
+            yield (
+                f"preprocess.max_ratio = {settings.max_ratio} dropped {loss}: "
+                f"one side is over {settings.max_ratio:g} times as long as the other; "
+                f"{remedy}"
+            )
+        else:
+            yield f"dropped {loss}: a side is blank"
 
 
 @dataclass(frozen=True, slots=True)

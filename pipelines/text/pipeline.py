@@ -5,15 +5,16 @@ what is measured is what is deployed. Its folder:
 
     pipeline.json      version, settings, SHA-256 of each file beside it and of itself
     source.vocab.tsv   target.vocab.tsv
-    source.spm         target.spm      (tokenizer sentencepiece; equal when joint)
+    source.spm         target.spm      (sides whose tokenizer is sentencepiece; equal
+                                        when joint)
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pipelines.artifacts.files import sha256_bytes, write_atomic
 from pipelines.artifacts.vocab import (
@@ -24,20 +25,22 @@ from pipelines.artifacts.vocab import (
     read_vocab,
     write_vocab,
 )
-from pipelines.config import Config
+from pipelines.config.preprocess import TokenizerName
 from pipelines.errors import (
     CorruptArtifactError,
     MissingArtifactError,
     VersionError,
 )
-from pipelines.text.normalise import Form, is_blank, normalise, split_blanks
+from pipelines.text.normalise import is_blank, normalise, split_blanks
 from pipelines.text.sequence import append_eos, drop_eos, replace_specials, reverse
+from pipelines.text.settings import TextSettings
 from pipelines.text.tokenizers import (
     BlankTokenizer,
     CharacterTokenizer,
     PieceTokenizer,
     Tokenizer,
     moses_tokenizer,
+    word_tokenizer,
 )
 
 FORMAT_VERSION = 1
@@ -45,33 +48,7 @@ PIPELINE = "pipeline.json"
 SOURCE_VOCAB, TARGET_VOCAB = "source.vocab.tsv", "target.vocab.tsv"
 SOURCE_MODEL, TARGET_MODEL = "source.spm", "target.spm"
 
-TokenizerName = Literal["moses", "sentencepiece", "characters", "none"]
-
 _NO_TOKENS = Vocabulary(SPECIALS, (0,) * len(SPECIALS))
-
-
-@dataclass(frozen=True, slots=True)
-class TextSettings:
-    """The settings that decide what a line becomes."""
-
-    source_lang: str
-    target_lang: str
-    tokenizer: TokenizerName
-    lowercase: bool
-    normalization: Form
-    reverse_source: bool
-
-    @classmethod
-    def from_config(cls, config: Config) -> Self:
-        """The text settings among all settings."""
-        return cls(
-            source_lang=config.data.source_lang,
-            target_lang=config.data.target_lang,
-            tokenizer=config.preprocess.tokenizer,
-            lowercase=config.preprocess.lowercase,
-            normalization=config.preprocess.normalization,
-            reverse_source=config.preprocess.reverse_source,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +102,14 @@ class TextPipeline:
         return self.settings.target_lang
 
     @property
-    def tokenizer(self) -> TokenizerName:
-        """Name of the tokenizer."""
+    def source_tokenizer(self) -> TokenizerName:
+        """Name of the source side's tokenizer."""
         return self.settings.tokenizer
+
+    @property
+    def target_tokenizer(self) -> TokenizerName:
+        """Name of the target side's tokenizer."""
+        return self.settings.target_tokenizer or self.settings.tokenizer
 
     @property
     def lowercase(self) -> bool:
@@ -136,7 +118,7 @@ class TextPipeline:
 
     def prepare(self) -> None:
         """Build the tokenizers now, so that any warning comes before the work."""
-        _ = self._source_tokenizer, self._target_tokenizer
+        _ = self._cut_source, self._cut_target
 
     def with_vocabularies(self, source: Vocabulary, target: Vocabulary) -> Self:
         """The same rules with vocabularies."""
@@ -149,7 +131,7 @@ class TextPipeline:
 
     def tokenize_source(self, line: str) -> TokenizedLine:
         """The source sequence of a raw line: reversed if so set, with `</s>`."""
-        found = self._tokenize(line, self._source_tokenizer)
+        found = self._tokenize(line, self._cut_source)
         tokens = found.tokens
         if self.settings.reverse_source:
             tokens = reverse(tokens)
@@ -157,7 +139,7 @@ class TextPipeline:
 
     def tokenize_target(self, line: str) -> TokenizedLine:
         """The target sequence of a raw line, with `</s>`."""
-        found = self._tokenize(line, self._target_tokenizer)
+        found = self._tokenize(line, self._cut_target)
         return replace(found, tokens=append_eos(found.tokens))
 
     def source_tokens(self, line: str) -> list[str]:
@@ -184,7 +166,7 @@ class TextPipeline:
 
     def unknown_source_words(self, line: str) -> list[str]:
         """Tokens of a raw line that its vocabulary lacks, in the line's order."""
-        tokens = self._tokenize(line, self._source_tokenizer).tokens
+        tokens = self._tokenize(line, self._cut_source).tokens
         ids = self.source_vocab.ids(tokens)
         return [
             token for token, number in zip(tokens, ids, strict=True) if number == UNK
@@ -196,7 +178,7 @@ class TextPipeline:
 
     def target_text(self, tokens: Sequence[str]) -> str:
         """The line that target tokens stand for, with or without their `</s>`."""
-        return self._target_tokenizer.detokenize(drop_eos(tokens))
+        return self._cut_target.detokenize(drop_eos(tokens))
 
     def target_text_from_ids(self, ids: Sequence[int]) -> str:
         """The line that target ids stand for, with or without their EOS."""
@@ -209,9 +191,10 @@ class TextPipeline:
         for the target language. An `<unk>` that the model wrote stays one word.
         """
         text, _ = self.normalise(line)
-        if self.tokenizer == "none":
+        if self.target_tokenizer == "none":
             return " ".join(split_blanks(text))
-        moses = moses_tokenizer(self.target_lang)
+        chosen = self.target_tokenizer == "moses"
+        moses = (moses_tokenizer if chosen else word_tokenizer)(self.target_lang)
         words: list[str] = []
         for number, piece in enumerate(text.split(UNK_TOKEN)):
             if number:
@@ -229,7 +212,7 @@ class TextPipeline:
         names = sorted([SOURCE_VOCAB, TARGET_VOCAB, *self.models])
         content: dict[str, Any] = {
             "version": FORMAT_VERSION,
-            "settings": asdict(self.settings),
+            "settings": self.settings.to_json(),
             "files": {n: sha256_bytes((folder / n).read_bytes()) for n in names},
         }
         content["sha256"] = _own_hash(content)
@@ -243,7 +226,8 @@ class TextPipeline:
         Raises:
             MissingArtifactError: The folder or one of its files is missing.
             CorruptArtifactError: A file is not what was written; the message names it.
-            VersionError: Another version of s2s wrote it in another format.
+            VersionError: Another version of s2s wrote it, in another format or with
+                settings that this one does not know.
         """
         content = _read_pipeline(folder / PIPELINE)
         files = {
@@ -251,7 +235,7 @@ class TextPipeline:
             for name, expected in content["files"].items()
         }
         return cls(
-            TextSettings(**content["settings"]),
+            _read_settings(content["settings"], folder / PIPELINE),
             read_vocab(folder / SOURCE_VOCAB),
             read_vocab(folder / TARGET_VOCAB),
             {n: files[n] for n in (SOURCE_MODEL, TARGET_MODEL) if n in files},
@@ -264,19 +248,19 @@ class TextPipeline:
         return TokenizedLine(tokens, num_controls, num_specials)
 
     @cached_property
-    def _source_tokenizer(self) -> Tokenizer:
-        return self._make_tokenizer(self.source_lang, SOURCE_MODEL)
+    def _cut_source(self) -> Tokenizer:
+        return self._make(self.source_tokenizer, self.source_lang, SOURCE_MODEL)
 
     @cached_property
-    def _target_tokenizer(self) -> Tokenizer:
-        return self._make_tokenizer(self.target_lang, TARGET_MODEL)
+    def _cut_target(self) -> Tokenizer:
+        return self._make(self.target_tokenizer, self.target_lang, TARGET_MODEL)
 
-    def _make_tokenizer(self, language: str, model: str) -> Tokenizer:
-        if self.tokenizer == "moses":
+    def _make(self, name: TokenizerName, language: str, model: str) -> Tokenizer:
+        if name == "moses":
             return moses_tokenizer(language)
-        if self.tokenizer == "sentencepiece":
+        if name == "sentencepiece":
             return PieceTokenizer(self.models[model])
-        if self.tokenizer == "characters":
+        if name == "characters":
             return CharacterTokenizer()
         return BlankTokenizer()
 
@@ -302,6 +286,16 @@ def _read_pipeline(path: Path) -> dict[str, Any]:
     if _own_hash(content) != recorded:
         raise CorruptArtifactError(f"{path} is damaged: its own hash differs")
     return content
+
+
+def _read_settings(content: Mapping[str, Any], path: Path) -> TextSettings:
+    try:
+        return TextSettings.from_json(content)
+    except TypeError:
+        raise VersionError(
+            f"{path} has settings that this s2s does not know: {sorted(content)}",
+            hint="use the version of s2s that wrote it",
+        ) from None
 
 
 def _read_checked(path: Path, expected: str) -> bytes:

@@ -9,14 +9,15 @@ def command(request: Request, as_json: Json = False) -> None:
     """Check every artifact against its recorded hash; exit status 3 names damage."""
     from pipelines.artifacts.verify import verify
     from pipelines.errors import CorruptArtifactError
+    from pipelines.wording import plural
 
     found = verify(request.project().layout)
     if as_json:
         print_json({"files": found.num_files, "problems": found.problems})
     else:
-        print_lines([*found.problems, f"{found.num_files} files checked"])
+        print_lines([*found.problems, f"{plural(found.num_files, 'file')} checked"])
     if found.problems:
         raise CorruptArtifactError(
-            f"{len(found.problems)} of {found.num_files} files are damaged",
+            f"{len(found.problems)} of {plural(found.num_files, 'file')} damaged",
             hint="s2s run STAGE --force makes a stage again",
         )

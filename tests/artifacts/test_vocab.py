@@ -12,6 +12,8 @@ from pipelines.artifacts.vocab import (
     UNK,
     Vocabulary,
     build_vocab,
+    count_listed,
+    read_token_list,
     read_vocab,
     write_vocab,
 )
@@ -130,3 +132,57 @@ def test_a_sentencepiece_vocabulary_is_refused_with_a_hint(tmp_path):
     with pytest.raises(CorruptArtifactError) as caught:
         read_vocab(tmp_path / "v")
     assert "SentencePiece .vocab file holds scores" in caught.value.hint
+
+
+# Vocabularies that users bring
+
+
+def test_listed_tokens_keep_their_order_and_get_the_counts_of_the_text():
+    found = count_listed(("é", "c", "new"), COUNTS)
+    assert found.tokens == (*SPECIALS, "é", "c", "new")
+    assert found.counts == (0, 7, 4, 3, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "tokens"),
+    [
+        ("b\na\n", ("b", "a")),
+        ("b\t7\na\t9\n", ("b", "a")),
+        ("b\na\t9", ("b", "a")),
+        ("</s>\nb\n<unk>\t3\n<s>\n", ("b", "<s>")),
+        (HEAD + "a\t1\n", ("a",)),
+        ("\ufeffb\r\na\r\n", ("b", "a")),
+        ("a\u00a0b\n", ("a\u00a0b",)),
+    ],
+)
+def test_a_token_list_has_a_token_a_line(tmp_path, data, tokens):
+    (tmp_path / "v").write_bytes(data.encode())
+    assert read_token_list(tmp_path / "v") == tokens
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"a\n\nb\n", r"v:2: the line is empty"),
+        (b"a\n\t3\n", r"v:2: no token before '3'"),
+        (b"a\nb\na\t3\n", r"v:3: 'a' is already in line 1"),
+        (b"<unk>\na\n<unk>\n", r"v:3: '<unk>' is already in line 1"),
+        (b"a\nthe\t-3.5\n", r"v:2: expected a token or token<TAB>count, found 'the"),
+        (b"a\t1\t2\n", r"v:1: expected a token or token<TAB>count"),
+        (b"a 3\n", r"v:1: a blank in 'a 3'"),
+        (b"a\ncaf\xe9\n", r"v:2: not UTF-8"),
+        (b"", r"v has no token beside the special symbols"),
+        (b"</s>\n", r"v has no token beside the special symbols"),
+    ],
+)
+def test_another_file_is_no_token_list(tmp_path, data, message):
+    (tmp_path / "v").write_bytes(data)
+    with pytest.raises(CorpusError, match=message):
+        read_token_list(tmp_path / "v")
+
+
+def test_a_vocabulary_of_sentencepiece_is_refused_with_a_way_out(tmp_path):
+    (tmp_path / "v").write_text("<unk>\t0\n\u2581the\t-3.1\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"v:2") as caught:
+        read_token_list(tmp_path / "v")
+    assert "cut -f1 FILE" in caught.value.hint

@@ -13,7 +13,7 @@ from pipelines.artifacts.nbest import read_nbest
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.config import Config, ModelConfig
 from pipelines.model.seq2seq import Seq2Seq, initialize
-from pipelines.text.pipeline import TextPipeline, TextSettings
+from pipelines.text import TextPipeline, TextSettings
 from tests.golden_data import golden_path
 
 LIST = """\

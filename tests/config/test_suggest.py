@@ -4,23 +4,13 @@ from pipelines.config import aliases
 from pipelines.config.fields import known_keys
 from pipelines.config.suggest import option_hint, setting_hint, variable_hint
 
-# Settings that the table names for versions of the schema that have them.
-OPTIONAL = {
-    "preprocess.share_vocab",
-    "preprocess.source_sentencepiece_model",
-    "preprocess.source_tokenizer",
-    "preprocess.source_vocab",
-    "preprocess.target_sentencepiece_model",
-    "preprocess.target_tokenizer",
-    "preprocess.target_vocab",
-}
 TRAIN = ["--device", "--num-gpus", "--tensorboard", "--fork", "--set", "--json"]
 TRANSLATE = ["--input", "--model", "--beam", "--beam-size", "--length-penalty", "--set"]
 TRANSLATE += ["--precision", "--device", "--unk"]
 
 
 def test_every_alias_stands_for_a_setting_there_is():
-    assert set(aliases.SETTINGS) <= {*known_keys(), *OPTIONAL}
+    assert set(aliases.SETTINGS) <= {*known_keys()}
     for others in aliases.SETTINGS.values():
         assert len(set(others.split())) == len(others.split())
 
@@ -28,7 +18,7 @@ def test_every_alias_stands_for_a_setting_there_is():
 def test_every_setting_that_others_have_is_found_by_each_of_its_names():
     known = known_keys()
     for key, names in aliases.SETTINGS.items():
-        for name in names.split() if key in known else ():
+        for name in names.split():
             section = key.rpartition(".")[0]
             assert key in setting_hint(f"{section}.{name}", known), name
             assert setting_hint(name, known).startswith("did you mean"), name

@@ -113,6 +113,47 @@ def test_pieces_are_as_many_as_the_settings_say(tmp_path):
     assert expect_data(config, Layout(tmp_path)).vocab_sizes == (103, 103)
 
 
+def with_settings(config, **update):
+    settings = config.preprocess.model_copy(update=update)
+    return config.model_copy(update={"preprocess": settings})
+
+
+def test_each_side_is_counted_for_its_tokenizer(tmp_path):
+    config = small(tmp_path, (["ab cd", "b"], ["x y", "y"]))
+    config = with_settings(config, source_tokenizer="characters")
+    found = expect_data(config, Layout(tmp_path))
+    assert found.src_lengths.tolist() == [6, 2]
+    assert found.tgt_lengths.tolist() == [3, 2]
+    assert found.vocab_sizes == (5 + 3, 2 + 3)
+
+
+@pytest.mark.parametrize(
+    ("update", "sizes"),
+    [
+        ({}, (2 + 3, 2 + 3)),
+        ({"share_vocab": True}, (3 + 3, 3 + 3)),
+        ({"share_vocab": True, "source_vocab_size": 5}, (5, 5)),
+        ({"source_vocab": "own"}, (4 + 3, 2 + 3)),
+        ({"target_vocab": "own"}, (2 + 3, 4 + 3)),
+        ({"source_vocab": "own", "share_vocab": True}, (4 + 3, 4 + 3)),
+        (
+            {"target_tokenizer": "sentencepiece", "sentencepiece_vocab_size": 9},
+            (2 + 3, 9 + 3),
+        ),
+    ],
+)
+def test_shared_and_own_vocabularies_have_their_size(tmp_path, update, sizes):
+    (tmp_path / "own").write_text("a\nb\nc\nd\n")
+    config = with_settings(small(tmp_path, (["a b", "b"], ["b x", "b"])), **update)
+    assert expect_data(config, Layout(tmp_path)).vocab_sizes == sizes
+
+
+def test_a_shared_vocabulary_is_one_size_before_there_is_any_text(tmp_path):
+    config = paper(tmp_path, **{"preprocess.share_vocab": True})
+    found = expect_data(config, Layout(tmp_path))
+    assert found.vocab_sizes == (160_000, 160_000)
+
+
 def test_packed_text_is_read_too(tmp_path):
     config = small(tmp_path, TEXT)
     packed = gzip.compress((tmp_path / "src").read_bytes())
@@ -175,7 +216,7 @@ def test_an_update_that_runs_out_of_memory_is_part_of_the_result(tmp_path, monke
 
     monkeypatch.setattr(Seq2Seq, "forward", forward)
     found = estimate(tiny(tmp_path), Layout(tmp_path))
-    assert found.not_measured == "an update of 1 pairs ran out of memory"
+    assert found.not_measured == "an update of 1 pair ran out of memory"
     assert found.speed is None
     assert found.memory.workspace_bytes == 0
 

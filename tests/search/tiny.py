@@ -9,7 +9,7 @@ from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.members import Members
-from pipelines.text.pipeline import TextPipeline, TextSettings
+from pipelines.text import TextPipeline, TextSettings
 
 CPU = torch.device("cpu")
 FP32 = choose_linear("fp32", CPU)

@@ -1,11 +1,19 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pipelines.artifacts.corpus import RawPart
+from pipelines.config import PreprocessConfig
 from pipelines.errors import CorpusError
 from pipelines.text import TextPipeline, TextSettings
-from pipelines.text.parts import Filter, Tally, count_tokens, tokenize_part
+from pipelines.text.parts import (
+    Filter,
+    Tally,
+    count_tokens,
+    notable_losses,
+    tokenize_part,
+)
 
 FILES = (Path("a.en"), Path("a.fr"))
 PIPELINE = TextPipeline(TextSettings("en", "fr", "none", False, "nfc", True))
@@ -81,3 +89,37 @@ def test_count_tokens_counts_eos_too():
         "b": 1,
         "</s>": 2,
     }
+
+
+SETTINGS = PreprocessConfig(max_length=100, max_ratio=9.0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        (
+            "too_long",
+            "preprocess.max_length = 100 dropped 3,335 of 29,000 pairs (11.5 %): a "
+            "side has more tokens; raise it or set 0",
+        ),
+        (
+            "ratio",
+            "preprocess.max_ratio = 9.0 dropped 3,335 of 29,000 pairs (11.5 %): one "
+            "side is over 9 times as long as the other; raise it or set 0",
+        ),
+        (
+            "blank",
+            "dropped 3,335 of 29,000 pairs (11.5 %): a side is blank",
+        ),
+    ],
+)
+def test_a_notable_loss_is_described_with_its_setting(reason, sentence):
+    tally = Tally(num_read=29_000, dropped=Counter({reason: 3_335}))
+    assert list(notable_losses(tally, SETTINGS)) == [sentence]
+
+
+def test_each_reason_is_measured_by_itself_and_one_percent_is_not_notable():
+    tally = Tally(num_read=1000, dropped=Counter(too_long=10, ratio=10, blank=10))
+    assert list(notable_losses(tally, SETTINGS)) == []
+    tally.dropped["ratio"] += 1
+    assert ["max_ratio" in text for text in notable_losses(tally, SETTINGS)] == [True]

@@ -1,4 +1,5 @@
 import json
+import logging
 import pickle
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.artifacts.files import sha256_bytes
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.errors import (
     CorruptArtifactError,
@@ -139,13 +141,56 @@ def test_a_saved_pipeline_reads_as_the_first_did(tmp_path, tokenizer):
     assert found.target_vocab == saved.target_vocab
     assert found.source_tokens("The cat, a b") == saved.source_tokens("The cat, a b")
     assert (found.source_lang, found.target_lang) == ("en", "fr")
-    assert (found.tokenizer, found.lowercase) == (tokenizer, False)
+    assert found.source_tokenizer == found.target_tokenizer == tokenizer
+    assert found.lowercase is False
 
 
 def test_a_pipeline_travels_to_another_process():
     moses = pipeline(tokenizer="moses")
     moses.prepare()
     assert pickle.loads(pickle.dumps(moses)).source_ids("a b") == [4, 3, 2]
+
+
+def test_sides_with_different_tokenizers_read_and_write_their_own(tmp_path):
+    letters = pipeline(tokenizer="characters", target_tokenizer="none")
+    assert letters.source_tokens("ab c") == ["c", "▁", "b", "a", "</s>"]
+    assert letters.target_tokens("ab c") == ["ab", "c", "</s>"]
+    assert letters.unknown_source_words("ax") == ["x"]
+    letters.save(tmp_path)
+    found = TextPipeline.load(tmp_path)
+    assert found.settings == letters.settings
+    assert (found.source_tokenizer, found.target_tokenizer) == ("characters", "none")
+    assert found.target_text(["ab", "c", "</s>"]) == "ab c"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words", "warned"),
+    [
+        ("moses", "none", "it's", False),
+        ("none", "characters", "it 's", False),
+        ("none", "moses", "it 's", True),
+    ],
+)
+def test_words_are_those_of_the_targets_tokenizer(
+    caplog, source, target, words, warned
+):
+    language = f"xx-{source}-{target}"
+    text = pipeline(tokenizer=source, target_tokenizer=target, target_lang=language)
+    with caplog.at_level(logging.WARNING):
+        assert text.word_tokens("it's") == words
+    assert bool(caplog.records) is warned
+
+
+def test_load_names_settings_of_another_version(tmp_path):
+    pipeline().save(tmp_path)
+    path = tmp_path / "pipeline.json"
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    content["settings"]["vowels"] = "long"
+    text = json.dumps(content, sort_keys=True)
+    path.write_text(json.dumps(content | {"sha256": sha256_bytes(text.encode())}))
+    with pytest.raises(VersionError, match=r"does not know.*vowels"):
+        TextPipeline.load(tmp_path)
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):

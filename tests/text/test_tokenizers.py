@@ -1,8 +1,10 @@
+import io
 import logging
 import time
 
 import pytest
 import sacremoses
+import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,9 @@ from pipelines.text.tokenizers import (
     CharacterTokenizer,
     PieceTokenizer,
     moses_tokenizer,
+    read_pieces,
     train_pieces,
+    word_tokenizer,
 )
 
 LINES = ["the cat sat on the mat", "the dog ran to the cat", "a mat and a dog"] * 10
@@ -96,6 +100,12 @@ def test_moses_warns_once_of_a_language_it_does_not_know(caplog):
         "Moses has no rules for 'xx-one': using its English ones"
     ]
     assert first.tokenize("it's") == ["it", "'s"]
+
+
+def test_words_of_any_language_are_cut_without_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert word_tokenizer("xx-two").tokenize("it's") == ["it", "'s"]
+    assert not caplog.records
 
 
 @pytest.mark.slow
@@ -196,3 +206,70 @@ def test_training_refuses_fewer_pieces_than_characters():
 def test_training_refuses_a_text_of_blanks():
     with pytest.raises(CorpusError, match="no text to train"):
         train_pieces(["", "  "], kind="bpe", vocab_size=100)
+
+
+# SentencePiece models of other programs
+
+
+def train_otherwise(**options):
+    """A model with other special symbols, ids and normalization than ours."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES),
+        model_writer=model,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **options,
+    )
+    return model.getvalue()
+
+
+OTHER_MODELS: dict[str, dict] = {
+    "defaults": {"vocab_size": 40},
+    "no pad, symbols of its own": {
+        "vocab_size": 44,
+        "unk_piece": "[UNK]",
+        "eos_piece": "[SEP]",
+        "bos_id": -1,
+        "user_defined_symbols": ["</s>", "<pad>"],
+    },
+    "bytes": {"vocab_size": 300, "byte_fallback": True},
+    "blanks at the end": {"vocab_size": 40, "treat_whitespace_as_suffix": True},
+    "words": {"vocab_size": 12, "model_type": "word"},
+}
+
+
+@pytest.mark.parametrize("options", OTHER_MODELS.values(), ids=OTHER_MODELS)
+def test_any_model_of_sentencepiece_serves(tmp_path, options):
+    (tmp_path / "other.model").write_bytes(train_otherwise(**options))
+    pieces = PieceTokenizer(read_pieces(tmp_path / "other.model"))
+    tokens = pieces.tokenize("the cat and the dog")
+    assert all(token and " " not in token for token in tokens)
+    assert pieces.detokenize(tokens) == "the cat and the dog"
+
+
+def test_pieces_that_are_bytes_become_characters_again(tmp_path):
+    pieces = PieceTokenizer(train_otherwise(**OTHER_MODELS["bytes"]))
+    tokens = pieces.tokenize("the é€")
+    assert tokens[-5:] == ["<0xC3>", "<0xA9>", "<0xE2>", "<0x82>", "<0xAC>"]
+    assert pieces.detokenize(tokens) == "the é€"
+
+
+def test_bytes_are_text_where_the_model_has_none(pieces):
+    assert pieces.detokenize(["▁<0xC3>", "a"]) == "<0xC3>a"
+
+
+@pytest.mark.parametrize("data", [b"", b"no model", b"token\t1\n" * 99])
+def test_another_file_is_no_model(tmp_path, data):
+    (tmp_path / "x.model").write_bytes(data)
+    with pytest.raises(CorpusError, match=r"x\.model is not a SentencePiece model"):
+        read_pieces(tmp_path / "x.model")
+
+
+def test_a_piece_with_a_blank_is_refused(tmp_path):
+    model = train_otherwise(vocab_size=60, model_type="bpe")
+    changed = model.replace("▁the".encode(), b"ab the")
+    assert changed != model
+    (tmp_path / "x.model").write_bytes(changed)
+    with pytest.raises(CorpusError, match="the piece 'ab the' holds a blank"):
+        read_pieces(tmp_path / "x.model")

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from pipelines.errors import UsageError
+from pipelines.wording import plural
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Parameters of glibc's mallopt, from malloc.h."""
@@ -39,7 +40,7 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= num_gpus:
         raise UsageError(
-            f"device {name} asked for, {num_gpus} GPUs found",
+            f"device {name} asked for, {plural(num_gpus, 'GPU')} found",
             hint="--device auto takes what there is",
         )
     return device
@@ -92,7 +93,7 @@ def describe(device: torch.device) -> str:
     """Name a device for people."""
     if device.type == "cuda":
         return f"GPU {torch.cuda.get_device_name(device)}"
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, {plural(torch.get_num_threads(), 'thread')}"
 
 
 def free_memory_bytes(device: torch.device) -> int | None:

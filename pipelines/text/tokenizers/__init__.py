@@ -3,8 +3,12 @@
 from pipelines.text.tokenizers.base import Tokenizer
 from pipelines.text.tokenizers.blanks import BlankTokenizer
 from pipelines.text.tokenizers.characters import CharacterTokenizer
-from pipelines.text.tokenizers.moses import moses_tokenizer
-from pipelines.text.tokenizers.pieces import PieceTokenizer, train_pieces
+from pipelines.text.tokenizers.moses import moses_tokenizer, word_tokenizer
+from pipelines.text.tokenizers.pieces import (
+    PieceTokenizer,
+    read_pieces,
+    train_pieces,
+)
 
 __all__ = [
     "BlankTokenizer",
@@ -12,5 +16,7 @@ __all__ = [
     "PieceTokenizer",
     "Tokenizer",
     "moses_tokenizer",
+    "read_pieces",
     "train_pieces",
+    "word_tokenizer",
 ]

@@ -45,16 +45,25 @@ def moses_tokenizer(language: str) -> MosesTokenizer:
 
     A language that Moses does not know is treated as English, with a warning.
     """
+    if _moses_code(language) is None:
+        _log.warning("Moses has no rules for %r: using its English ones", language)
+    return word_tokenizer(language)
+
+
+@cache
+def word_tokenizer(language: str) -> MosesTokenizer:
+    """As `moses_tokenizer`, without its warning: to count words of any language."""
+    return MosesTokenizer(_moses_code(language) or "en")
+
+
+def _moses_code(language: str) -> str | None:
     from sacremoses.corpus import NonbreakingPrefixes
 
     code = language.lower().replace("_", "-").partition("-")[0]
-    known = NonbreakingPrefixes().available_langs
     if code in _BESIDE_PREFIXES:
-        return MosesTokenizer(code)
-    if code not in known:
-        _log.warning("Moses has no rules for %r: using its English ones", language)
-        return MosesTokenizer("en")
-    return MosesTokenizer(known[code])
+        return code
+    known: dict[str, str] = NonbreakingPrefixes().available_langs
+    return known.get(code)
 
 
 class _OnlyWith:

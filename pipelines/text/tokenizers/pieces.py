@@ -1,7 +1,13 @@
-"""The tokenizer `sentencepiece`: pieces of words, learnt from the training text."""
+"""The tokenizer `sentencepiece`: pieces of words, learnt from the training text.
+
+Only the pieces of a model count. Their ids come from the vocabulary, and the special
+symbols are ours, whatever the model calls its own.
+"""
 
 import io
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.artifacts.vocab import EOS, EOS_TOKEN, PAD, PAD_TOKEN, UNK, UNK_TOKEN
@@ -10,6 +16,8 @@ from pipelines.errors import ConfigError, CorpusError
 _BLANK = "\u2581"
 _MAX_SEGMENT = 4096  # characters; longer ones overflow SentencePiece's positions
 _NO_BOS = -1
+_FIRST_BYTE = "<0x00>"
+_BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 _NUM_THREADS = 16  # fixed: the sums of its EM steps depend on how they are split
 
 
@@ -26,6 +34,15 @@ class PieceTokenizer:
         import sentencepiece
 
         self._processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
+        first_byte = self._processor.piece_to_id(_FIRST_BYTE)
+        self._has_bytes = bool(self._processor.is_byte(first_byte))
+
+    @property
+    def pieces(self) -> list[str]:
+        """All pieces, special symbols included."""
+        ids = list(range(self._processor.get_piece_size()))
+        pieces: list[str] = self._processor.id_to_piece(ids)
+        return pieces
 
     def tokenize(self, line: str) -> list[str]:
         """The pieces of a line."""
@@ -33,8 +50,42 @@ class PieceTokenizer:
         return pieces
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Pieces joined, blanks restored."""
-        return "".join(tokens).replace(_BLANK, " ").strip(" ")
+        """Pieces joined, blanks restored; pieces that are bytes become characters."""
+        text = "".join(tokens)
+        if self._has_bytes:
+            text = _BYTES.sub(_decode_bytes, text)
+        return text.replace(_BLANK, " ").strip(" ")
+
+
+def _decode_bytes(found: re.Match[str]) -> str:
+    """The characters of `<0xC3><0xA9>`."""
+    digits = found[0].replace("<0x", "").replace(">", "")
+    return bytes.fromhex(digits).decode("utf-8", "replace")
+
+
+def read_pieces(path: Path) -> bytes:
+    """Read a trained SentencePiece model and check it.
+
+    Raises:
+        CorpusError: It is none, or a piece holds a blank, which separates tokens here.
+    """
+    model = path.read_bytes()
+    try:
+        pieces = PieceTokenizer(model).pieces if model else []
+    except RuntimeError:
+        pieces = []
+    if not pieces:
+        raise CorpusError(
+            f"{path} is not a SentencePiece model",
+            hint="expected the .model file that SentencePiece's training writes",
+        )
+    with_blank = [piece for piece in pieces if {*piece} & {" ", "\t", "\n"}]
+    if with_blank:
+        raise CorpusError(
+            f"{path}: the piece {with_blank[0]!r} holds a blank",
+            hint=f"expected a model that writes blanks as {_BLANK}",
+        )
+    return model
 
 
 def train_pieces(

@@ -35,4 +35,6 @@ def test_threads_are_set_only_when_asked():
     assert torch.get_num_threads() == before
     use_threads(2)
     assert describe(torch.device("cpu")) == "CPU, 2 threads"
+    use_threads(1)
+    assert describe(torch.device("cpu")) == "CPU, 1 thread"
     use_threads(before)

@@ -1,0 +1,181 @@
+"""The section `[preprocess]`: its settings, what `auto` becomes, what contradicts."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from pipelines.config.section import (
+    EXECUTION,
+    INPUT_FILE,
+    LATER,
+    Expected,
+    NonNegative,
+    Positive,
+    Section,
+)
+
+TokenizerName = Literal["moses", "sentencepiece", "characters", "none"]
+SideTokenizer = Literal["same", "moses", "sentencepiece", "characters", "none"]
+
+AUTO = "auto"
+_MAX_LENGTH: Mapping[TokenizerName, int] = {
+    "moses": 100,
+    "sentencepiece": 150,
+    "characters": 500,
+    "none": 100,
+}
+"""`auto`: at most 0.1 % of ordinary sentence pairs are longer than so many tokens."""
+_MIN_COUNT: Mapping[TokenizerName, int] = {
+    "moses": 2,
+    "sentencepiece": 1,
+    "characters": 1,
+    "none": 2,
+}
+"""`auto`: a word seen once teaches little; pieces and characters are few anyway."""
+
+_FILES = (
+    "source_vocab",
+    "target_vocab",
+    "source_sentencepiece",
+    "target_sentencepiece",
+)
+
+
+class PreprocessConfig(Section):
+    """From raw text to tokens and vocabularies."""
+
+    tokenizer: TokenizerName = "moses"
+    """How a line becomes tokens; `none` splits at blanks: already tokenized."""
+    source_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
+    """Tokenizer of the source side; `same`: that of `tokenizer`."""
+    target_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
+    """Tokenizer of the target side; `same`: that of `tokenizer`."""
+    sentencepiece_model: Literal["bpe", "unigram"] = "bpe"
+    """Kind of SentencePiece model that is trained."""
+    sentencepiece_joint: bool = False
+    """One SentencePiece model for both sides instead of one each."""
+    sentencepiece_vocab_size: Positive = 8000
+    """Pieces of a SentencePiece model; fewer where the text is too small for them."""
+    sentencepiece_sample_size: Positive = 1_000_000
+    """Lines (seeded sample) from which a SentencePiece model is trained."""
+    source_sentencepiece: str = Field(default="", json_schema_extra=INPUT_FILE)
+    """Trained SentencePiece model of the source side, relative to the project's folder;
+    of both sides with sentencepiece_joint; empty: one is trained."""
+    target_sentencepiece: str = Field(default="", json_schema_extra=INPUT_FILE)
+    """Trained SentencePiece model of the target side; empty: one is trained."""
+    lowercase: bool = False
+    """Lower-case both sides."""
+    normalization: Literal["none", "nfc"] = "nfc"
+    """Unicode normalization of both sides."""
+    share_vocab: bool = Field(default=False, json_schema_extra=LATER)
+    """One vocabulary for both sides, counted over both; at most source_vocab_size."""
+    source_vocab: str = Field(default="", json_schema_extra=INPUT_FILE)
+    """Vocabulary file of the source side, relative to the project's folder: a token a
+    line, or token<TAB>count; of both sides with share_vocab; empty: counted."""
+    target_vocab: str = Field(default="", json_schema_extra=INPUT_FILE)
+    """Vocabulary file of the target side; empty: counted in the training text."""
+    source_vocab_size: Annotated[int, Field(ge=4)] = 160_000
+    """Most entries of the source vocabulary, its 3 special symbols included."""
+    target_vocab_size: Annotated[int, Field(ge=4)] = 80_000
+    """Most entries of the target vocabulary, its 3 special symbols included."""
+    min_count: Annotated[
+        Positive | tuple[Positive, Positive],
+        Expected("auto, an integer of at least 1, or [source, target]", (AUTO,)),
+    ] = 1
+    """Tokens seen less often in the training text become <unk>; or [source, target];
+    auto: 2 for words, 1 for pieces and characters."""
+    reverse_source: bool = True
+    """Feed the source last word first (section 3.3 of the paper)."""
+    max_length: Annotated[
+        NonNegative, Expected("auto or an integer of at least 0", (AUTO,))
+    ] = 0
+    """Drop training and validation pairs with more tokens on a side; 0 keeps all;
+    auto: 100 words, 150 pieces or 500 characters."""
+    max_ratio: Annotated[float, Field(ge=0.0)] = 0.0
+    """Drop pairs when one side is this many times longer than the other; 0 keeps."""
+    seed: NonNegative = 1
+    """Seed of the sample for SentencePiece."""
+    part_size: Positive = 20_000
+    """Pairs in one part file."""
+    workers: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
+    """Processes; 0 means one for each core. The result is the same for any number."""
+
+    @property
+    def tokenizers(self) -> tuple[TokenizerName, TokenizerName]:
+        """Tokenizers of the source and of the target."""
+        return _tokenizers(self.__dict__)
+
+    @property
+    def min_counts(self) -> tuple[int, int]:
+        """Smallest counts of the source and of the target."""
+        count = self.min_count
+        return count if isinstance(count, tuple) else (count, count)
+
+    def input_files(self) -> dict[str, str]:
+        """The user's own vocabularies and models: name of the setting -> path."""
+        return {name: path for name in _FILES if (path := getattr(self, name))}
+
+    @field_validator("max_length", mode="before")
+    @classmethod
+    def _choose_max_length(cls, value: Any, info: ValidationInfo) -> Any:
+        """Replace `auto` by a number: manifests and fingerprints hold numbers only."""
+        if value != AUTO:
+            return value
+        return max(_MAX_LENGTH[name] for name in _tokenizers(info.data))
+
+    @field_validator("min_count", mode="before")
+    @classmethod
+    def _choose_min_count(cls, value: Any, info: ValidationInfo) -> Any:
+        """Replace `auto`, and two equal numbers by one."""
+        if value == AUTO:
+            value = [_MIN_COUNT[name] for name in _tokenizers(info.data)]
+            if info.data.get("share_vocab"):
+                return min(value)
+        if isinstance(value, list | tuple) and len(value) == 2 and len({*value}) == 1:
+            return value[0]
+        return value
+
+    @model_validator(mode="after")
+    def _models_fit_the_tokenizers(self) -> Self:
+        for side, name in zip(("source", "target"), self.tokenizers, strict=True):
+            setting = f"{side}_sentencepiece"
+            if getattr(self, setting) and name != "sentencepiece":
+                raise ValueError(
+                    f"{setting} is set, but the {side} side's tokenizer is {name}"
+                )
+        if self.sentencepiece_joint:
+            if len({name == "sentencepiece" for name in self.tokenizers}) > 1:
+                raise ValueError(
+                    "sentencepiece_joint = true needs the tokenizer sentencepiece on "
+                    "both sides"
+                )
+            if self.target_sentencepiece:
+                raise ValueError(
+                    "sentencepiece_joint = true takes source_sentencepiece for both "
+                    "sides: remove target_sentencepiece"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_shared_vocabulary_is_one(self) -> Self:
+        if self.share_vocab and self.target_vocab:
+            raise ValueError(
+                "share_vocab = true takes source_vocab for both sides: remove "
+                "target_vocab"
+            )
+        if self.share_vocab and isinstance(self.min_count, tuple):
+            raise ValueError(
+                f"share_vocab = true needs one min_count, found {list(self.min_count)}"
+            )
+        return self
+
+
+def _tokenizers(values: Mapping[str, Any]) -> tuple[TokenizerName, TokenizerName]:
+    """Tokenizers of both sides; a value that was refused counts as the default."""
+    both: TokenizerName = values.get("tokenizer", "moses")
+    source, target = (
+        both if (name := values.get(f"{side}_tokenizer", "same")) == "same" else name
+        for side in ("source", "target")
+    )
+    return source, target
