@@ -25,6 +25,7 @@ from s2scli.commands import (
     translate,
     verify,
 )
+from s2scli.completion import shell_questions
 from s2scli.console import show_error
 
 app = typer.Typer(
@@ -60,6 +61,9 @@ _STORAGE_HINTS = {
 }
 
 
+_VERSION = "Show the version and exit."
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
@@ -72,7 +76,9 @@ def _print_version(asked: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help=_VERSION
+        ),
     ] = False,
 ) -> None:
     pass
@@ -86,7 +92,8 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        app()
+        with shell_questions():
+            app()
     except S2SError as error:
         show_error(error.message or "stopped", error.hint)
         status = error.exit_status

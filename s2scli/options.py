@@ -13,6 +13,7 @@ import typer
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config, load
 from pipelines.config.load import FILE_NAME, Loaded, build, parse_override
+from s2scli.completion import complete_model, complete_override, values_of
 from s2scli.console import LogFormat, configure
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
@@ -28,10 +29,20 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the cost; write nothing.")
 ]
 Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
+    str | None,
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda or cuda:N.",
+        autocompletion=values_of("translate.device"),
+    ),
 ]
 Precision = Annotated[
-    str | None, typer.Option("--precision", help="auto, fp32, tf32, bf16 or int8.")
+    str | None,
+    typer.Option(
+        "--precision",
+        help="auto, fp32, tf32, bf16 or int8.",
+        autocompletion=values_of("translate.precision"),
+    ),
 ]
 Model = Annotated[
     list[Path] | None,
@@ -40,6 +51,7 @@ Model = Annotated[
         "--model",
         help="A checkpoint's folder, which needs no project, or a project; several "
         "are an ensemble.",
+        autocompletion=complete_model,
     ),
 ]
 ModelWeight = Annotated[
@@ -130,6 +142,7 @@ def _common(
             "--set",
             metavar="SECTION.KEY=VALUE",
             help="Override a setting for this command; repeatable.",
+            autocompletion=complete_override,
         ),
     ] = None,
     quiet: Quiet = False,

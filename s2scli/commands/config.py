@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from s2scli.console import print_json, print_lines
+from s2scli.completion import complete_setting
+from s2scli.console import print_commented, print_json
 from s2scli.options import Json, Request, with_common_options
 
 app = typer.Typer(no_args_is_help=True, help="Show the settings.")
@@ -21,7 +22,11 @@ def show(
     request: Request,
     key: Annotated[
         str | None,
-        typer.Argument(help="One setting, or a section.", metavar="[SECTION.KEY]"),
+        typer.Argument(
+            help="One setting, or a section.",
+            metavar="[SECTION.KEY]",
+            autocompletion=complete_setting,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -40,12 +45,12 @@ def show(
         values: dict[str, Any] = {s.key: s.value for s in settings}
         print_json(values)
         return
-    lines: list[str] = []
+    lines: list[tuple[str, str]] = []
     section = ""
     for s in settings:
         head, _, name = s.key.rpartition(".")
         if head != section:
             section = head
-            lines += ["", f"[{head}]"]
-        lines.append(f"{name} = {s.toml}".ljust(43) + f" # {s.meaning} ({s.origin})")
-    print_lines(lines)
+            lines += [("", ""), (f"[{head}]", "")]
+        lines.append((f"{name} = {s.toml}", f"{s.meaning} ({s.origin})"))
+    print_commented(lines)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from s2scli.completion import complete_override, complete_recipe
 from s2scli.console import LogFormat, configure, print_lines
 from s2scli.estimate import show_estimate_of_new_project
 from s2scli.options import Format, Quiet, Verbose
@@ -19,7 +20,10 @@ def command(
     ] = Path(),
     recipe: Annotated[
         str | None,
-        typer.Option(help="numbers, small or paper; numbers without --train."),
+        typer.Option(
+            help="numbers, small or paper; numbers without --train.",
+            autocompletion=complete_recipe,
+        ),
     ] = None,
     source_lang: Annotated[
         str | None, typer.Option("-s", "--source-lang", help="Such as de.")
@@ -42,6 +46,7 @@ def command(
             "--set",
             metavar="SECTION.KEY=VALUE",
             help="Write a setting into s2s.toml; repeatable.",
+            autocompletion=complete_override,
         ),
     ] = None,
     force: Annotated[

@@ -11,6 +11,7 @@ import typer
 
 from pipelines.progress import SILENT
 from s2scli.commands.stage import find_models
+from s2scli.completion import values_of
 from s2scli.console import print_json, print_table, progress, stderr, stdout
 from s2scli.options import (
     Device,
@@ -66,6 +67,7 @@ def command(
             help="Divide the log-probability: GNMT's alpha, or average. Default: 0, "
             "not at all.",
             show_default=False,
+            autocompletion=values_of("translate.length_penalty"),
         ),
     ] = None,
     reference: Annotated[

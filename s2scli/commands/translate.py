@@ -11,6 +11,7 @@ import typer
 
 from pipelines.progress import SILENT
 from s2scli.commands.stage import bring_up_to_date, find_models
+from s2scli.completion import complete_split, values_of
 from s2scli.console import progress
 from s2scli.options import (
     Device,
@@ -51,7 +52,10 @@ def command(
     model_weight: ModelWeight = None,
     split: Annotated[
         str | None,
-        typer.Option(help="test: translate the test split into translate/test/."),
+        typer.Option(
+            help="test: translate the test split into translate/test/.",
+            autocompletion=complete_split,
+        ),
     ] = None,
     beam: Annotated[
         int | None,
@@ -70,15 +74,24 @@ def command(
         ),
     ] = False,
     search: Annotated[
-        str | None, typer.Option(help="standard, or paper: as in the paper.")
+        str | None,
+        typer.Option(
+            help="standard, or paper: as in the paper.",
+            autocompletion=values_of("translate.search"),
+        ),
     ] = None,
     length_penalty: Annotated[
-        str | None, typer.Option(help="GNMT's alpha, 0 for none; or average.")
+        str | None,
+        typer.Option(
+            help="GNMT's alpha, 0 for none; or average.",
+            autocompletion=values_of("translate.length_penalty"),
+        ),
     ] = None,
     unk: Annotated[
         str | None,
         typer.Option(
-            help="allow, forbid, or copy: the source's unknown words in its place."
+            help="allow, forbid, or copy: the source's unknown words in its place.",
+            autocompletion=values_of("translate.unk"),
         ),
     ] = None,
     precision: Precision = None,
