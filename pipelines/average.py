@@ -32,6 +32,7 @@ from pipelines.artifacts.layout import TEXT
 from pipelines.artifacts.manifest import Manifest, read_manifest
 from pipelines.errors import MissingArtifactError, UsageError
 from pipelines.progress import SILENT, Progress
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,9 @@ def average_newest(
 
 def _require_several(number: int) -> None:
     if number < 2:
-        raise UsageError(f"{number} checkpoints to average: expected at least 2")
+        raise UsageError(
+            f"{plural(number, 'checkpoint')} to average: expected at least 2"
+        )
 
 
 def _require_free(output: Path) -> None:

@@ -113,7 +113,7 @@ def test_fewer_than_asked_for_are_counted(three, tmp_path):
 
 
 def test_one_is_not_enough(three, tmp_path):
-    with pytest.raises(UsageError, match=r"1 checkpoints .* at least 2"):
+    with pytest.raises(UsageError, match=r"1 checkpoint .* at least 2"):
         average_named(three[:1], tmp_path / "mean")
     with pytest.raises(UsageError, match="at least 2"):
         average_newest(tmp_path / "run", 1, tmp_path / "mean")

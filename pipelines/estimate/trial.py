@@ -26,6 +26,7 @@ from pipelines.model.seq2seq import Seq2Seq
 from pipelines.trainer.learner import Learner
 from pipelines.trainer.optimizer import prepare_state
 from pipelines.trainer.world import World
+from pipelines.wording import plural
 
 _TOTAL_S = 10.0
 """No step starts that would end later, as far as the steps before it tell."""
@@ -110,7 +111,7 @@ class TrialTrainer:
             self.learner.learn(planned, step=0, rate=0.0)
             self._synchronize()
         except OutOfMemoryError as error:
-            message = f"an update of {pairs:,} pairs ran out of memory"
+            message = f"an update of {plural(pairs, 'pair')} ran out of memory"
             raise OutOfMemoryError(message, hint=error.hint) from error
         return Step(pairs, planned.num_words, time.perf_counter() - started)
 

@@ -1,5 +1,6 @@
 """`s2s verify`."""
 
+from pipelines.wording import plural
 from s2scli.console import print_json, print_lines
 from s2scli.options import Json, Request, with_common_options
 
@@ -14,7 +15,7 @@ def command(request: Request, as_json: Json = False) -> None:
     if as_json:
         print_json({"files": found.num_files, "problems": found.problems})
     else:
-        print_lines([*found.problems, f"{found.num_files} files checked"])
+        print_lines([*found.problems, f"{plural(found.num_files, 'file')} checked"])
     if found.problems:
         raise CorruptArtifactError(
             f"{len(found.problems)} of {found.num_files} files are damaged",

@@ -175,7 +175,7 @@ def test_an_update_that_runs_out_of_memory_is_part_of_the_result(tmp_path, monke
 
     monkeypatch.setattr(Seq2Seq, "forward", forward)
     found = estimate(tiny(tmp_path), Layout(tmp_path))
-    assert found.not_measured == "an update of 1 pairs ran out of memory"
+    assert found.not_measured == "an update of 1 pair ran out of memory"
     assert found.speed is None
     assert found.memory.workspace_bytes == 0
 

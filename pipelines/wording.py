@@ -1,0 +1,12 @@
+"""Numbers in messages: `1 shard`, `2,000 shards`."""
+
+
+def plural(number: int, noun: str, plural_noun: str = "") -> str:
+    """Format a number with its noun in the right form.
+
+    Args:
+        number: How many; thousands are separated by commas.
+        noun: The singular.
+        plural_noun: Needed where it is not the singular and an `s`.
+    """
+    return f"{number:,} {noun if number == 1 else plural_noun or noun + 's'}"
