@@ -81,7 +81,8 @@ class Meter:
         if self.done <= first_done:
             return None
         unit_s = (self._last_s - first_s) / (self.done - first_done)
-        waited_s = time.monotonic() - self._last_s
+        # A long wait is no unit: in a training it is a validation.
+        waited_s = min(unit_s, time.monotonic() - self._last_s)
         return max(0.0, unit_s * (self.total - self.done) - waited_s)
 
 
