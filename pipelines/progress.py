@@ -12,7 +12,12 @@ class Task(Protocol):
     """One bar."""
 
     def advance(self, amount: int = 1, **figures: str) -> None:
-        """Move on by `amount` units; `figures` replace the numbers shown beside it."""
+        """Count `amount` units.
+
+        Args:
+            amount: Units done since the last call.
+            **figures: Replace the figures shown, the most important one first.
+        """
 
 
 class Progress(Protocol):

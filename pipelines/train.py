@@ -34,6 +34,7 @@ from pipelines.trainer.position import Position
 from pipelines.trainer.store import CheckpointStore
 from pipelines.trainer.validation import Bleu
 from pipelines.trainer.world import World
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -129,15 +130,14 @@ def _make_trainer(
     )
     counted = model.count_parameters()
     log.info(
-        "training on %s%s in %s: %.1fM parameters (%.1fM recurrent), %d pairs, "
-        "%d steps of %d",
+        "training on %s%s in %s: %.1fM parameters (%.1fM recurrent), %s, %s of %d",
         f"{world.size} x " if world.size > 1 else "",
         describe(device),
         precision,
         counted.total / 1e6,
         counted.recurrent / 1e6,
-        len(data["train"]),
-        trainer.total_steps,
+        plural(len(data["train"]), "pair"),
+        plural(trainer.total_steps, "step"),
         settings.batch_size,
     )
     return trainer
@@ -193,8 +193,8 @@ def _counts(position: Position, num_parameters: int) -> dict[str, Any]:
 def _tell(position: Position) -> None:
     best = position.best
     log.info(
-        "trained %d steps in %.0f s, %.0f words/s; best step %d, valid perplexity %s",
-        position.step,
+        "trained %s in %.0f s, %.0f words/s; best step %d, valid perplexity %s",
+        plural(position.step, "step"),
         position.elapsed_s,
         position.num_words / max(position.elapsed_s, 1e-9),
         position.best_step,

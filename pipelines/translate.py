@@ -30,6 +30,7 @@ from pipelines.progress import SILENT, Progress
 from pipelines.search.members import Members
 from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.translator import Translation, Translator
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,8 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         )
         written = write_manifest(folder, manifest)
     log.info(
-        "translated %d lines in %.1f s (%.0f lines/s)",
-        len(found),
+        "translated %s in %.1f s (%.0f lines/s)",
+        plural(len(found), "line"),
         elapsed_s,
         len(found) / max(elapsed_s, 1e-9),
     )

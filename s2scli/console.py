@@ -1,38 +1,46 @@
 """What people see: tables on standard output, logs and progress on standard error.
 
-The only module that knows rich. A bar is drawn on a terminal only; elsewhere a task is
-a plain line now and then.
+Only this module and `s2scli.progress`, which draws the tasks, know rich.
 """
 
 import json
 import logging
+import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import textwrap
+from collections.abc import MutableMapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.progress import SilentProgress, Task
+from pipelines.progress import SilentProgress
+from s2scli.progress import PlainProgress, TerminalProgress
 
-_PLAIN_EVERY_S = 30.0
+_NARROW_WIDTH = 60
+_NARROW_CELL = 30
+_COLUMN_GAP = "  "
+_COMMENT_COLUMN = 43
 
+
+def _forget_size_zero(environ: MutableMapping[str, str]) -> None:
+    """Drop COLUMNS and LINES where they are 0, as in some containers.
+
+    Rich and typer would believe them and print nothing. Without them they ask the
+    terminal, and where there is none, or one of size 0, they take 80 by 25.
+    """
+    for name in ("COLUMNS", "LINES"):
+        if environ.get(name, "").strip("0 ") == "":
+            environ.pop(name, None)
+
+
+# Before the consoles, which read them once.
+_forget_size_zero(os.environ)
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False)
 
@@ -60,7 +68,11 @@ def configure(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
         handler.setFormatter(_JsonFormatter())
     elif stderr.is_terminal:
         handler = RichHandler(
-            console=stderr, show_path=False, markup=False, log_time_format="%H:%M:%S"
+            console=stderr,
+            show_time=stderr.width >= _NARROW_WIDTH,
+            show_path=False,
+            markup=False,
+            log_time_format="%H:%M:%S",
         )
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
@@ -84,7 +96,7 @@ def show_note(message: str) -> None:
     if _State.log_format is LogFormat.JSON:
         sys.stderr.write(json.dumps({"level": "NOTE", "message": message}) + "\n")
     else:
-        stderr.print(message, soft_wrap=True, markup=False)
+        _say(message)
 
 
 def show_error(message: str, hint: str = "") -> None:
@@ -93,9 +105,33 @@ def show_error(message: str, hint: str = "") -> None:
         line = json.dumps({"level": "ERROR", "message": message, "hint": hint})
         sys.stderr.write(line + "\n")
         return
-    stderr.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+    _say(message, head="error: ", style="bold red")
     if hint:
-        stderr.print(Text("hint: ", style="bold") + Text(hint), soft_wrap=True)
+        _say(hint, head="hint: ", style="bold")
+
+
+def _say(message: str, *, head: str = "", style: str = "") -> None:
+    """Print on standard error; a terminal gets whole words, and whole paths to copy."""
+    text = head + message
+    if stderr.is_terminal:
+        text = "\n".join(
+            "\n".join(_wrap(line, stderr.width)) for line in text.split("\n")
+        )
+    shown = Text(text)
+    shown.stylize(style, 0, len(head))
+    stderr.print(shown, soft_wrap=True)
+
+
+def _wrap(text: str, width: int, *, indent: str = "") -> list[str]:
+    """Fold between words; a longer word has a line of its own."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def print_json(value: Any, *, to: TextIO | None = None) -> None:
@@ -113,6 +149,8 @@ def print_table(
 ) -> None:
     """Print a result for people; numbers to the right.
 
+    Where the last column would be too narrow to read, its cells stand below their rows.
+
     Args:
         columns: Their heads.
         rows: Of cells.
@@ -120,6 +158,23 @@ def print_table(
         apart: Leave a blank line before it.
         to: Standard output, or standard error for what is no result.
     """
+    if apart:
+        to.print()
+    last = len(columns) - 1
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    left = to.width - sum(widths[:last]) - len(_COLUMN_GAP) * last
+    if left < min(widths[last], _NARROW_CELL):
+        for row in (columns, *rows):
+            _print_folded(
+                row, widths[:last], style="bold" if row is columns else "", to=to
+            )
+    else:
+        to.print(_table(columns, rows), soft_wrap=False)
+    for note in notes:
+        to.print(Text(note, style="dim"), soft_wrap=False)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
@@ -128,11 +183,43 @@ def print_table(
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type] # a literal
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    if apart:
-        to.print()
-    to.print(table, soft_wrap=False)
-    for note in notes:
-        to.print(Text(note, style="dim"))
+    return table
+
+
+def _print_folded(
+    row: Sequence[str], widths: Sequence[int], *, style: str, to: Console
+) -> None:
+    """Print a row, and its last cell below it."""
+    *cells, below = row
+    beside = _COLUMN_GAP.join(
+        cell.ljust(width) for cell, width in zip(cells, widths, strict=True)
+    )
+    to.print(Text(beside.rstrip(), style=style), soft_wrap=False)
+    if below:
+        to.print(Padding(Text(below, style=style), (0, 0, 0, 4)), soft_wrap=False)
+
+
+def print_commented(lines: Sequence[tuple[str, str]]) -> None:
+    """Print lines and a comment on each.
+
+    The comment stands beside its line. On a terminal that is too narrow for that it
+    stands above the line, on as many lines as it takes.
+
+    Args:
+        lines: Line and comment; one without a comment is printed as it is.
+    """
+    beside = [
+        line.ljust(_COMMENT_COLUMN) + f" # {comment}" if comment else line
+        for line, comment in lines
+    ]
+    if not stdout.is_terminal or max(map(len, beside), default=0) <= stdout.width:
+        print_lines(beside)
+        return
+    above: list[str] = []
+    for line, comment in lines:
+        above += _wrap(comment, stdout.width, indent="# ")
+        above.append(line)
+    print_lines(above)
 
 
 def print_lines(lines: Sequence[str]) -> None:
@@ -140,111 +227,14 @@ def print_lines(lines: Sequence[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def progress() -> "TerminalProgress | PlainProgress | SilentProgress":
+def progress() -> TerminalProgress | PlainProgress | SilentProgress:
     """The progress that fits where standard error goes."""
     if _State.quiet:
         return SilentProgress()
-    if stderr.is_terminal and _State.log_format is LogFormat.TEXT:
-        return TerminalProgress()
+    draws = stderr.is_terminal and not stderr.is_dumb_terminal
+    if draws and _State.log_format is LogFormat.TEXT:
+        return TerminalProgress(stderr)
     return PlainProgress()
-
-
-class _FiguresColumn(ProgressColumn):
-    """The figures beside a bar."""
-
-    def render(self, task: Any) -> Text:
-        """Draw the last figures the task was given."""
-        figures: dict[str, str] = task.fields.get("figures", {})
-        shown = [v if k == "speed" else f"{k} {v}" for k, v in figures.items()]
-        return Text("  ".join(shown), style="cyan")
-
-
-class _BarTask:
-    def __init__(self, bar: Progress, number: Any) -> None:
-        self._bar, self._number = bar, number
-
-    def advance(self, amount: int = 1, **figures: str) -> None:
-        """Move the bar."""
-        if figures:
-            self._bar.update(self._number, advance=amount, figures=figures)
-        else:
-            self._bar.update(self._number, advance=amount)
-
-
-class TerminalProgress:
-    """Bars; a task inside a task is a second bar."""
-
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-
-    @contextmanager
-    def task(
-        self, description: str, *, total: int | None = None, unit: str = "lines"
-    ) -> Iterator[Task]:
-        """Show a bar while the block runs."""
-        outermost = self._bar is None
-        bar = self._bar or Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            _FiguresColumn(),
-            console=stderr,
-            transient=True,
-        )
-        self._bar = bar
-        if outermost:
-            bar.start()
-        number = bar.add_task(description, total=total, unit=unit, figures={})
-        try:
-            yield _BarTask(bar, number)
-        finally:
-            bar.remove_task(number)
-            if outermost:
-                bar.stop()
-                self._bar = None
-
-
-class _PlainTask:
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
-        self._description, self._total, self._unit = description, total, unit
-        self._done = 0
-        self._figures: dict[str, str] = {}
-        self._started = self._told = time.monotonic()
-
-    def advance(self, amount: int = 1, **figures: str) -> None:
-        """Count, and tell now and then."""
-        self._done += amount
-        self._figures |= figures
-        now = time.monotonic()
-        if now - self._told >= _PLAIN_EVERY_S:
-            self._told = now
-            _log.info("%s", self._line(now - self._started))
-
-    def _line(self, elapsed_s: float) -> str:
-        parts = [f"{self._description}: {self._done}"]
-        if self._total:
-            left_s = elapsed_s / max(self._done, 1) * (self._total - self._done)
-            parts[0] += f" of {self._total}"
-            parts.append(f"ETA {left_s:.0f} s")
-        parts[0] += f" {self._unit}"
-        parts += [v if k == "speed" else f"{k} {v}" for k, v in self._figures.items()]
-        return ", ".join(parts)
-
-
-class PlainProgress:
-    """Log lines, for files and for machines."""
-
-    @contextmanager
-    def task(
-        self, description: str, *, total: int | None = None, unit: str = "lines"
-    ) -> Iterator[Task]:
-        """Tell of the work now and then."""
-        yield _PlainTask(description, total, unit)
 
 
 class _JsonFormatter(logging.Formatter):
@@ -263,6 +253,3 @@ class _JsonFormatter(logging.Formatter):
 
 def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace(",", "").lstrip("-").isdigit()
-
-
-_log = logging.getLogger("pipelines.progress")

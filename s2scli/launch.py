@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from pipelines.errors import PeerError, UsageError
+from pipelines.wording import plural
 
 _LOOK_EVERY_S = 0.1
 _GRACE_S = 5.0
@@ -32,7 +33,7 @@ def require_gpus(number: int, device: str) -> None:
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if number > found or device not in ("auto", "cuda"):
         raise UsageError(
-            f"--num-gpus {number}: {found} GPUs found, device {device}",
+            f"--num-gpus {number}: {plural(found, 'GPU')} found, device {device}",
             hint="--device cpu trains with so many processes on the CPU",
         )
 

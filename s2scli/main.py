@@ -25,6 +25,7 @@ from s2scli.commands import (
     translate,
     verify,
 )
+from s2scli.completion import shell_questions
 from s2scli.console import show_error, show_note
 from s2scli.signals import STOPPING, handle_stop_signals, received_stop
 from s2scli.strict import StrictCommand
@@ -109,7 +110,8 @@ def main() -> NoReturn:
 
 def _run() -> int | str | None:
     try:
-        app()
+        with shell_questions():
+            app()
     except Interrupted as stop:
         return _show_stop(stop)
     except S2SError as error:

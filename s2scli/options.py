@@ -13,6 +13,12 @@ import typer
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config, load
 from pipelines.config.load import Loaded
+from s2scli.completion import (
+    complete_model,
+    complete_override,
+    complete_split,
+    values_of,
+)
 from s2scli.console import LogFormat, configure
 
 Quiet = Annotated[
@@ -35,7 +41,10 @@ DryRun = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="DEVICE", help="Run on auto, cpu, cuda or cuda:N."
+        "--device",
+        metavar="DEVICE",
+        help="Run on auto, cpu, cuda or cuda:N.",
+        autocompletion=values_of("translate.device"),
     ),
 ]
 Precision = Annotated[
@@ -44,6 +53,7 @@ Precision = Annotated[
         "--precision",
         metavar="NAME",
         help="Multiply matrices in auto, fp32, tf32, bf16 or int8.",
+        autocompletion=values_of("translate.precision"),
     ),
 ]
 Model = Annotated[
@@ -54,6 +64,7 @@ Model = Annotated[
         metavar="DIR",
         help="Use a checkpoint's folder, which needs no project, or a project; repeat "
         "it for an ensemble.",
+        autocompletion=complete_model,
     ),
 ]
 ModelWeight = Annotated[
@@ -69,6 +80,7 @@ Split = Annotated[
     typer.Option(
         "--split",
         metavar="test|valid",
+        autocompletion=complete_split,
         help="Take this split of the project; translate/test/ and score/, or "
         "translate/valid/ and score.valid/, hold its artifacts.",
     ),
@@ -173,6 +185,7 @@ def _common(
             "--set",
             metavar="SECTION.KEY=VALUE",
             help="Override a setting for this command; repeatable.",
+            autocompletion=complete_override,
         ),
     ] = None,
     quiet: Quiet = False,

@@ -32,7 +32,7 @@ def test_bad_bytes_and_cut_lines_are_told_with_their_numbers(caplog):
     assert [len(w) for w in translate_stream(windows, Echo())] == [2, 5]
     assert "4 lines not UTF-8" in caplog.text
     assert "line 2, 4, 6, ..." in caplog.text
-    assert "1 lines longer than 5 tokens" in caplog.text
+    assert "1 line longer than 5 tokens" in caplog.text
 
 
 def test_a_stream_of_empty_translations_is_told(caplog):

@@ -22,6 +22,7 @@ import zstandard
 from pipelines.artifacts.stream import strip_lines
 from pipelines.artifacts.zstd import ZstdFile
 from pipelines.errors import CorpusError, CorruptArtifactError, MissingArtifactError
+from pipelines.wording import plural
 
 _AGAIN = "s2s preprocess --force"
 _CHECK_PATH = "check the path"
@@ -152,7 +153,8 @@ def survey_pair(src: Path, tgt: Path) -> tuple[Survey, Survey]:
     found = survey(src), survey(tgt)
     if found[0].num_lines != found[1].num_lines:
         raise CorpusError(
-            f"{src} has {found[0].num_lines} lines, {tgt} has {found[1].num_lines}",
+            f"{src} has {plural(found[0].num_lines, 'line')}, "
+            f"{tgt} has {found[1].num_lines:,}",
             hint="line n of one file must translate line n of the other",
         )
     return found
@@ -211,4 +213,5 @@ def warn_of_lines(log: logging.Logger, numbers: Sequence[int], what: str) -> Non
     if numbers:
         named = ", ".join(map(str, numbers[:_NAMED_LINES]))
         more = ", ..." if len(numbers) > _NAMED_LINES else ""
-        log.warning("%d lines %s: line %s%s", len(numbers), what, named, more)
+        lines = plural(len(numbers), "line")
+        log.warning("%s %s: line %s%s", lines, what, named, more)

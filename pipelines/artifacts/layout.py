@@ -16,6 +16,8 @@ from pathlib import Path
 STAGES = ("preprocess", "binarize", "train", "translate", "score")
 SPLITS = ("train", "valid", "test")
 TEST = "test"
+TRANSLATED_SPLITS = (TEST, "valid")
+"""Splits that `translate` and `score` work on."""
 MANIFEST = "manifest.json"
 RUN = "run.json"
 TEXT = "text"

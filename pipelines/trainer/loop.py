@@ -239,9 +239,9 @@ class Trainer:
         )
         task.advance(
             0,
-            epoch=f"{epoch:.2f}",
             loss=f"{found['loss_nats_per_token']:.3f}",
             speed=f"{found['words_per_s']:,.0f} words/s",
+            epoch=f"{epoch:.2f}",
         )
         self._window = self._new_window()
 

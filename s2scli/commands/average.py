@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from s2scli.completion import complete_checkpoint
 from s2scli.console import progress
 from s2scli.options import Request, with_common_options
 
@@ -21,7 +22,9 @@ def command(
     checkpoints: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="CHECKPOINT", help="Folders of one training; at least two."
+            metavar="CHECKPOINT",
+            help="Folders of one training; at least two.",
+            autocompletion=complete_checkpoint,
         ),
     ] = None,
     last: Annotated[

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from s2scli.console import print_json, print_lines
+from s2scli.completion import complete_setting
+from s2scli.console import print_commented, print_json, print_lines
 from s2scli.options import Json, Request, with_common_options
 from s2scli.strict import StrictCommand
 
@@ -26,7 +27,11 @@ def show(
     request: Request,
     key: Annotated[
         str | None,
-        typer.Argument(help="Show one setting, or a section.", metavar="[SECTION.KEY]"),
+        typer.Argument(
+            help="Show one setting, or a section.",
+            metavar="[SECTION.KEY]",
+            autocompletion=complete_setting,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +56,7 @@ def show(
     elif [s.key for s in settings] == [key]:
         print_lines(_one(settings[0]))
     else:
-        print_lines(_all(settings))
+        print_commented(_all(settings))
 
 
 def _one(setting: "Setting") -> list[str]:
@@ -68,13 +73,13 @@ def _one(setting: "Setting") -> list[str]:
     return lines
 
 
-def _all(settings: "Sequence[Setting]") -> list[str]:
-    lines: list[str] = []
+def _all(settings: "Sequence[Setting]") -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
     section = ""
     for s in settings:
         head, _, name = s.key.rpartition(".")
         if head != section:
             section = head
-            lines += ["", f"[{head}]"]
-        lines.append(f"{name} = {s.toml}".ljust(43) + f" # {s.meaning} ({s.origin})")
+            lines += [("", ""), (f"[{head}]", "")]
+        lines.append((f"{name} = {s.toml}", f"{s.meaning} ({s.origin})"))
     return lines

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from pipelines.errors import UsageError
+from s2scli.completion import complete_override, complete_recipe
 from s2scli.console import LogFormat, configure, print_lines
 from s2scli.estimate import show_summary_of_new_project
 from s2scli.options import Format, Quiet, Verbose
@@ -43,7 +44,8 @@ def command(
         str | None,
         typer.Option(
             help="numbers, small or paper. Default: small where text is named, else "
-            "numbers."
+            "numbers.",
+            autocompletion=complete_recipe,
         ),
     ] = None,
     source_lang: Annotated[
@@ -86,6 +88,7 @@ def command(
             "--set",
             metavar="SECTION.KEY=VALUE",
             help="Write a setting into s2s.toml; repeatable.",
+            autocompletion=complete_override,
         ),
     ] = None,
     force: Annotated[

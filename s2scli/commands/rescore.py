@@ -12,6 +12,7 @@ import typer
 from pipelines.artifacts.inputs import check_inputs
 from pipelines.progress import SILENT
 from s2scli.commands.stage import find_models
+from s2scli.completion import values_of
 from s2scli.console import print_json, print_table, progress, stderr, stdout
 from s2scli.options import (
     Device,
@@ -70,6 +71,7 @@ def command(
             help="Divide the log-probability by GNMT's penalty with this alpha, or "
             "(average) by the number of tokens; by default do not divide.",
             show_default=False,
+            autocompletion=values_of("translate.length_penalty"),
         ),
     ] = None,
     references: Annotated[

@@ -6,11 +6,16 @@ import typer
 
 from pipelines.artifacts.layout import STAGES
 from s2scli.commands.stage import bring_up_to_date
+from s2scli.completion import complete_stage
 from s2scli.options import Force, Request, with_common_options
 
 Target = Annotated[
     str | None,
-    typer.Argument(help="The last stage to run.", metavar="[STAGE]"),
+    typer.Argument(
+        help="The last stage to run.",
+        metavar="[STAGE]",
+        autocompletion=complete_stage,
+    ),
 ]
 
 

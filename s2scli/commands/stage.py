@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.layout import TRANSLATED_SPLITS
 from pipelines.config import Config
 from s2scli.console import progress
 from s2scli.options import Project, Request, refuse
@@ -18,9 +19,6 @@ log = logging.getLogger("pipelines.stage")
 
 _STAGES_KEPT = "finished stages are kept; the same command resumes"
 
-SPLITS = ("test", "valid")
-"""Splits that are translated into the project and scored there."""
-
 
 def with_split(project: Project, split: str) -> Project:
     """The project with `split` as the one that is translated and scored.
@@ -28,7 +26,8 @@ def with_split(project: Project, split: str) -> Project:
     Raises:
         typer.BadParameter: There is no such split.
     """
-    refuse(split not in SPLITS, f"--split {split}: expected {' or '.join(SPLITS)}")
+    known = " or ".join(TRANSLATED_SPLITS)
+    refuse(split not in TRANSLATED_SPLITS, f"--split {split}: expected {known}")
     return replace(project, layout=replace(project.layout, split=split))
 
 

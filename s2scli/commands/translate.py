@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2scli.commands.stage import bring_up_to_date, find_models, with_split
+from s2scli.completion import values_of
 from s2scli.inputs import Inputs
 from s2scli.options import (
     Device,
@@ -87,12 +88,16 @@ def command(
     ] = False,
     search: Annotated[
         str | None,
-        typer.Option(help="Search as is standard, or as in the paper: paper."),
+        typer.Option(
+            help="Search as is standard, or as in the paper: paper.",
+            autocompletion=values_of("translate.search"),
+        ),
     ] = None,
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            help="Normalize by length with GNMT's alpha (0 does not) or with average."
+            help="Normalize by length with GNMT's alpha (0 does not) or with average.",
+            autocompletion=values_of("translate.length_penalty"),
         ),
     ] = None,
     min_length: Annotated[
@@ -136,7 +141,8 @@ def command(
         str | None,
         typer.Option(
             help="Let <unk> be written (allow) or not (forbid), or put the source's "
-            "unknown words in its place (copy)."
+            "unknown words in its place (copy).",
+            autocompletion=values_of("translate.unk"),
         ),
     ] = None,
     precision: Precision = None,

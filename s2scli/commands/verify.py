@@ -1,5 +1,6 @@
 """`s2s verify`."""
 
+from pipelines.wording import plural
 from s2scli.console import print_json, print_lines
 from s2scli.options import Json, Request, with_common_options
 
@@ -9,7 +10,6 @@ def command(request: Request, as_json: Json = False) -> None:
     """Check every artifact against its recorded hash; exit status 3 names damage."""
     from pipelines.artifacts.verify import verify
     from pipelines.errors import CorruptArtifactError
-    from pipelines.wording import plural
 
     found = verify(request.project().layout)
     if as_json:

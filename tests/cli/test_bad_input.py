@@ -63,7 +63,7 @@ def test_a_source_of_100000_words_is_cut_and_told(s2s, project):
     assert found.status == 0
     assert len(found.lines) == 3
     assert (found.lines[0], found.lines[2]) == ("A B", "C")
-    assert "1 lines longer than 1000 tokens; cut" in found.err
+    assert "1 line longer than 1000 tokens; cut" in found.err
     assert "line 2" in found.err
 
 

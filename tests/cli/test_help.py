@@ -36,6 +36,11 @@ def test_version(s2s):
     assert s2s("--version").out.startswith("s2s 0.")
 
 
+def test_the_options_of_all_commands_say_what_they_do(s2s):
+    shown = " ".join(s2s("--help").out.split())
+    assert "Show the version and exit." in shown
+
+
 def test_no_command_shows_the_help(s2s):
     assert "Usage" in s2s().out + s2s().err
 
