@@ -2,8 +2,9 @@
 
 A field's description gives its meaning and unit; `s2s config show` prints it. Settings
 marked `EXECUTION` change no result but by rounding and stay out of the fingerprints.
-Settings marked `LATER` were added after a release: at their default, which is what that
-release did, they stay out of the fingerprints, so that its artifacts stay fresh.
+Settings marked `ADDED` came after projects had been made without them: at their
+default, which does what was done before, they stay out, too, so that those projects
+stay fresh.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 EXECUTION: Any = {"execution": True}
-LATER: Any = {"omitted_at_default": True}
+ADDED: Any = {"fingerprint": "unless default"}
 
 Pair = Annotated[tuple[str, ...], Field(max_length=2)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -33,7 +34,7 @@ class Section(BaseModel):
             for name, field in type(self).model_fields.items()
             if field.json_schema_extra == EXECUTION
             or (
-                field.json_schema_extra == LATER
+                field.json_schema_extra == ADDED
                 and getattr(self, name) == field.default
             )
         }
@@ -226,19 +227,19 @@ class TranslateConfig(Section):
     the training pairs suggest."""
     max_length_extra: NonNegative = 10
     """Tokens that the longest output may have beyond max_length_ratio."""
-    min_length: NonNegative = Field(default=0, json_schema_extra=LATER)
+    min_length: NonNegative = Field(default=0, json_schema_extra=ADDED)
     """Fewest tokens of an output, EOS not counted; raises a lower length limit."""
-    max_length: NonNegative = Field(default=0, json_schema_extra=LATER)
+    max_length: NonNegative = Field(default=0, json_schema_extra=ADDED)
     """Most tokens of an output, EOS not counted, whatever the source's length; 0: as
     max_length_ratio and max_length_extra say."""
-    sample: bool = Field(default=False, json_schema_extra=LATER)
+    sample: bool = Field(default=False, json_schema_extra=ADDED)
     """Draw nbest translations at random from the model instead of searching; the beam
     and `search` do not apply."""
-    top_k: NonNegative = Field(default=0, json_schema_extra=LATER)
+    top_k: NonNegative = Field(default=0, json_schema_extra=ADDED)
     """`sample`: draw each token from this many most likely ones; 0: from all."""
-    temperature: float = Field(default=1.0, gt=0.0, json_schema_extra=LATER)
+    temperature: float = Field(default=1.0, gt=0.0, json_schema_extra=ADDED)
     """`sample`: divides the logits; below 1, likely tokens become likelier."""
-    seed: NonNegative = Field(default=1, json_schema_extra=LATER)
+    seed: NonNegative = Field(default=1, json_schema_extra=ADDED)
     """`sample`: seed of the draws; the same line gets the same draws in any file."""
     max_source_length: Positive = 1000
     """Longer source sentences are cut to so many tokens, with a warning."""

@@ -73,9 +73,10 @@ def next_probabilities(row, length, limit, chosen):
 
 
 def sequence_probabilities(step, limit, chosen):
-    found, live = {}, {(): 1.0}
+    found: dict[tuple[int, ...], float] = {}
+    live: dict[tuple[int, ...], float] = {(): 1.0}
     for length in range(limit + 1):
-        longer = {}
+        longer: dict[tuple[int, ...], float] = {}
         for ids, probability in live.items():
             row = step.row(0, ids)
             for word, p in next_probabilities(row, length, limit, chosen).items():
