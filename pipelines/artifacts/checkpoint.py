@@ -41,6 +41,9 @@ TRAINER, TRAINER_INFO = "trainer.safetensors", "trainer.json"
 LATEST, BEST = "latest.json", "best.json"
 CHECKPOINT, AVERAGE = "checkpoint", "average"
 """Who wrote a folder, as its manifest says."""
+CHECKPOINTS = "checkpoints"
+"""The folder that holds them, beside the pointers."""
+NAME_A_CHECKPOINT = "name a folder such as train/checkpoints/step-00001200"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def require_model(path: Path) -> Manifest:
     except MissingArtifactError as error:
         raise MissingArtifactError(
             f"{path} is not a checkpoint: {error.message}",
-            hint="name a folder such as train/checkpoints/step-00001200",
+            hint=NAME_A_CHECKPOINT,
         ) from error
 
 
@@ -222,7 +225,7 @@ def read_best(train: Path) -> tuple[Path, Part]:
         MissingArtifactError: Training has not written any.
         CorruptArtifactError: None is sound.
     """
-    folder = train / "checkpoints"
+    folder = train / CHECKPOINTS
     try:
         best: Path = folder / json.loads((train / BEST).read_bytes())["checkpoint"]
         return best, read_model(best)
@@ -238,19 +241,6 @@ def read_best(train: Path) -> tuple[Path, Part]:
             ) from error
         log.warning("the best checkpoint is damaged (%s); using %s", error, sound.name)
         return sound, read_model(sound)
-
-
-def find_model(path: Path) -> tuple[Path, Part]:
-    """The model that a path names: a checkpoint, a project or its folder `train`.
-
-    Raises:
-        MissingArtifactError: None is there.
-        CorruptArtifactError: It is damaged.
-    """
-    for train in (path / "train", path):
-        if (train / BEST).is_file():
-            return read_best(train)
-    return path, read_model(path)
 
 
 def prune(folder: Path, keep: Iterable[str]) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from pipelines.artifacts.checkpoint import MODEL, find_model
+from pipelines.artifacts.checkpoint import MODEL
 from pipelines.artifacts.files import sha256_bytes
 from pipelines.artifacts.layout import TEXT
 from pipelines.artifacts.manifest import read_manifest
+from pipelines.artifacts.model_path import find_model
 from pipelines.config import TranslateConfig
 from pipelines.errors import UsageError
 from pipelines.model.engine.arithmetic import describe_arithmetic
