@@ -5,6 +5,7 @@
     OUT              the same, once it is complete
 
 A piece counts once it is recorded; what a killed process wrote beyond that is cut off.
+Where OUT ends in .gz or .zst a piece is a compressed frame.
 """
 
 import fcntl
@@ -15,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
+from pipelines.artifacts.compression import text_writer
 from pipelines.artifacts.files import write_atomic
 from pipelines.errors import BusyError
 
@@ -36,6 +38,9 @@ class ResumableFile:
     def record(self, num_inputs: int) -> None:
         """Let all that has been written count, as the output of so many inputs."""
         self.file.flush()
+        self._write_record(num_inputs)
+
+    def _write_record(self, num_inputs: int) -> None:
         os.fsync(self.file.fileno())
         self.num_inputs = num_inputs
         content = {
@@ -46,33 +51,32 @@ class ResumableFile:
         write_atomic(self._record, (json.dumps(content) + "\n").encode())
 
 
-def can_go_on(source: Path, output: Path) -> bool:
-    """Whether both are plain files: a pipe is read once, a device is not replaced."""
-    plain_output = output.is_file() or not (output.exists() or output.is_symlink())
-    return plain_output and (source.is_file() or not source.exists())
+def part_files(path: Path) -> tuple[Path, Path]:
+    """The files beside an output that hold it, and its record, until it is complete."""
+    return path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
 
 
 @contextmanager
 def resumable(path: Path, identity: str) -> Iterator[ResumableFile]:
-    """Begin an output, or go on with it where a process with the same task stopped.
+    """Begin an output, or resume it where a process with the same task stopped.
 
     Args:
         path: Of the complete output, which appears at the end of the block.
         identity: Hash of all that decides what will be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    record = path.with_name(f"{path.name}.part.json")
+    part, record = part_files(path)
     num_inputs, num_bytes = _read_record(part, record, identity)
-    with part.open("a", encoding="utf-8", newline="\n") as file:
-        _lock(file, path)
-        file.truncate(num_bytes)
-        found = ResumableFile(file, num_inputs, record, identity)
-        found.record(num_inputs)
-        yield found
-        file.flush()
-        os.fsync(file.fileno())
-        part.replace(path)
-        record.unlink()
+    with part.open("ab") as raw:
+        _lock(raw, path)
+        raw.truncate(num_bytes)
+        with text_writer(raw, path) as file:
+            found = ResumableFile(file, num_inputs, record, identity)
+            found._write_record(num_inputs)
+            yield found
+            file.flush()
+            os.fsync(raw.fileno())
+            part.replace(path)
+            record.unlink()
 
 
 def _read_record(part: Path, record: Path, identity: str) -> tuple[int, int]:
@@ -87,14 +91,14 @@ def _read_record(part: Path, record: Path, identity: str) -> tuple[int, int]:
     except (ValueError, KeyError, TypeError):
         same = whole = False
     if same and whole:
-        log.info("going on with %s after %d lines", part, num_inputs)
+        log.info("resuming %s after %d lines", part, num_inputs)
         return num_inputs, num_bytes
     why = "was begun with other models, settings or input" if whole else "is damaged"
     log.warning("%s %s; starting again", part, why)
     return 0, 0
 
 
-def _lock(file: TextIO, path: Path) -> None:
+def _lock(file: BinaryIO, path: Path) -> None:
     """Keep others from writing the same file; the lock ends with the process."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

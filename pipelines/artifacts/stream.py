@@ -1,4 +1,4 @@
-"""Lines from a live stream, in windows of what is at hand.
+"""Lines of a file or of a live stream, in windows.
 
 A file is read in full windows. A pipe or a terminal is read by a thread, and a window
 is whatever has come: the first line of a conversation is answered before the second.
@@ -9,11 +9,16 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import BinaryIO
 
+from pipelines.artifacts.compression import refuse_compressed
+from pipelines.errors import S2SError
+
 _BOM = b"\xef\xbb\xbf"
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +28,19 @@ class _End:
     error: Exception | None
 
 
-def line_windows(file: BinaryIO, size: int, *, skip: int = 0) -> Iterator[list[bytes]]:
-    """Yield windows of at most `size` lines, without LF or CR LF.
+def full_windows(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield windows of `size` lines; the last may be smaller."""
+    rest = iter(lines)
+    while window := list(islice(rest, size)):
+        yield window
 
-    Args:
-        file: Standard input or an opened file.
-        size: Most lines of a window.
-        skip: Lines to leave out first.
+
+def windows_at_hand(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield windows of the lines that have come, at least one and at most `size`.
+
+    A thread reads `lines`. The interpreter ends without it, so the lines must not come
+    from a file that Python closes at its end, which `sys.stdin` is.
     """
-    lines = islice(strip_lines(file), skip, None)
-    if _is_regular(file):
-        while window := list(islice(lines, size)):
-            yield window
-        return
-    yield from _windows_at_hand(lines, size)
-
-
-def _windows_at_hand(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
     queue: Queue[bytes | _End] = Queue(maxsize=4 * size)
 
     def read() -> None:
@@ -47,8 +48,8 @@ def _windows_at_hand(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]
         try:
             for line in lines:
                 queue.put(line)
-        except (OSError, ValueError) as found:
-            error = found
+        except (OSError, ValueError, S2SError) as caught:
+            error = caught
         queue.put(_End(error))
 
     Thread(target=read, daemon=True).start()
@@ -78,14 +79,42 @@ def _take(queue: "Queue[bytes | _End]", size: int) -> tuple[list[bytes], _End | 
 
 
 def strip_lines(file: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines without their end (LF or CR LF), the first without a BOM."""
+    """Yield lines without their end (LF or CR LF), the first without a BOM.
+
+    Raises:
+        CorpusError: The file is compressed.
+    """
     for number, line in enumerate(file):
         raw = line.removesuffix(b"\n").removesuffix(b"\r")
-        yield raw.removeprefix(_BOM) if number == 0 else raw
+        if number == 0:
+            refuse_compressed(raw, _path_of(file))
+            raw = raw.removeprefix(_BOM)
+        yield raw
 
 
-def _is_regular(file: BinaryIO) -> bool:
+def count_lines(file: BinaryIO) -> int:
+    """The lines that `strip_lines` would yield from here on.
+
+    Raises:
+        CorpusError: The file is compressed.
+    """
+    first = file.readline()
+    refuse_compressed(first, _path_of(file))
+    num_lines, last = int(bool(first)), b"\n"
+    while chunk := file.read(_CHUNK_BYTES):
+        num_lines += chunk.count(b"\n")
+        last = chunk[-1:]
+    return num_lines + (last != b"\n")
+
+
+def is_regular(file: BinaryIO) -> bool:
+    """Whether all of a file is there: it is neither a pipe nor a terminal."""
     try:
         return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     except (OSError, ValueError):
         return True  # bytes in memory
+
+
+def _path_of(file: Iterable[bytes]) -> Path | None:
+    name = getattr(file, "name", None)
+    return Path(name) if isinstance(name, str) and name != "<stdin>" else None

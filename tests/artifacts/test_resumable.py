@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pipelines.artifacts.resumable import resumable
+from pipelines.artifacts.corpus import read_lines
+from pipelines.artifacts.resumable import part_files, resumable
 from pipelines.errors import BusyError
 
 
@@ -83,3 +84,25 @@ def test_two_processes_do_not_write_one_file(tmp_path):
         resumable(path, "same"),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["out.gz", "out.zst"])
+@pytest.mark.parametrize("die_after", [None, 0, 1, 2, 3])
+def test_a_compressed_output_is_resumed_at_a_frame(tmp_path, name, die_after):
+    path = tmp_path / name
+    if die_after is not None:
+        with pytest.raises(Killed):
+            write(path, PIECES, die_after=die_after, torn="half a li")
+    assert write(path, PIECES) == (die_after or 0)
+    assert b"".join(line + b"\n" for line in read_lines(path)).decode() == "".join(
+        PIECES
+    )
+    assert not any(part.exists() for part in part_files(path))
+
+
+@pytest.mark.parametrize("name", ["out.gz", "out.zst"])
+def test_an_empty_compressed_output_is_a_whole_file(tmp_path, name):
+    path = tmp_path / name
+    assert write(path, []) == 0
+    assert path.stat().st_size > 0
+    assert list(read_lines(path)) == []
