@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,9 @@ from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.translator import Translation, Translator
 
 log = logging.getLogger(__name__)
+
+_MOST = 0.5
+"""Share of a stream that has to be wrong for the model not to fit the input."""
 
 
 class LineTranslator(Protocol):
@@ -109,15 +113,14 @@ def translate_stream(
 
     Yields:
         For each window one translation for each line, in order. Bytes that are not
-        UTF-8 become U+FFFD; these lines and those cut short are counted and told at the
-        end.
+        UTF-8 become U+FFFD. At the end the log reports these lines and those that were
+        cut, and warns where most translations are empty or most tokens unknown.
 
     Raises:
         S2SError: The number of translations is not the number of lines.
     """
     lines_in = lines_out = first
-    not_utf8: list[int] = []
-    truncated: list[int] = []
+    findings = _Findings()
     with progress.task("translate", total=total) as task:
         for window in windows:
             lines: list[str] = []
@@ -126,28 +129,76 @@ def translate_stream(
                 try:
                     lines.append(raw.decode())
                 except UnicodeDecodeError:
-                    not_utf8.append(lines_in)
+                    findings.not_utf8.append(lines_in)
                     lines.append(raw.decode(errors="replace"))
             translations = translator.translate(lines)
             for number, translation in enumerate(translations, start=lines_out + 1):
-                if translation.truncated:
-                    truncated.append(number)
+                findings.add(number, translation)
             lines_out += len(translations)
             if lines_in != lines_out:
                 raise S2SError(f"{lines_in} lines in, {lines_out} lines out")
             yield translations
             task.advance(len(window))
-    warn_of_lines(log, not_utf8, "not UTF-8; the bad bytes were replaced")
-    limit = translator.config.max_source_length
-    warn_of_lines(
-        log, truncated, f"longer than {limit} tokens; cut (translate.max_source_length)"
-    )
+    findings.warn(translator.config.max_source_length)
 
 
-def task_identity(translator: Translator, source: Path, form: str) -> str:
-    """Hash of all that decides the translation of a file, and how it is written."""
+@dataclass(slots=True)
+class _Findings:
+    """What a user should know of a stream once it has ended."""
+
+    not_utf8: list[int] = field(default_factory=list)
+    """Line numbers, from 1."""
+    truncated: list[int] = field(default_factory=list)
+    num_translated: int = 0
+    """Lines that are not blank."""
+    num_empty: int = 0
+    """Of these, lines whose translation is empty."""
+    first_empty: int = 0
+    num_tokens: int = 0
+    num_unknown: int = 0
+
+    def add(self, number: int, translation: Translation) -> None:
+        if translation.truncated:
+            self.truncated.append(number)
+        if not translation.candidates:
+            return
+        self.num_translated += 1
+        self.num_tokens += translation.num_tokens
+        self.num_unknown += translation.num_unknown
+        if not translation.text:
+            self.num_empty += 1
+            self.first_empty = self.first_empty or number
+
+    def warn(self, limit: int) -> None:
+        warn_of_lines(log, self.not_utf8, "not UTF-8; the bad bytes were replaced")
+        warn_of_lines(
+            log,
+            self.truncated,
+            f"longer than {limit} tokens; cut (translate.max_source_length)",
+        )
+        if self.num_empty > _MOST * self.num_translated:
+            log.warning(
+                "%d of %d translations are empty, the first that of line %d: the model "
+                "is trained too little, or the input is of another language or "
+                "tokenization than the text it was trained on",
+                self.num_empty,
+                self.num_translated,
+                self.first_empty,
+            )
+        if self.num_unknown > _MOST * self.num_tokens:
+            log.warning(
+                "%.0f %% of the input's tokens are not in the model's source "
+                "vocabulary: check that its language, casing and tokenization are "
+                "those of the text the model was trained on",
+                100 * self.num_unknown / self.num_tokens,
+            )
+
+
+def task_identity(translator: Translator, sources: Sequence[Path], form: str) -> str:
+    """Hash of all that decides the translation of files, and how it is written."""
     settings = translator.config.fingerprinted()
-    content = [translator.members.identity, settings, sha256_file(source), form]
+    hashes = [sha256_file(source) for source in sources]
+    content = [translator.members.identity, settings, *hashes, form]
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipelines.artifacts.vocab import UNK_TOKEN
+from pipelines.artifacts.vocab import UNK, UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.data.batch import lay_out
 from pipelines.search.batches import batch_size, side_by_side
@@ -52,6 +52,10 @@ class Translation:
     """Best first; empty for a blank line."""
     truncated: bool = False
     """The source was longer than `max_source_length` and was cut."""
+    num_tokens: int = 0
+    """Source tokens, without EOS."""
+    num_unknown: int = 0
+    """Of these, tokens that the vocabulary lacks."""
 
     @property
     def text(self) -> str:
@@ -131,7 +135,7 @@ class Translator:
             yield (
                 numbers,
                 [
-                    self._translation(lines[n], found, truncated=cut[n])
+                    self._translation(lines[n], sources[n], found, truncated=cut[n])
                     for n, found in zip(numbers, hypotheses, strict=True)
                 ],
             )
@@ -176,7 +180,12 @@ class Translator:
         return max(config.max_length or by_ratio, config.min_length)
 
     def _translation(
-        self, line: str, hypotheses: Sequence[Hypothesis], *, truncated: bool
+        self,
+        line: str,
+        source: Sequence[int],
+        hypotheses: Sequence[Hypothesis],
+        *,
+        truncated: bool,
     ) -> Translation:
         pipeline = self.members.pipeline
         candidates: list[Candidate] = []
@@ -193,7 +202,9 @@ class Translator:
                     token_log_probs=hypothesis.token_log_probs,
                 )
             )
-        return Translation(tuple(candidates), truncated)
+        return Translation(
+            tuple(candidates), truncated, len(source) - 1, source.count(UNK)
+        )
 
 
 def _with_copies(tokens: Sequence[str], words: Sequence[str]) -> list[str]:
