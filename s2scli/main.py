@@ -2,15 +2,15 @@
 
 import errno
 import gc
+import io
 import os
 import signal
 import sys
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
-from pipelines.errors import Interrupted, S2SError
+from pipelines.errors import Interrupted, S2SError, UsageError
 from s2scli.commands import (
     average,
     binarize,
@@ -25,7 +25,8 @@ from s2scli.commands import (
     translate,
     verify,
 )
-from s2scli.console import show_error
+from s2scli.console import show_error, show_note
+from s2scli.signals import STOPPING, handle_stop_signals
 
 app = typer.Typer(
     name="s2s",
@@ -79,35 +80,93 @@ def _root(
 
 
 def main() -> NoReturn:
-    """Run `s2s` and exit: 0; 1 failed; 2 usage; 3 artifact; 130 and 143 by signal."""
+    """Run `s2s` and exit: 0; 1 failed; 2 usage; 3 artifact; 130 and 143 by signal.
+
+    Where the reader of its output has gone, the process ends by SIGPIPE.
+    """
     # Imports make half a million objects and no garbage: looking for it at every 700th
     # is a seventh of a start.
     gc.set_threshold(100_000)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    _occupy_closed_streams()
+    handle_stop_signals()
     try:
-        app()
-    except S2SError as error:
-        show_error(error.message or "stopped", error.hint)
-        status = error.exit_status
+        status = _run()
+        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output has gone: not an error, and nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        _end_by_sigpipe()
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        hint = _STORAGE_HINTS.get(error.errno or 0, "")
-        show_error(f"{where}{error.strerror or error}", hint)
-        status = 1
-    except MemoryError:
-        show_error("out of memory", "lower the batch size, or preprocess.part_size")
-        status = 1
+        _discard_output()
+        status = _show_os_error(error)
     sys.exit(status)
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(
-        f"stopped by {signal.Signals(number).name}; finished stages are kept",
-        hint="the same command goes on",
-        signal_number=number,
-    )
+def _run() -> int | str | None:
+    try:
+        app()
+    except Interrupted as stop:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+        show_note("; ".join(filter(None, (stop.message or "stopped", stop.hint))))
+        return stop.exit_status
+    except S2SError as error:
+        show_error(error.message or "failed", error.hint)
+        return error.exit_status
+    except SystemExit as end:
+        # Typer and rich make an exit of a broken pipe.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        return end.code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _show_os_error(error)
+    except MemoryError:
+        show_error("out of memory", "lower the batch size, or preprocess.part_size")
+        return 1
+    return 0
+
+
+def _show_os_error(error: OSError) -> int:
+    where = f"{error.filename}: " if error.filename else ""
+    hint = _STORAGE_HINTS.get(error.errno or 0, "")
+    show_error(f"{where}{error.strerror or error}", hint)
+    return 1
+
+
+class _ClosedOutput(io.TextIOBase):
+    """Standard output that the caller has closed."""
+
+    def write(self, _text: str) -> int:
+        """Refuse.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("standard output is closed")
+
+
+def _occupy_closed_streams() -> None:
+    """Open what the caller has closed: no file of ours may get the number of a stream.
+
+    It is the null device, for the wrong direction: reading and writing stay errors.
+    """
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = _ClosedOutput()
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from writing again what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end_by_sigpipe() -> NoReturn:
+    """End as a program without a handler does: quietly, 141 in a shell."""
+    _discard_output()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGPIPE)
+    sys.exit(128 + signal.SIGPIPE)  # where the signal is blocked

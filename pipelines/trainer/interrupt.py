@@ -34,7 +34,7 @@ class Requests:
         else:
             raise Interrupted(
                 "stopped at once, before the checkpoint was written",
-                hint="s2s train goes on from the one before it",
+                hint="s2s train resumes from the one before it",
                 signal_number=number,
             )
 

@@ -195,7 +195,7 @@ class Trainer:
         return Interrupted(
             f"stopped at step {self.position.step} of {self.total_steps}; "
             "everything is saved",
-            hint="s2s train goes on from there",
+            hint="s2s train resumes from there",
             signal_number=signal_number,
         )
 

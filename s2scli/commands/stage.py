@@ -8,8 +8,11 @@ from typing import Any
 from pipelines.config import Config
 from s2scli.console import progress
 from s2scli.options import Project, Request
+from s2scli.signals import if_stopped
 
 log = logging.getLogger("pipelines.stage")
+
+_STAGES_KEPT = "finished stages are kept; the same command resumes"
 
 
 def bring_up_to_date(
@@ -18,14 +21,15 @@ def bring_up_to_date(
     """Run a stage, and what it needs, unless all is up to date."""
     from pipelines.run import bring_up_to_date as run
 
-    done = run(
-        project.config,
-        project.layout,
-        target=stage,
-        force=force,
-        fork=fork,
-        progress=progress(),
-    )
+    with if_stopped(_STAGES_KEPT):
+        done = run(
+            project.config,
+            project.layout,
+            target=stage,
+            force=force,
+            fork=fork,
+            progress=progress(),
+        )
     tell_done(done, stage)
 
 
@@ -45,7 +49,8 @@ def find_models(
     from pipelines.run import bring_up_to_date as run
 
     project = request.project(**flags)
-    run(project.config, project.layout, target="train", progress=progress())
+    with if_stopped(_STAGES_KEPT):
+        run(project.config, project.layout, target="train", progress=progress())
     return [project.layout.train], project.config
 
 

@@ -86,6 +86,8 @@ def test_a_signal_finishes_the_step_saves_and_ends(project, wanted, number, expe
     assert status == expected
     stopped = newest_step(project)
     assert f"stopped at step {stopped} of 200; everything is saved" in said
+    assert "error" not in said
+    assert said.endswith("s2s train resumes from there\n")
     assert Sitting(project).end()[0] == 0
     assert_same(final_state(project), wanted)
 
