@@ -9,32 +9,79 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from pipelines.errors import UsageError
+from s2scli.signals import if_stopped
 
 STANDARD_STREAM = Path("-")
 """Standard input where a file is read, standard output where one is written."""
+_STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
+"""Names of open files; a file can replace what they lead to, but not them."""
+_NOT_KEPT = "nothing is kept beyond what was written"
 
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
     """Standard output as UTF-8, or a file that appears when it is complete.
 
-    A device or a pipe is written as it is.
+    A file is compressed if its name ends in .gz or .zst. A device or a pipe is written
+    as it is.
+
+    Args:
+        path: None and `-` are standard output.
     """
-    if path is None:
+    if path is None or path == STANDARD_STREAM:
+        require_output(None)
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr] # a real file
-        yield sys.stdout
+        with if_stopped(_NOT_KEPT):
+            yield sys.stdout
         return
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8", newline="\n") as file:
+    if not can_be_replaced(path):
+        with (
+            if_stopped(_NOT_KEPT),
+            path.open("w", encoding="utf-8", newline="\n") as file,
+        ):
             yield file
         return
+    from pipelines.artifacts.compression import text_writer
+
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        with (
+            if_stopped(f"{path} was not written"),
+            temporary.open("wb") as raw,
+            text_writer(raw, path) as file,
+        ):
             yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_output(path: Path | None) -> None:
+    """Check before the work that an output can be written.
+
+    Args:
+        path: None and `-` are standard output.
+
+    Raises:
+        UsageError: Standard output is closed; the path is a folder or in none.
+    """
+    if path is None or path == STANDARD_STREAM:
+        if not sys.stdout.writable():
+            raise UsageError("standard output is closed", hint="-o FILE writes a file")
+    elif path.is_dir():
+        raise UsageError(f"output {path} is a folder", hint="name a file in it")
+    elif not path.parent.is_dir():
+        raise UsageError(
+            f"output {path}: there is no folder {path.parent}",
+            hint=f"mkdir -p {path.parent}",
+        )
+
+
+def can_be_replaced(path: Path) -> bool:
+    """Whether an output is or will be a regular file, and no device, pipe or stream."""
+    if str(path.absolute()).startswith(_STREAMS):
+        return False
+    return path.is_file() or not path.exists()
 
 
 def refuse_same_file(
