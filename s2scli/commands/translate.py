@@ -1,17 +1,12 @@
 """`s2s translate`."""
 
 import json
-import logging
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.progress import SILENT
 from s2scli.commands.stage import bring_up_to_date, find_models
-from s2scli.console import progress, show_note
 from s2scli.inputs import Inputs
 from s2scli.options import (
     Device,
@@ -23,24 +18,12 @@ from s2scli.options import (
     refuse,
     with_common_options,
 )
-from s2scli.output import (
-    STANDARD_STREAM,
-    can_be_replaced,
-    open_output,
-    refuse_same_file,
-    require_output,
-)
-from s2scli.signals import if_stopped
+from s2scli.output import STANDARD_STREAM
+from s2scli.translation import check_output, translate_inputs
 
 if TYPE_CHECKING:
-    from typing import TypeGuard
-
     from pipelines.config import TranslateConfig
     from pipelines.search.translator import Translation, Translator
-
-    Format = Callable[[int, Translation], str]
-
-log = logging.getLogger("pipelines.translate")
 
 
 @with_common_options
@@ -114,6 +97,43 @@ def command(
             help="Normalize by length with GNMT's alpha (0 does not) or with average."
         ),
     ] = None,
+    min_length: Annotated[
+        int | None,
+        typer.Option(min=0, help="Write at least so many tokens a line."),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Write at most so many tokens a line; 0 lets the source's length "
+            "decide.",
+        ),
+    ] = None,
+    sample: Annotated[
+        bool,
+        typer.Option(
+            "--sample", help="Draw translations at random from the model; no search."
+        ),
+    ] = False,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="With --sample: draw each token from so many likeliest ones; 0 from "
+            "all.",
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="With --sample: divide the logits; below 1 likely tokens become "
+            "likelier."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --sample: draw other translations by seed."),
+    ] = None,
     unk: Annotated[
         str | None,
         typer.Option(
@@ -136,10 +156,25 @@ def command(
         "translate__nbest": nbest,
         "translate__search": search,
         "translate__length_penalty": length_penalty,
+        "translate__min_length": min_length,
+        "translate__max_length": max_length,
+        "translate__sample": sample or None,
+        "translate__top_k": top_k,
+        "translate__temperature": temperature,
+        "translate__seed": seed,
         "translate__unk": unk,
         "translate__precision": precision,
         "translate__device": device,
     }
+    if sample:
+        refuse(
+            bool(beam or search), "--beam and --search have no meaning with --sample"
+        )
+    elif any(value is not None for value in (top_k, temperature, seed)):
+        refuse(
+            not request.settings(**flags).translate.sample,
+            "--top-k, --temperature and --seed go with --sample",
+        )
     if split is not None:
         refuse(split != "test", f"--split {split}: only test can be translated")
         refuse(
@@ -154,32 +189,12 @@ def command(
     refuse(bool(model_weight) and not model, "--model-weight goes with --model")
     refuse(bool(files and input_file), "name the files to translate, or -i; not both")
     inputs = Inputs(tuple(files or [input_file or STANDARD_STREAM]))
-    _check_output(output_file, inputs)
+    check_output(output_file, inputs)
     num_lines = inputs.count_lines()
     models, config = find_models(request, model, **flags)
     translator = _translator(models, model_weight or [], config.translate)
     form = _json_line if as_json else _moses if nbest else _text
-    if inputs.are_files and _is_resumable(output_file):
-        _translate_files(translator, inputs, output_file, form, num_lines)
-    else:
-        _translate_stream(translator, inputs, output_file, form, num_lines)
-
-
-def _is_resumable(output_file: Path | None) -> "TypeGuard[Path]":
-    if output_file is None or output_file == STANDARD_STREAM:
-        return False
-    return can_be_replaced(output_file)
-
-
-def _check_output(output_file: Path | None, inputs: Inputs) -> None:
-    """Find before the work that an output cannot be written, or would be read."""
-    from pipelines.artifacts.resumable import part_files
-
-    require_output(output_file)
-    outputs = [output_file or STANDARD_STREAM]
-    if _is_resumable(output_file):
-        outputs += part_files(output_file)
-    refuse_same_file(outputs, inputs.paths)
+    translate_inputs(translator, inputs, output_file, form, num_lines)
 
 
 def _translator(
@@ -189,73 +204,6 @@ def _translator(
     from pipelines.search.translator import Translator
 
     return Translator(Members.load(models, settings, weights=weights), settings)
-
-
-def _translate_stream(
-    translator: "Translator",
-    inputs: Inputs,
-    output_file: Path | None,
-    form: "Format",
-    num_lines: int | None,
-) -> None:
-    """Translate what comes, and write it as it is ready."""
-    from pipelines.translate import translate_stream
-
-    with ExitStack() as stack:
-        output = stack.enter_context(open_output(output_file))
-        if inputs.are_typed:
-            stack.enter_context(if_stopped(""))  # it is plain to see
-            if log.isEnabledFor(logging.INFO):
-                show_note("type a sentence a line; Ctrl-D ends")
-        # A bar would run through lines that go to or come from the same terminal.
-        shown = SILENT if output.isatty() or inputs.are_typed else progress()
-        windows = inputs.windows(translator.window)
-        number = 0
-        for found in translate_stream(
-            windows, translator, progress=shown, total=num_lines
-        ):
-            number = _write(found, number, output, form)
-            if not _is_resumable(output_file):
-                output.flush()
-
-
-def _translate_files(
-    translator: "Translator",
-    inputs: Inputs,
-    output_file: Path,
-    form: "Format",
-    num_lines: int | None,
-) -> None:
-    """Translate files into a file, resuming where an earlier process stopped."""
-    from pipelines.artifacts.resumable import resumable
-    from pipelines.translate import task_identity, translate_stream
-
-    identity = task_identity(translator, inputs.paths, form.__name__)
-    with (
-        if_stopped("the same command resumes"),
-        resumable(output_file, identity) as output,
-    ):
-        number = output.num_inputs
-        stream = translate_stream(
-            inputs.windows(translator.window, skip=number),
-            translator,
-            first=number,
-            progress=progress(),
-            total=None if num_lines is None else num_lines - number,
-        )
-        for found in stream:
-            number = _write(found, number, output.file, form)
-            output.record(number)
-
-
-def _write(
-    found: "Iterable[Translation]", number: int, output: TextIO, form: "Format"
-) -> int:
-    """Write translations from line `number` (from 0); returns the next number."""
-    for translation in found:
-        output.write(form(number, translation))
-        number += 1
-    return number
 
 
 def _text(_number: int, translation: "Translation") -> str:

@@ -311,7 +311,7 @@ def test_progress_knows_the_number_of_lines(
     Path("z.gz").write_bytes(gzip.compress(b"a\n"))
     Path("z.zst").write_bytes(zstandard.compress(b"a"))
     recorder = Recorder()
-    monkeypatch.setattr("s2scli.commands.translate.progress", lambda: recorder)
+    monkeypatch.setattr("s2scli.translation.progress", lambda: recorder)
     found = s2s("translate", *model, *arguments, stdin=b"a\nb\n")
     assert found.status == 0
     assert recorder.totals == [total]
@@ -319,7 +319,7 @@ def test_progress_knows_the_number_of_lines(
 
 def test_a_pipe_has_no_total(model, s2s, files, monkeypatch):
     recorder = Recorder()
-    monkeypatch.setattr("s2scli.commands.translate.progress", lambda: recorder)
+    monkeypatch.setattr("s2scli.translation.progress", lambda: recorder)
     read_end, write_end = os.pipe()
     os.write(write_end, b"a\nb\n")
     os.close(write_end)

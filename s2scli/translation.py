@@ -1,0 +1,138 @@
+"""Translating inputs into an output: line by line, or resumed where it stopped."""
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeGuard
+
+from pipelines.progress import SILENT
+from s2scli.console import progress, show_note
+from s2scli.inputs import Inputs
+from s2scli.output import (
+    STANDARD_STREAM,
+    can_be_replaced,
+    open_output,
+    refuse_same_file,
+    require_output,
+)
+from s2scli.signals import if_stopped
+
+if TYPE_CHECKING:
+    from pipelines.search.translator import Translation, Translator
+
+Format = Callable[[int, "Translation"], str]
+"""The lines that are written for a line, given its number from 0."""
+
+log = logging.getLogger("pipelines.translate")
+
+
+def check_output(output_file: Path | None, inputs: Inputs) -> None:
+    """Check before the work that an output can be written, and replaces no input.
+
+    Raises:
+        UsageError: It cannot, or does.
+    """
+    from pipelines.artifacts.resumable import part_files
+
+    require_output(output_file)
+    outputs = [output_file or STANDARD_STREAM]
+    if _is_resumable(output_file):
+        outputs += part_files(output_file)
+    refuse_same_file(outputs, inputs.paths)
+
+
+def translate_inputs(
+    translator: "Translator",
+    inputs: Inputs,
+    output_file: Path | None,
+    form: Format,
+    num_lines: int | None,
+) -> None:
+    """Translate all lines of the inputs, in order.
+
+    Args:
+        translator: Does the work.
+        inputs: What to translate.
+        output_file: None and `-` are standard output. Files into a file are resumed
+            where an earlier process with the same task stopped.
+        form: How a translation is written.
+        num_lines: Of the inputs, where it is known.
+    """
+    if inputs.are_files and _is_resumable(output_file):
+        _translate_files(translator, inputs, output_file, form, num_lines)
+    else:
+        _translate_stream(translator, inputs, output_file, form, num_lines)
+
+
+def _is_resumable(output_file: Path | None) -> TypeGuard[Path]:
+    if output_file is None or output_file == STANDARD_STREAM:
+        return False
+    return can_be_replaced(output_file)
+
+
+def _translate_stream(
+    translator: "Translator",
+    inputs: Inputs,
+    output_file: Path | None,
+    form: Format,
+    num_lines: int | None,
+) -> None:
+    """Translate what comes, and write it as it is ready."""
+    from pipelines.translate import translate_stream
+
+    with ExitStack() as stack:
+        output = stack.enter_context(open_output(output_file))
+        if inputs.are_typed and output.isatty():
+            stack.enter_context(if_stopped(""))  # what was written is plain to see
+        if inputs.are_typed and log.isEnabledFor(logging.INFO):
+            show_note("type a sentence a line; Ctrl-D ends")
+        # A bar would run through lines that go to or come from the same terminal.
+        shown = SILENT if output.isatty() or inputs.are_typed else progress()
+        windows = inputs.windows(translator.window)
+        number = 0
+        for found in translate_stream(
+            windows, translator, progress=shown, total=num_lines
+        ):
+            number = _write(found, number, output, form)
+            if not _is_resumable(output_file):
+                output.flush()
+
+
+def _translate_files(
+    translator: "Translator",
+    inputs: Inputs,
+    output_file: Path,
+    form: Format,
+    num_lines: int | None,
+) -> None:
+    """Translate files into a file, resuming where an earlier process stopped."""
+    from pipelines.artifacts.resumable import resumable
+    from pipelines.translate import task_identity, translate_stream
+
+    identity = task_identity(translator, inputs.paths, form.__name__)
+    with (
+        if_stopped("the same command resumes"),
+        resumable(output_file, identity) as output,
+    ):
+        number = output.num_inputs
+        stream = translate_stream(
+            inputs.windows(translator.window, skip=number),
+            translator,
+            first=number,
+            progress=progress(),
+            total=None if num_lines is None else num_lines - number,
+        )
+        for found in stream:
+            number = _write(found, number, output.file, form)
+            output.record(number)
+
+
+def _write(
+    found: "Iterable[Translation]", number: int, output: TextIO, form: Format
+) -> int:
+    """Write translations from line `number` (from 0); returns the next number."""
+    for translation in found:
+        output.write(form(number, translation))
+        number += 1
+    return number
