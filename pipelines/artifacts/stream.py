@@ -19,6 +19,8 @@ from pipelines.errors import S2SError
 
 _BOM = b"\xef\xbb\xbf"
 _CHUNK_BYTES = 1 << 20
+_LOOK_EVERY_S = 0.2
+"""How often a wait for the next line looks for signals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def windows_at_hand(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
 def _take(queue: "Queue[bytes | _End]", size: int) -> tuple[list[bytes], _End | None]:
     """Wait for one line, then take what else is there."""
     window: list[bytes] = []
-    item = queue.get()
+    item = _wait(queue)
     while isinstance(item, bytes):
         window.append(item)
         if len(window) == size:
@@ -76,6 +78,18 @@ def _take(queue: "Queue[bytes | _End]", size: int) -> tuple[list[bytes], _End | 
         except Empty:
             return window, None
     return window, item
+
+
+def _wait(queue: "Queue[bytes | _End]") -> bytes | _End:
+    """Wait for an item, and now and then for signals.
+
+    One that comes just before the wait begins does not end it.
+    """
+    while True:
+        try:
+            return queue.get(timeout=_LOOK_EVERY_S)
+        except Empty:
+            continue
 
 
 def strip_lines(file: Iterable[bytes]) -> Iterator[bytes]:
