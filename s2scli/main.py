@@ -26,7 +26,7 @@ from s2scli.commands import (
     verify,
 )
 from s2scli.console import show_error, show_note
-from s2scli.signals import STOPPING, handle_stop_signals
+from s2scli.signals import STOPPING, handle_stop_signals, received_stop
 
 app = typer.Typer(
     name="s2s",
@@ -104,10 +104,7 @@ def _run() -> int | str | None:
     try:
         app()
     except Interrupted as stop:
-        for number in STOPPING:
-            signal.signal(number, signal.SIG_DFL)  # a second one ends at once
-        show_note("; ".join(filter(None, (stop.message or "stopped", stop.hint))))
-        return stop.exit_status
+        return _show_stop(stop)
     except S2SError as error:
         show_error(error.message or "failed", error.hint)
         return error.exit_status
@@ -123,7 +120,20 @@ def _run() -> int | str | None:
     except MemoryError:
         show_error("out of memory", "lower the batch size, or preprocess.part_size")
         return 1
+    except Exception:
+        # A library may have taken a stop for a failure of its own, as numpy does while
+        # it is imported.
+        if (received := received_stop()) is None:
+            raise
+        return _show_stop(received)
     return 0
+
+
+def _show_stop(stop: Interrupted) -> int:
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+    show_note("; ".join(filter(None, (stop.message or "stopped", stop.hint))))
+    return stop.exit_status
 
 
 def _show_os_error(error: OSError) -> int:

@@ -177,3 +177,27 @@ def test_a_stop_is_a_note_for_machines(s2s, project, monkeypatch):
     found = s2s("translate", *options, stdin=b"a\n")
     assert found.status == 130
     assert found.err.startswith('{"level": "NOTE", "message": "stopped by SIGINT; ')
+
+
+@pytest.mark.parametrize("then", ["continue", "fail"])
+def test_a_stop_that_a_library_swallows_is_no_other_error(
+    s2s, project, monkeypatch, then
+):
+    from s2scli.commands import translate
+
+    load = translate._translator
+
+    def swallow(*arguments):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except Exception:  # noqa: BLE001 # as libraries do
+            if then == "fail":
+                raise ImportError("cannot load module") from None
+            return load(*arguments)
+
+    monkeypatch.setattr(translate, "_translator", swallow)
+    found = s2s("translate", "-m", project, stdin=b"a\n")
+    assert (found.status, found.out) == (130, "")
+    assert found.err == "stopped by SIGINT\n"
+    monkeypatch.undo()
+    assert s2s("verify", "-d", project).status == 0
