@@ -57,12 +57,14 @@ def refuse_compressed(first_line: bytes, path: Path | None) -> None:
         if not first_line.startswith(kind.magic):
             continue
         if path is None:
-            named = f"name the file (-i x{kind.suffix}), or " if kind.readable else ""
-            hint = f"{named}decompress it: {kind.cat} x{kind.suffix} | s2s ..."
-        elif kind.readable:
-            hint = f"give it the suffix {kind.suffix}, or decompress it: {kind.cat}"
+            other = f"name the file (-i x{kind.suffix})"
+            decompress = f"{kind.cat} x{kind.suffix} | s2s ..."
         else:
-            hint = f"decompress it: {kind.cat} {path} > {path.with_suffix('')}"
+            other = f"name it {path.name}{kind.suffix}"
+            decompress = f"{kind.cat} < {path} > FILE"
+        hint = f"decompress it: {decompress}"
+        if kind.readable:
+            hint = f"{other}, or {hint}"
         where = path or "standard input"
         raise CorpusError(f"{where} is {kind.name}-compressed, not text", hint=hint)
 

@@ -119,9 +119,10 @@ def sample(
     draws = [_Drawn([], []) for _ in range(len(sentence_X))]
     live_N = torch.arange(len(sentence_X))
     tokens_N = torch.full((len(live_N),), EOS, device=device)
+    length = 0
     with torch.inference_mode():
         state = step.select(state, to_device(sentence_X, device))
-        for length in itertools.count():
+        while True:
             draw = Draw(
                 uniform_XT[live_N, length],
                 settings.banned(length),
@@ -145,19 +146,12 @@ def sample(
                 draws[number].log_probs.append(log_prob)
             rows_N = (possible_N & (id_N != EOS)).nonzero()[:, 0]
             if not len(rows_N):
-                break
+                return _ranked(draws, settings)
             if len(rows_N) < len(live_N):
                 state = step.select(state, to_device(rows_N, device))
             live_N = live_N[rows_N]
             tokens_N = to_device(id_N[rows_N], device)
-    hypotheses = [draw.hypothesis(settings) for draw in draws]
-    return [
-        sorted(
-            hypotheses[first : first + settings.nbest],
-            key=lambda hypothesis: -hypothesis.score,
-        )
-        for first in range(0, len(hypotheses), settings.nbest)
-    ]
+            length += 1
 
 
 def draw_words(
@@ -232,6 +226,17 @@ class _Drawn:
         ids = tuple(self.ids[:-1] if finished else self.ids)
         score = total / settings.norm(max(1, len(self.ids)))
         return Hypothesis(ids, total, score, tuple(self.log_probs), finished)
+
+
+def _ranked(
+    draws: Sequence[_Drawn], settings: SearchSettings
+) -> list[list[Hypothesis]]:
+    """The draws of each sentence, the best score first."""
+    hypotheses = [draw.hypothesis(settings) for draw in draws]
+    return [
+        sorted(hypotheses[first : first + settings.nbest], key=lambda each: -each.score)
+        for first in range(0, len(hypotheses), settings.nbest)
+    ]
 
 
 def _at_the_limit(found: Extensions, ends_N: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,8 @@ LengthPenalty = float | Literal["average"]
 class SearchSettings:
     """How to search, or to draw; the meanings are those of `TranslateConfig`.
 
-    The beam is no narrower than the n-best, and `search` is standard where `sample` is:
-    draws are scored as in the standard search.
+    Source: Sutskever et al. 2014, section 3.2 (`search` = paper); Fan et al. 2018,
+    "Hierarchical Neural Story Generation" (`top_k`).
     """
 
     beam: int = 12
@@ -30,7 +30,11 @@ class SearchSettings:
 
     @classmethod
     def from_config(cls, config: TranslateConfig) -> "SearchSettings":
-        """The settings of the section `translate`."""
+        """The settings of the section `translate`.
+
+        The beam is as wide as the n-best list, at least. With `sample`, `search` is
+        standard: that is how draws are scored.
+        """
         return cls(
             beam=effective_beam(config),
             nbest=config.nbest,

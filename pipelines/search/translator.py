@@ -73,10 +73,14 @@ class Translator:
 
     Args:
         members: One model or an ensemble.
-        config: How to search.
+        config: How to search, or to draw.
 
     Attributes:
-        settings: What the search runs with: its beam is no narrower than its n-best.
+        settings: How to search, with the beam that the search runs with.
+
+    Source: Sutskever et al. 2014, section 3.2, for the search; Fan et al. 2018,
+    "Hierarchical Neural Story Generation", and Holtzman et al. 2020, "The Curious Case
+    of Neural Text Degeneration", for top-k sampling.
     """
 
     def __init__(self, members: Members, config: TranslateConfig) -> None:
