@@ -143,7 +143,7 @@ def test_a_list_of_one_pair_is_that_pair(tmp_path):
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [
-        ("second.en", ["a"], r"second\.en has 1 lines, .*second\.fr has 6"),
+        ("second.en", ["a"], r"second\.en has 1 line, .*second\.fr has 6"),
         ("second.fr", [], r"second\.fr is empty"),
         ("second.fr", None, r"second\.fr not found"),
     ],

@@ -108,7 +108,7 @@ def test_no_input_gives_no_output(s2s, project):
         (["init", "--train", "no.xx", "no.yy", "x"], 2, ["no.xx not found"]),
         (["score", "--ref", "no-such"], 2, ["no-such not found"]),
         (["run", "nonsense"], 2, ["nonsense is none of"]),
-        (["translate", "--force"], 2, ["--force goes with --split test"]),
+        (["translate", "--force"], 2, ["--force goes with --split"]),
         (["score", "--ref", "x", "--force"], 2, ["--force has no meaning"]),
         (["score", "-i", "x"], 2, ["x: no --ref to score it against"]),
         (["translate", "--split", "test", "-i", "x"], 2, ["leave out -i, -o"]),
@@ -139,7 +139,7 @@ def test_mistakes_on_the_command_line(
             ],
             "min_length (3) exceeds max_length (2)",
         ),
-        (["translate", "--split", "train"], "only test"),
+        (["translate", "--split", "train"], "expected test or valid"),
         (
             ["preprocess", "--set", "preprocess.source_vocab_size=2"],
             "source_vocab_size",

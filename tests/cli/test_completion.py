@@ -116,7 +116,7 @@ def test_a_real_bash_offers(environment, tmp_path, line, offered):
         ("s2s init --recipe ", recipe_names()),
         ("s2s init --recipe=s", ["small"]),
         ("s2s run ", ["preprocess", "binarize", "train", "translate", "score"]),
-        ("s2s translate --split ", ["test"]),
+        ("s2s translate --split ", ["test", "valid"]),
         ("s2s translate --precision ", ["auto", "fp32", "tf32", "bf16", "int8"]),
         ("s2s score --precision=b", ["bf16"]),
         ("s2s train --device c", ["cpu", "cuda"]),
@@ -209,7 +209,7 @@ def test_zsh_gets_whole_words_and_their_meaning_on_one_line(ask):
         """_arguments '*: :(("train.optimizer=adamw"))'"""
     )
     found = ask("zsh", "s2s config show data", COLUMNS="40").splitlines()
-    assert found[0].endswith('[source file, target file] for each split."')
+    assert found[0].endswith('[source, target] for each split, or a list of these."')
     assert len(found) == 6
 
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,7 +156,8 @@ def test_a_stopped_stage_says_that_the_finished_ones_are_kept(
     monkeypatch.setattr(
         "pipelines.preprocess.run", lambda *_, **__: signal.raise_signal(2)
     )
-    found = s2s(command, "-q", "-d", project, "--set", "preprocess.seed=7")
+    shutil.rmtree(project / "preprocess")
+    found = s2s(command, "-q", "-d", project)
     assert found.status == 130
     kept = "finished stages are kept; the same command resumes"
     assert found.err == f"stopped by SIGINT; {kept}\n"
