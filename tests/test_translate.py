@@ -59,33 +59,6 @@ def test_a_stream_of_unknown_tokens_is_told(caplog, num_unknown, told):
     assert ("75 % of the input's tokens are not in" in caplog.text) == told
     assert ("source vocabulary" in caplog.text) == told
 
-
-def test_a_stream_of_empty_translations_is_told(caplog):
-    class Empty(Echo):
-        def translate(self, lines):
-            empty = Candidate("", (), -1.0, -1.0, ())
-            return [Translation((empty,) if line else ()) for line in lines]
-
-    list(translate_stream([[b"", b"a"], [b"b"]], Empty(), first=5))
-    assert "2 of 2 translations are empty, the first that of line 7" in caplog.text
-    caplog.clear()
-    list(translate_stream([[b"", b""]], Empty()))
-    assert caplog.text == ""
-
-
-@pytest.mark.parametrize(("num_unknown", "told"), [(1, False), (3, True)])
-def test_a_stream_of_unknown_tokens_is_told(caplog, num_unknown, told):
-    class Strange(Echo):
-        def translate(self, lines):
-            candidates = super().translate(lines)[0].candidates
-            return [Translation(candidates, False, 4, num_unknown) for _ in lines]
-
-    list(translate_stream([[b"a"], [b"b", b"c"]], Strange()))
-    assert ("75 % of the input's tokens are not in" in caplog.text) == told
-    assert ("source vocabulary" in caplog.text) == told
-
-
-def test_a_lost_line_is_an_error_not_a_shorter_output():
     class Loser(Echo):
         def translate(self, lines):
             return super().translate(lines)[:-1]
