@@ -59,6 +59,8 @@ def test_a_stream_of_unknown_tokens_is_told(caplog, num_unknown, told):
     assert ("75 % of the input's tokens are not in" in caplog.text) == told
     assert ("source vocabulary" in caplog.text) == told
 
+
+def test_a_lost_line_is_an_error_not_a_shorter_output():
     class Loser(Echo):
         def translate(self, lines):
             return super().translate(lines)[:-1]
