@@ -30,7 +30,7 @@ from pipelines.artifacts.checkpoint import (
 )
 from pipelines.artifacts.layout import TEXT
 from pipelines.artifacts.manifest import Manifest, read_manifest
-from pipelines.errors import MissingArtifactError, UsageError
+from pipelines.errors import MissingArtifactError, S2SError, UsageError
 from pipelines.progress import SILENT, Progress
 from pipelines.wording import plural
 
@@ -102,14 +102,19 @@ def average_newest(
     _require_several(number)
     _require_free(output)
     folder = train / "checkpoints"
-    found = list(islice(sound_checkpoints(folder), number))
-    if len(found) < number:
-        raise UsageError(
-            f"--last {number}: {folder} holds {len(found)} sound checkpoints",
-            hint=f"with train.keep_last = {number} a training keeps that many",
-        )
-    sources = [_source(path, read_manifest(path)) for path in found]
-    return _average(sources, output, progress)
+    while True:
+        found = list(islice(sound_checkpoints(folder), number))
+        if len(found) < number:
+            raise UsageError(
+                f"--last {number}: {folder} holds {len(found)} sound checkpoints",
+                hint=f"with train.keep_last = {number} a training keeps that many",
+            )
+        try:
+            sources = [_source(path, read_manifest(path)) for path in found]
+            return _average(sources, output, progress)
+        except (S2SError, OSError, RuntimeError):
+            if all(path.exists() for path in found):
+                raise  # else a running training has deleted one: take newer ones
 
 
 def _require_several(number: int) -> None:

@@ -173,6 +173,10 @@ def _read_part(path: Path, tensors: str, info: str) -> Part:
         return Part(load_file(path / tensors), _read_info(path / info))
     except (OSError, ValueError) as error:
         raise CorruptArtifactError(f"{path}: {error}") from error
+    except RuntimeError as error:  # of torch, which maps the file
+        if (path / tensors).exists():
+            raise
+        raise CorruptArtifactError(f"{path / tensors} is missing") from error
 
 
 def _read_info(path: Path) -> dict[str, Any]:
@@ -196,19 +200,28 @@ def step_of(path: Path) -> int:
 
 
 def sound_checkpoints(folder: Path) -> Iterator[Path]:
-    """The checkpoints whose every hash is right, newest first; others are told."""
+    """The checkpoints whose every hash is right, newest first.
+
+    Damaged ones are reported; those that a training deletes meanwhile are not.
+    """
     for path in reversed(checkpoints(folder)):
         try:
             require_sound(path)
-        except ArtifactError as error:
-            log.warning("%s; %s is passed over", error.message, path.name)
+        except (ArtifactError, FileNotFoundError) as error:
+            if path.exists():
+                log.warning("%s; %s is passed over", error, path.name)
             continue
         yield path
 
 
 def latest_sound(folder: Path) -> Path | None:
     """The newest checkpoint whose every hash is right; damaged ones are passed over."""
-    return next(sound_checkpoints(folder), None)
+    seen: list[Path] = []
+    while (there := checkpoints(folder)) != seen:  # a training may delete all of these
+        if found := next(sound_checkpoints(folder), None):
+            return found
+        seen = there
+    return None
 
 
 def newest_to_go_on(folder: Path) -> Path | None:
@@ -234,29 +247,58 @@ def point_to(path: Path, pointer: str) -> None:
     write_atomic(path.parent.parent / pointer, content.encode())
 
 
+def read_pointer(pointer: Path) -> Path:
+    """The checkpoint that `latest.json` or `best.json` names.
+
+    Raises:
+        FileNotFoundError: There is no such pointer.
+        CorruptArtifactError: It is damaged.
+    """
+    try:
+        name = json.loads(pointer.read_bytes())["checkpoint"]
+        return Path(pointer.parent / CHECKPOINTS / name)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptArtifactError(
+            f"{pointer} is damaged: {error}", hint="s2s verify"
+        ) from error
+
+
 def read_best(train: Path) -> tuple[Path, Part]:
     """The checkpoint that translates, the best one if it is sound, and its model.
+
+    A running training points to a better checkpoint before it deletes the earlier one:
+    where that vanishes while it is read, the better one is read.
 
     Raises:
         MissingArtifactError: Training has not written any.
         CorruptArtifactError: None is sound.
     """
-    folder = train / CHECKPOINTS
     try:
-        best: Path = folder / json.loads((train / BEST).read_bytes())["checkpoint"]
-        return best, read_model(best)
+        best = read_pointer(train / BEST)
     except FileNotFoundError:
         raise MissingArtifactError(
             f"{train / BEST} not found", hint="s2s train"
         ) from None
-    except (ValueError, KeyError, TypeError, ArtifactError) as error:
-        sound = latest_sound(folder)
-        if sound is None:
-            raise CorruptArtifactError(
-                f"{folder} holds no sound checkpoint: {error}", hint="s2s verify"
-            ) from error
-        log.warning("the best checkpoint is damaged (%s); using %s", error, sound.name)
-        return sound, read_model(sound)
+    except CorruptArtifactError as error:
+        return _read_newest(train, error)
+    try:
+        return best, read_model(best)
+    except (ArtifactError, FileNotFoundError) as error:
+        if not best.exists() and read_pointer(train / BEST) != best:
+            return read_best(train)
+        return _read_newest(train, error)
+
+
+def _read_newest(train: Path, error: Exception) -> tuple[Path, Part]:
+    """The newest sound checkpoint and its model, in place of the best."""
+    folder = train / CHECKPOINTS
+    sound = latest_sound(folder)
+    if sound is None:
+        raise CorruptArtifactError(
+            f"{folder} holds no sound checkpoint: {error}", hint="s2s verify"
+        ) from error
+    log.warning("the best checkpoint is damaged (%s); using %s", error, sound.name)
+    return sound, read_model(sound)
 
 
 def prune(folder: Path, keep: Iterable[str]) -> None:

@@ -1,8 +1,9 @@
 """From what a user names as a model to the checkpoint that is meant."""
 
-import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pipelines.artifacts.checkpoint import (
     BEST,
@@ -18,11 +19,49 @@ from pipelines.artifacts.checkpoint import (
     latest_sound,
     read_best,
     read_model,
+    read_pointer,
 )
 from pipelines.artifacts.layout import MANIFEST, Layout
-from pipelines.errors import CorruptArtifactError, MissingArtifactError
+from pipelines.errors import (
+    ArtifactError,
+    CorruptArtifactError,
+    MissingArtifactError,
+)
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def read_named(path: Path, read: Callable[[Path, Part], T]) -> T:
+    """Read the model that a path names, and what else its checkpoint holds.
+
+    A running training deletes checkpoints: where the one that is meant vanishes while it
+    is read, the one that has taken its place is read.
+
+    Args:
+        path: As for `find_model`.
+        read: Gets the checkpoint's folder and its model, and reads the rest.
+
+    Returns:
+        What `read` returns.
+
+    Raises:
+        As `find_model` and `read`.
+    """
+    while True:
+        there = _beside(path)
+        try:
+            return read(*find_model(path))
+        except (ArtifactError, FileNotFoundError):
+            if _beside(path) == there:
+                raise
+
+
+def _beside(path: Path) -> list[list[Path]]:
+    """The checkpoints among which a path that is no checkpoint chooses one."""
+    places = (Layout(path).train, path, path.resolve().parent)
+    return [checkpoints(place / CHECKPOINTS) for place in places]
 
 
 def find_model(path: Path) -> tuple[Path, Part]:
@@ -61,23 +100,13 @@ def find_model(path: Path) -> tuple[Path, Part]:
 
 def _find_model_of_file(path: Path) -> tuple[Path, Part]:
     if path.name == LATEST:
-        return _read_latest(path)
+        checkpoint = read_pointer(path)
+        return checkpoint, read_model(checkpoint)
     if path.name in (BEST, MANIFEST, MODEL, MODEL_INFO, TRAINER, TRAINER_INFO):
         return find_model(path.parent)
     raise MissingArtifactError(
         f"{path} is a file, and not one of a checkpoint", hint=NAME_A_CHECKPOINT
     )
-
-
-def _read_latest(pointer: Path) -> tuple[Path, Part]:
-    try:
-        name = json.loads(pointer.read_bytes())["checkpoint"]
-        path: Path = pointer.parent / CHECKPOINTS / name
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptArtifactError(
-            f"{pointer} is damaged: {error}", hint="s2s verify"
-        ) from error
-    return path, read_model(path)
 
 
 def _newest(folder: Path) -> tuple[Path, Part]:

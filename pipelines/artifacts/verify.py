@@ -1,13 +1,17 @@
 """Every artifact of a project against its recorded hash."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.artifacts.checkpoint import BEST, LATEST, checkpoints
+from pipelines.artifacts.checkpoint import (
+    BEST,
+    LATEST,
+    checkpoints,
+    read_pointer,
+)
 from pipelines.artifacts.layout import MANIFEST, STAGES, Layout
 from pipelines.artifacts.manifest import damaged_files, read_manifest
-from pipelines.errors import ArtifactError
+from pipelines.errors import ArtifactError, CorruptArtifactError
 
 
 @dataclass(slots=True)
@@ -26,6 +30,17 @@ class Verification:
         except ArtifactError:
             self.num_files += 1
 
+    def check_checkpoint(self, folder: Path) -> None:
+        """Check a checkpoint, unless a running training deletes it meanwhile."""
+        one = Verification()
+        try:
+            one.check(folder)
+        except (ArtifactError, FileNotFoundError) as error:
+            one.problems.append(str(error))
+        if folder.exists():
+            self.num_files += one.num_files
+            self.problems += one.problems
+
 
 def verify(layout: Layout) -> Verification:
     """Check every stage that is there, and every checkpoint."""
@@ -38,7 +53,7 @@ def verify(layout: Layout) -> Verification:
             found.check(folder)
         if folder == layout.train and not complete:
             for checkpoint in checkpoints(folder / "checkpoints"):
-                found.check(checkpoint)
+                found.check_checkpoint(checkpoint)
             for pointer in (LATEST, BEST):
                 _check_pointer(folder / pointer, found)
     return found
@@ -49,9 +64,10 @@ def _check_pointer(path: Path, found: Verification) -> None:
         return
     found.num_files += 1
     try:
-        name = json.loads(path.read_bytes())["checkpoint"]
-    except (ValueError, KeyError, TypeError):
+        checkpoint = read_pointer(path)
+        if checkpoint.is_dir() or read_pointer(path) != checkpoint:
+            return
+    except CorruptArtifactError:
         found.problems.append(f"{path} is damaged")
         return
-    if not (path.parent / "checkpoints" / name).is_dir():
-        found.problems.append(f"{path} names {name}, which is missing")
+    found.problems.append(f"{path} names {checkpoint.name}, which is missing")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from pipelines.artifacts.checkpoint import MODEL
+from pipelines.artifacts.checkpoint import MODEL, Part
 from pipelines.artifacts.files import sha256_bytes
 from pipelines.artifacts.layout import TEXT
 from pipelines.artifacts.manifest import read_manifest
-from pipelines.artifacts.model_path import find_model
+from pipelines.artifacts.model_path import read_named
 from pipelines.config import TranslateConfig
 from pipelines.errors import UsageError
 from pipelines.model.engine.arithmetic import describe_arithmetic
@@ -71,25 +71,24 @@ class Members:
         linears = choose_linear(config.precision, device)
         models: list[InferenceSeq2Seq] = []
         ratios: list[float] = []
-        found: list[Path] = []
-        hashes: list[str] = []
+        found: list[_Checkpoint] = []
         for path in paths:
-            checkpoint, part = find_model(path)
-            _require_same_text(checkpoint, [*found, checkpoint][0])
+            checkpoint, part = read_named(path, _read_checkpoint)
+            found.append(checkpoint)
+            _require_same_text(checkpoint, found[0])
             model = build_model(part.info, part.tensors)
             models.append(InferenceSeq2Seq(model, linears, device=device))
             ratios.append(float(part.info.get("length_ratio", _UNKNOWN_RATIO)))
-            found.append(checkpoint)
-            hashes.append(read_manifest(checkpoint).outputs[MODEL].sha256)
-        text = (found[0] / TEXT / PIPELINE).read_bytes().decode()
+        hashes = [checkpoint.sha256 for checkpoint in found]
+        content = [hashes, list(weights), found[0].text]
         return cls(
             Ensemble(models, weights=weights, mean=config.ensemble),
-            TextPipeline.load(found[0] / TEXT),
+            found[0].pipeline,
             device,
             max(ratios),
-            tuple(path.name for path in found),
+            tuple(checkpoint.path.name for checkpoint in found),
             describe_arithmetic(str(linears), device),
-            sha256_bytes(json.dumps([hashes, list(weights), text]).encode()),
+            sha256_bytes(json.dumps(content).encode()),
         )
 
 
@@ -103,11 +102,28 @@ def _check_weights(weights: Sequence[float], num_models: int) -> None:
         raise UsageError(f"weights {list(weights)}: expected positive numbers")
 
 
-def _require_same_text(path: Path, first: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """What a checkpoint holds besides its model."""
+
+    path: Path
+    pipeline: TextPipeline
+    text: str
+    """The file that describes the pipeline."""
+    sha256: str
+    """Of the weights."""
+
+
+def _read_checkpoint(path: Path, model: Part) -> tuple[_Checkpoint, Part]:
+    text = path / TEXT
+    described = (text / PIPELINE).read_bytes().decode()
+    sha256 = read_manifest(path).outputs[MODEL].sha256
+    return _Checkpoint(path, TextPipeline.load(text), described, sha256), model
+
+
+def _require_same_text(member: _Checkpoint, first: _Checkpoint) -> None:
     """Compare the hashes that both record of their text rules and vocabularies."""
-    own, expected = (
-        json.loads((p / TEXT / PIPELINE).read_bytes()) for p in (path, first)
-    )
+    own, expected = json.loads(member.text), json.loads(first.text)
     if own["sha256"] == expected["sha256"]:
         return
     parts = {"settings": (own["settings"], expected["settings"])}
@@ -117,7 +133,7 @@ def _require_same_text(path: Path, first: Path) -> None:
     }
     other = sorted(name for name, (a, b) in parts.items() if a != b)
     raise UsageError(
-        f"{path} and {first} cannot vote together: they differ in {', '.join(other)} "
-        f"of their folders {TEXT}/",
+        f"{member.path} and {first.path} cannot vote together: they differ in "
+        f"{', '.join(other)} of their folders {TEXT}/",
         hint="members of an ensemble are trained from one preprocess folder",
     )

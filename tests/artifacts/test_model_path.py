@@ -11,9 +11,10 @@ from pipelines.artifacts.checkpoint import (
     LATEST,
     Part,
     point_to,
+    prune,
     write_checkpoint,
 )
-from pipelines.artifacts.model_path import find_model
+from pipelines.artifacts.model_path import find_model, read_named
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
 
 
@@ -103,3 +104,29 @@ def test_what_is_no_model_is_refused(project, name):
     with pytest.raises(MissingArtifactError, match="checkpoint") as caught:
         find_model(project / name)
     assert "step-" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "train", "train/checkpoints", "train/best.json"])
+def test_a_checkpoint_that_training_deletes_meanwhile_gives_way_to_its_successor(
+    project, name
+):
+    folder = project / "train" / "checkpoints"
+
+    def read(path, _model):
+        if path.name == "step-00000001":  # as a training does that has a better one
+            point_to(folder / "step-00000003", BEST)
+            prune(folder, ["step-00000003"])
+        return path.name, (path / "text" / "pipeline.json").read_text()
+
+    assert read_named(project / name, read) == ("step-00000003", "{}")
+
+
+def test_a_checkpoint_that_is_named_itself_has_no_successor(project):
+    path = project / "train" / "checkpoints" / "step-00000001"
+
+    def read(path, _model):
+        prune(path.parent, ["step-00000003"])
+        return (path / "text" / "pipeline.json").read_text()
+
+    with pytest.raises(FileNotFoundError, match="step-00000001"):
+        read_named(path, read)

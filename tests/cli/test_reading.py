@@ -8,7 +8,10 @@ import pytest
 from pipelines.artifacts.checkpoint import checkpoints
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.lock import locked
+from pipelines.config import TranslateConfig
+from pipelines.search.members import Members
 from tests.cli.conftest import init_arguments, write_corpus
+from tests.cli.sittings import Sitting
 from tests.cli.test_fork import files
 
 pytestmark = pytest.mark.slow
@@ -54,6 +57,30 @@ def test_they_run_beside_a_training(s2s, pairs, command):
     with locked(Layout(pairs)):
         found = s2s(*commands(pairs)[command], "-d", pairs)
     assert found.status == 0
+
+
+def test_checkpoints_may_be_deleted_while_they_are_read(s2s, project, caplog):
+    every_step = (
+        *("train.keep_last=1", "train.checkpoint_every_steps=1"),
+        *("train.validate_every_epochs=0.04", "train.max_epochs=10000"),
+    )
+    options = [option for setting in every_step for option in ("--set", setting)]
+    best = project / "train" / "best.json"
+    best.unlink()
+    training = Sitting(project, "--force", *options)
+    try:
+        training.wait_until(best.exists, "it has a best checkpoint")
+        names = set()
+        while len(names) < 40:
+            for path in (project, best.with_name("latest.json")):
+                names |= set(Members.load([path], TranslateConfig()).names)
+        assert training.process.poll() is None
+        found = s2s("verify", "-d", project)
+        assert (found.status, "missing" in found.out) == (0, False)
+    finally:
+        training.process.kill()
+        training.end()
+    assert "damaged" not in caplog.text
 
 
 def test_a_training_that_was_stopped_translates_and_is_not_resumed(s2s, project):
