@@ -36,8 +36,8 @@ T = TypeVar("T")
 def read_named(path: Path, read: Callable[[Path, Part], T]) -> T:
     """Read the model that a path names, and what else its checkpoint holds.
 
-    A running training deletes checkpoints: where the one that is meant vanishes while it
-    is read, the one that has taken its place is read.
+    A running training deletes checkpoints: where the one that is meant vanishes while
+    it is read, the one that has taken its place is read.
 
     Args:
         path: As for `find_model`.

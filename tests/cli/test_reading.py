@@ -70,7 +70,7 @@ def test_checkpoints_may_be_deleted_while_they_are_read(s2s, project, caplog):
     training = Sitting(project, "--force", *options)
     try:
         training.wait_until(best.exists, "it has a best checkpoint")
-        names = set()
+        names: set[str] = set()
         while len(names) < 40:
             for path in (project, best.with_name("latest.json")):
                 names |= set(Members.load([path], TranslateConfig()).names)
