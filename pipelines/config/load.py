@@ -5,6 +5,7 @@ for an unknown key, the nearest one.
 """
 
 import difflib
+import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from pipelines.config.suggest import (
     variable_of,
 )
 from pipelines.errors import ConfigError, MissingArtifactError
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "s2s.toml"
 SET = "--set"
@@ -103,7 +106,7 @@ def load(
             hint="s2s init makes a project; -d DIR names its folder",
         )
     variables = read_environment(environ or {})
-    sets = dict(parse_override(text) for text in overrides)
+    sets = parse_overrides(overrides)
     typed = dict(flags or {})
     default = Config().recipe if path.is_file() else None
     name = (own | variables | sets).get("recipe", default)
@@ -195,6 +198,20 @@ def parse_override(text: str) -> tuple[str, Any]:
         )
     require_known(key, SET)
     return key, _toml_value(raw.strip())
+
+
+def parse_overrides(texts: Sequence[str]) -> Flat:
+    """The settings of several `section.key=value`; the last value of each holds.
+
+    Raises:
+        ConfigError: One has no `=`, or its key is unknown.
+    """
+    flat: Flat = {}
+    for key, value in map(parse_override, texts):
+        if key in flat and flat[key] != value:
+            log.warning("--set %s: %s replaces %s", key, value, flat[key])
+        flat[key] = value
+    return flat
 
 
 def _toml_value(raw: str) -> Any:

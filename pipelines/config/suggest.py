@@ -131,7 +131,7 @@ def _misspelled(section: str, last: str, known: Sequence[str]) -> Advice:
         likeness = _likeness(spelling, last)
         same = any(_section(key) == section for key in advice.keys)
         cutoff = _SAME_SECTION if same else _ANYWHERE
-        if likeness >= cutoff and likeness + 0.1 * same > most:
+        if likeness > cutoff and likeness + 0.1 * same > most:
             most = likeness + 0.1 * same
             keys = _alone(advice.keys, section)
             best = Advice(keys, advice.note, min(likeness, 0.99))

@@ -109,7 +109,7 @@ def command(
     and French or in the languages of -s and -t. The path of s2s.toml goes to standard
     output, a summary and the next command to standard error.
     """
-    from pipelines.config.load import parse_override
+    from pipelines.config.load import parse_overrides
     from pipelines.init import NUMBERS, names_text, run
 
     configure(quiet=quiet, verbose=verbose, log_format=log_format)
@@ -127,7 +127,14 @@ def command(
         "data.test": _names(test),
     }
     values = {key: value for key, value in values.items() if value is not None}
-    values |= dict(parse_override(text) for text in overrides or ())
+    sets = parse_overrides(overrides or ())
+    twice = sorted(values.keys() & sets.keys())
+    if twice:
+        raise UsageError(
+            f"{twice[0]} is set twice, by --set and by an option of its own",
+            hint="leave one out",
+        )
+    values |= sets
     chosen = recipe or ("small" if names_text(values) else NUMBERS)
     path = run(folder, chosen, values, force=force)
     print_lines([str(path)])

@@ -80,7 +80,8 @@ def init_arguments(data, folder, *settings):
         for split in ("train", "valid", "test")
         for option in (f"--{split}", data / f"{split}.xx", data / f"{split}.yy")
     ]
-    sets = [option for text in (*SETTINGS, *settings) for option in ("--set", text)]
+    chosen = {text.partition("=")[0]: text for text in (*SETTINGS, *settings)}
+    sets = [option for text in chosen.values() for option in ("--set", text)]
     languages = ["-s", "xx", "-t", "yy"]
     return ["init", "--recipe", "small", *languages, *files, *sets, folder]
 

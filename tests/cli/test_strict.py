@@ -202,3 +202,28 @@ def test_one_setting_is_shown_with_all_that_is_known_of_it(s2s, new):
 def test_the_help_says_nothing_of_types_of_flags(s2s):
     for command in ("train", "score", "init"):
         assert "<bool>" not in s2s(command, "--help").out
+
+
+def test_a_setting_that_is_set_twice_is_reported(s2s, new):
+    same = s2s("status", "--set", "model.cells=8", "--set", "model.cells=8")
+    assert "WARNING" not in same.err
+    found = s2s("status", "--set", "model.cells=8", "--set", "model.cells=9")
+    assert found.status == 0
+    assert "WARNING --set model.cells: 9 replaces 8" in found.err
+
+
+def test_init_refuses_an_option_beside_its_setting(s2s, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = s2s("init", "-s", "de", "-t", "en", "--set", "data.source_lang=fr")
+    assert found.status == 2
+    assert "data.source_lang is set twice" in found.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_variable_like_a_short_piece_of_another_name_gets_no_odd_advice(
+    s2s, new, monkeypatch
+):
+    monkeypatch.setenv("S2S_DIR", "demo")
+    found = s2s("status")
+    assert found.status == 2
+    assert "hint: variables are S2S_SECTION__KEY" in found.err
