@@ -7,6 +7,7 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, cast
 
 from pipelines import plan
@@ -97,11 +98,13 @@ def bring_up_to_date(
                 why += f" ({found.reason})"
             log.info("%s: %s, running it%s", stage, why, _before(stage, target))
             if stage == "train":
-                from pipelines.estimate.cost import log_cost
-
-                if prepare is not None:
+                cost = partial(_log_cost, config, layout, with_trial=train is None)
+                if fork:  # its first checkpoint says what is left
                     prepare()
-                log_cost(config, layout, with_trial=train is None)
+                    cost()
+                else:  # a trial that is stopped leaves the earlier training alone
+                    cost(from_zero=forced)
+                    prepare()
             run = train if train and stage == "train" else _runner(stage)
             _run_stage(stage, run, config, layout, progress)
             done.append(stage)
@@ -173,6 +176,16 @@ def _run_stage(
     log.info("%s: done in %.1f s", stage, time.perf_counter() - started)
 
 
+def _log_cost(
+    config: Config, layout: Layout, *, with_trial: bool, from_zero: bool = False
+) -> None:
+    from pipelines.estimate.cost import log_cost
+    from pipelines.trainer.folder import resumed_position
+
+    resumed = None if from_zero else resumed_position(config, layout)
+    log_cost(config, layout, with_trial=with_trial, resumed=resumed)
+
+
 def _training_to_be(
     config: Config,
     layout: Layout,
@@ -180,14 +193,14 @@ def _training_to_be(
     *,
     fork: bool,
     force: bool,
-) -> Callable[[], None] | None:
+) -> Callable[[], None]:
     """What is to become of an earlier training, found out before any work is done.
 
     Returns:
-        What to do right before training, if there is anything to do.
+        What to do right before training.
     """
     if "train" not in wanted:
-        return None
+        return _nothing
     if fork:
         from pipelines.trainer.fork import carry_out, find_fork
 
@@ -201,7 +214,11 @@ def _training_to_be(
         from pipelines.trainer.folder import require_own
 
         require_own(config, layout)
-    return None
+    return _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 def _stages_to(target: str, config: Config, split: str) -> list[str]:

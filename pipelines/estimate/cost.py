@@ -5,6 +5,9 @@ import logging
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config
 from pipelines.estimate.training import Estimate, estimate, quick_estimate
+from pipelines.trainer.epochs import last_step
+from pipelines.trainer.position import Position
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -12,52 +15,85 @@ _SLOW_FLOPS = 5e10
 """Floating-point operations a second of a slow processor."""
 _LONG_S = 300.0
 """A training that takes so long on a slow processor is timed by a trial."""
+_MILLION = 1e6
 _FLOPS_A_WEIGHT = 6
 """Of a weight for each word: a multiplication and an addition, forward and twice in
 the backward pass."""
 
 
-def log_cost(config: Config, layout: Layout, *, with_trial: bool) -> None:
+def log_cost(
+    config: Config,
+    layout: Layout,
+    *,
+    with_trial: bool,
+    resumed: Position | None = None,
+) -> None:
     """Log what the training of a preprocessed project takes.
 
     Args:
         config: The project's settings.
         layout: Its folders, with shards.
         with_trial: Time a few train steps if the training may be long.
+        resumed: Where a training that is resumed stands.
 
     Raises:
         UsageError: The device or the precision is not there.
         ArtifactError: A shard is damaged.
     """
     found = quick_estimate(config, layout, most_bytes=0)
-    if with_trial and may_be_long(found):
+    if with_trial and may_be_long(found, num_updates_left(found, config, resumed)):
         found = estimate(config, layout)
-    log.info("train: %s", describe_cost(found))
+    log.info("train: %s", describe_cost(found, config, resumed))
 
 
-def may_be_long(found: Estimate) -> bool:
-    """Whether a training would take minutes on a slow processor."""
-    counted = found.parameters
+def num_updates_left(found: Estimate, config: Config, resumed: Position | None) -> int:
+    """The updates that a training has yet to make, as far as they limit it."""
+    if resumed is None:
+        return found.epoch.total_updates
+    last = last_step(
+        config.train, steps_per_epoch=found.epoch.updates, ahead=resumed.ahead
+    )
+    return max(0, last - resumed.step)
+
+
+def may_be_long(found: Estimate, num_updates: int) -> bool:
+    """Whether so many updates would take minutes on a slow processor."""
+    counted, epoch = found.parameters, found.epoch
     weights = counted.recurrent + counted.output + counted.projection
-    work = _FLOPS_A_WEIGHT * weights * found.epoch.total_words
+    work = _FLOPS_A_WEIGHT * weights * epoch.words / epoch.updates * num_updates
     return work / _SLOW_FLOPS > _LONG_S
 
 
-def describe_cost(found: Estimate) -> str:
+def describe_cost(found: Estimate, config: Config, resumed: Position | None) -> str:
     """The updates, the size, the time, the memory and the disk space of a training."""
     epoch, memory, speed = found.epoch, found.memory, found.speed
+    left = num_updates_left(found, config, resumed)
+    number = f"{plural(left, 'update')} in all"
+    if resumed is not None:
+        number = f"{plural(left, 'update')} left after step {resumed.step:,}"
+    parameters = found.parameters.total
+    size = f"{parameters / 1e6:.1f}M" if parameters >= _MILLION else f"{parameters:,}"
+    at_least = "" if memory.measured_words else "at least "
     parts = [
-        f"{epoch.total_updates:,} updates in all, {epoch.epochs:g} epochs of "
-        f"{epoch.pairs:,} pairs, {found.parameters.total / 1e6:.1f}M parameters",
-        "" if memory.measured_words else "at least ",
-        f"{found.disk.total_bytes / 1e6:,.0f} MB of disk",
+        f"{number}, {epoch.epochs:g} epochs of {plural(epoch.pairs, 'pair')}, "
+        f"{size} parameters",
+        f"{at_least}{_megabytes(memory.total_bytes)} of memory",
+        f"{_megabytes(found.disk.total_bytes)} of disk",
     ]
-    parts[1] += f"{memory.total_bytes / 1e6:,.0f} MB of memory"
     if speed is None:
         parts.append("s2s train --dry-run times it")
     else:
-        parts.append(f"about {_duration(speed.training_s)} on {found.device}")
+        seconds = left * speed.update_s
+        if config.train.max_minutes:
+            spent_s = 0.0 if resumed is None else resumed.elapsed_s
+            seconds = min(seconds, max(0.0, 60 * config.train.max_minutes - spent_s))
+        parts.append(f"about {_duration(seconds)} on {found.device}")
     return "; ".join(parts)
+
+
+def _megabytes(num_bytes: int) -> str:
+    number = num_bytes / _MILLION
+    return f"{number:,.0f} MB" if number >= 10 else f"{number:.1f} MB"
 
 
 def _duration(seconds: float) -> str:

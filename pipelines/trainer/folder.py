@@ -32,6 +32,11 @@ from pipelines.trainer.position import Position
 
 log = logging.getLogger(__name__)
 
+PLANNING = frozenset({"train.batch_size", "train.max_batch_tokens", "train.seed"})
+"""Settings of training that decide which pairs are in which batch."""
+NO_SHAPES = ("dropout", "init_range")
+"""Settings of the model on which no weight's shape depends."""
+_KEPT = ("train.keep_last", "train.keep_best")
 _UNKNOWN = "unknown"
 
 
@@ -54,9 +59,10 @@ def claim(config: Config, layout: Layout) -> str:
         earlier.rename(folder)
         log.info("taking up %s again", earlier.name)
     folder.mkdir(exist_ok=True)
-    before = read_record(folder)
-    if before is not None:
-        wanted = replace(wanted, forked_from=_origin(before, wanted, layout))
+    before, position = read_record(folder), _newest_position(folder)
+    if before is not None and position is not None:
+        _log_extension(before, wanted, position, folder)
+        wanted = replace(wanted, forked_from=_origin(before, wanted, position))
     write_record(folder, wanted)
     (folder / "checkpoints").mkdir(exist_ok=True)
     for written_into in (folder, folder / "checkpoints"):
@@ -98,12 +104,35 @@ def require_own(config: Config, layout: Layout) -> None:
     )
     lines = changes(found, config, layout) or plan.differences(found, wanted)
     changed = "".join(f"\n  {line}" for line in lines)
-    raise ConfigError(
-        f"{folder} holds {what}:{changed}",
-        hint=f"set them back, and s2s train {'keeps it' if ended else 'goes on'}; "
-        f"s2s train --fork goes on from step {step} with the new ones; s2s train "
-        "--force keeps that training aside and starts afresh",
-    )
+    ways = [f"set them back, and s2s train {'keeps' if ended else 'resumes'} it"]
+    if _may_fork(found, wanted, position, config):
+        ways.append(f"s2s train --fork resumes from step {step} with the new ones")
+    ways.append("s2s train --force keeps that training aside and starts afresh")
+    raise ConfigError(f"{folder} holds {what}:{changed}", hint="; ".join(ways))
+
+
+def _may_fork(
+    found: RunRecord, wanted: RunRecord, position: Position, config: Config
+) -> bool:
+    """Whether the weights fit, and the limits leave updates to make."""
+    names = set(found.settings) | set(wanted.settings)
+    changed = {n for n in names if found.settings.get(n) != wanted.settings.get(n)}
+    shapes = {name for name in changed if name.startswith("model.")}
+    if shapes.difference(f"model.{name}" for name in NO_SHAPES):
+        return False
+    steps_per_epoch, ahead = position.steps_per_epoch, position.ahead
+    if not steps_per_epoch or changed & PLANNING or found.inputs != wanted.inputs:
+        return True  # the batches are others: --fork counts them
+    last = last_step(config.train, steps_per_epoch=steps_per_epoch, ahead=ahead)
+    return last > position.step
+
+
+def resumed_position(config: Config, layout: Layout) -> Position | None:
+    """Where the training stands that `claim` takes up; None if it begins at zero."""
+    key = plan.wanted_run(config, layout).key
+    earlier = aside(layout, key)
+    taken_up = earlier.exists() and run_in(layout.train) != key
+    return _newest_position(earlier if taken_up else layout.train)
 
 
 def _newest_position(folder: Path) -> Position | None:
@@ -133,21 +162,36 @@ def _is_extension(
     return last >= position.step
 
 
-def _origin(before: RunRecord, wanted: RunRecord, layout: Layout) -> ForkedFrom | None:
+def _log_extension(
+    before: RunRecord, wanted: RunRecord, position: Position, folder: Path
+) -> None:
+    changed = plan.differences(before, wanted, free=_KEPT)
+    if not changed or not (folder / MANIFEST).exists():
+        return
+    schedule = wanted.settings["train.schedule"]
+    rate = "is computed anew, for the new end"
+    if before.key == wanted.key:
+        rate = "does not depend on the end"
+    log.info(
+        "extending the finished training from step %d (%s); the learning rate of "
+        "schedule %s %s",
+        position.step,
+        "; ".join(changed),
+        schedule,
+        rate,
+    )
+
+
+def _origin(
+    before: RunRecord, wanted: RunRecord, position: Position
+) -> ForkedFrom | None:
     """From where a training comes that takes over the folder of `before`.
 
     Where the learning rate depends on the limits an extended training is not the one
     that would have had them from the start, and its record says so.
     """
-    position = _newest_position(layout.train)
-    if before.key == wanted.key or position is None:
+    if before.key == wanted.key:
         return before.forked_from
-    log.info(
-        "extending the finished training from step %d: the learning rate of schedule "
-        "%s is computed anew, for the new end",
-        position.step,
-        wanted.settings["train.schedule"],
-    )
     return ForkedFrom(before.key, position.step)
 
 

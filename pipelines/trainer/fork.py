@@ -36,15 +36,16 @@ from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import ConfigError, CorruptArtifactError, UsageError
 from pipelines.text.pipeline import TextPipeline
 from pipelines.trainer.epochs import batches_of, last_step
-from pipelines.trainer.folder import aside, changes, move_aside
+from pipelines.trainer.folder import (
+    NO_SHAPES,
+    PLANNING,
+    aside,
+    changes,
+    move_aside,
+)
 from pipelines.trainer.position import Position
 
 log = logging.getLogger(__name__)
-
-_NO_SHAPES = ("dropout", "init_range")
-"""Settings of the model on which no weight's shape depends."""
-_PLANNING = ("train.batch_size", "train.max_batch_tokens", "train.seed")
-"""Settings of training that decide which pairs are in which batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def carry_out(fork: Fork, config: Config, layout: Layout) -> None:
 def _require_shapes(parent: Path, config: Config) -> None:
     before = json.loads((parent / MODEL_INFO).read_bytes())["model"]
     now = config.model.model_dump(mode="json")
-    names = (set(before) | set(now)).difference(_NO_SHAPES)
+    names = (set(before) | set(now)).difference(NO_SHAPES)
     changed = [
         f"\n  model.{name}: {before.get(name)!r} -> {now.get(name)!r}"
         for name in sorted(names)
@@ -176,7 +177,7 @@ def _position(fork: Fork, before: Position, config: Config, layout: Layout) -> P
     wanted = plan.wanted_run(config, layout)
     causes = [
         name
-        for name in _PLANNING
+        for name in sorted(PLANNING)
         if fork.record.settings.get(name) != wanted.settings.get(name)
     ]
     if fork.record.inputs != wanted.inputs:

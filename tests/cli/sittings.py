@@ -102,8 +102,11 @@ def where_it_stands(project):
     if found := half_written(project):
         step = int(found[0].name[5:13])
         return "writing" if step > newest else "deleting"
-    latest = json.loads((project / "train" / "latest.json").read_bytes())
-    return "between" if latest["checkpoint"][5:] == f"{newest:08d}" else "pointing"
+    latest = project / "train" / "latest.json"
+    if not latest.exists():  # killed before it pointed to its first one
+        return "pointing"
+    name = json.loads(latest.read_bytes())["checkpoint"]
+    return "between" if name[5:] == f"{newest:08d}" else "pointing"
 
 
 def survive(project, *, kills, generator):

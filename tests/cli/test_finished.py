@@ -38,6 +38,8 @@ def test_a_later_limit_extends_it(s2s, constant, limit):
         longer += ["--set", "train.max_epochs=3"]
     found = s2s("train", "-d", constant, *longer)
     assert found.status == 0
+    assert "extending the finished training from step 100 (train.max_" in found.err
+    assert "schedule constant does not depend on the end" in found.err
     assert "going on from step 100" in found.err
     assert states(s2s, constant, *longer)["train"] == "fresh"
     assert not list(constant.glob("train.*"))
@@ -78,6 +80,27 @@ def test_a_schedule_that_knows_the_end_is_computed_anew(s2s, project):
     assert s2s("verify", "-d", project).status == 0
 
 
+def test_the_cost_is_that_of_the_rest(s2s, constant):
+    assert s2s("train", "-d", constant, "--force").status == 0
+    (constant / "train" / "manifest.json").unlink()
+    found = s2s("train", "-d", constant)
+    assert "train: 0 updates left after step 100, 2 epochs of 400 pairs" in found.err
+    found = s2s("train", "-d", constant, "--set", "train.max_epochs=3")
+    assert "train: 50 updates left after step 100, 3 epochs of 400 pairs" in found.err
+
+
+def test_a_stop_while_the_cost_is_estimated_moves_no_training(
+    s2s, project, monkeypatch
+):
+    def stop(*_args, **_options):
+        raise Interrupted("stopped")
+
+    monkeypatch.setattr("pipelines.estimate.cost.log_cost", stop)
+    before = files(project)
+    assert s2s("train", "-d", project, "--force").status == 130
+    assert files(project) == before
+
+
 def test_an_extension_that_was_stopped_is_resumed(s2s, project, monkeypatch):
     from pipelines.trainer.loop import Trainer
 
@@ -97,19 +120,25 @@ def test_an_extension_that_was_stopped_is_resumed(s2s, project, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "line"),
+    ("settings", "line", "may_fork"),
     [
-        (["train.learning_rate=0.02"], "  train.learning_rate: 0.01 -> 0.02"),
-        (["train.max_epochs=8"], "  train.max_epochs: 16.0 -> 8.0"),
-        (["train.max_steps=700"], "  train.max_steps: 0 -> 700"),
-        (["model.cells=32", "train.max_epochs=17"], "  model.cells: 48 -> 32"),
-        (["preprocess.max_ratio=3"], "  preprocess.max_ratio: 9.0 -> 3.0"),
+        (["train.learning_rate=0.02"], "  train.learning_rate: 0.01 -> 0.02", False),
+        (
+            ["train.learning_rate=0.02", "train.max_epochs=17"],
+            "  train.learning_rate: 0.01 -> 0.02",
+            True,
+        ),
+        (["train.max_epochs=8"], "  train.max_epochs: 16.0 -> 8.0", False),
+        (["train.max_steps=700"], "  train.max_steps: 0 -> 700", False),
+        (["model.cells=32", "train.max_epochs=17"], "  model.cells: 48 -> 32", False),
+        (["train.batch_size=4"], "  train.batch_size: 8 -> 4", True),
+        (["preprocess.max_ratio=3"], "  preprocess.max_ratio: 9.0 -> 3.0", True),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("command", ["train", "run", "score"])
 def test_any_other_change_is_refused_with_the_ways_on(
-    s2s, project, command, settings, line
+    s2s, project, command, settings, line, may_fork
 ):
     before = files(project)
     sets = [option for text in settings for option in ("--set", text)]
@@ -119,7 +148,7 @@ def test_any_other_change_is_refused_with_the_ways_on(
     assert lines[0].endswith("a finished training of 800 steps with other settings:")
     assert line in lines
     assert "set them back, and s2s train keeps it" in lines[-1]
-    assert "s2s train --fork goes on from step 800" in lines[-1]
+    assert ("s2s train --fork resumes from step 800" in lines[-1]) == may_fork
     assert "s2s train --force keeps that training aside" in lines[-1]
     assert files(project) == before
 

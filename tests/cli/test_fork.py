@@ -104,8 +104,8 @@ def test_changed_settings_stop_what_would_break_a_training_off(s2s, stopped, com
         "  train.optimizer: 'adam' -> 'sgd'",
         "  preprocess.max_ratio: 9.0 -> 3.0",
     ]
-    assert lines[-1].startswith("hint: set them back, and s2s train goes on; ")
-    assert "s2s train --fork goes on from step 60" in lines[-1]
+    assert lines[-1].startswith("hint: set them back, and s2s train resumes it; ")
+    assert "s2s train --fork resumes from step 60" in lines[-1]
     assert "s2s train --force keeps that training aside" in lines[-1]
     assert files(stopped) == before
 

@@ -168,7 +168,7 @@ def test_a_training_says_what_it_costs_before_it_starts(s2s, tmp_path):
     s2s(*init_arguments(data, demo, "train.max_steps=3"))
     found = s2s("score", "-d", demo)
     (cost,) = [line for line in found.err.splitlines() if "updates in all" in line]
-    assert "3 updates in all, 0.06 epochs of 400 pairs, 0.0M parameters" in cost
+    assert "3 updates in all, 0.06 epochs of 400 pairs, 25,689 parameters" in cost
     assert "MB of memory" in cost
     assert "MB of disk" in cost
     assert found.err.index(cost) < found.err.index("training on")
