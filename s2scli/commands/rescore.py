@@ -11,6 +11,7 @@ import typer
 
 from pipelines.artifacts.inputs import check_inputs
 from pipelines.progress import SILENT
+from pipelines.wording import plural
 from s2scli.commands.stage import find_models
 from s2scli.completion import values_of
 from s2scli.console import print_json, print_table, progress, stderr, stdout
@@ -229,7 +230,8 @@ def _show(result: "Comparison", *, as_json: bool, apart: bool) -> None:
     ]
     notes = [
         "",
-        f"{result.sentences} sentences, {result.hypotheses} hypotheses",
+        f"{plural(result.sentences, 'sentence')}, "
+        + plural(result.hypotheses, "hypothesis", "hypotheses"),
         result.signature,
     ]
     print_table(("1-best", "BLEU"), rows, notes=notes, to=stderr if apart else stdout)

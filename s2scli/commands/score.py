@@ -11,6 +11,7 @@ from pipelines.artifacts.inputs import STANDARD_INPUT, check_inputs
 from pipelines.artifacts.layout import TEST
 from pipelines.errors import UsageError
 from pipelines.progress import SILENT
+from pipelines.wording import plural
 from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.console import print_json, print_lines, print_table, progress, show_note
 from s2scli.options import (
@@ -232,8 +233,8 @@ def _score_pairs(
             output.write(json.dumps({"total": summary}) + "\n")
     if not as_json:
         show_note(
-            f"{total.num_pairs} pairs, {total.num_tokens} tokens "
-            f"({total.num_unknown} unknown): log-probability {total.log_prob:.4f}, "
+            f"{plural(total.num_pairs, 'pair')}, {plural(total.num_tokens, 'token')} "
+            f"({total.num_unknown:,} unknown): log-probability {total.log_prob:.4f}, "
             f"perplexity {total.perplexity:.4f}"
         )
 
@@ -266,8 +267,9 @@ def _show(report: "Report", words: str, as_json: bool) -> None:
     print_lines(
         [
             "",
-            f"{report.num_lines} lines, {report.num_hyp_tokens} tokens against "
-            f"{report.num_ref_tokens} in the {'' if one else 'first '}reference",
+            f"{plural(report.num_lines, 'line')}, "
+            f"{plural(report.num_hyp_tokens, 'token')} against "
+            f"{report.num_ref_tokens:,} in the {'' if one else 'first '}reference",
             f"tokenised: {words}",
             *(
                 f"{metric.name}  {metric.signature}"

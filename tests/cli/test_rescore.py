@@ -85,7 +85,7 @@ def test_a_list_goes_to_standard_output(rescore):
     ]
     assert [float(line.split(" ||| ")[3]) for line in found.lines] == [-1.5, -2.5, -0.5]
     assert all(" ||| lm= -" in line and " LSTM= -" in line for line in found.lines)
-    assert "1 lines of the source are not in the list: line 2" in found.err
+    assert "1 line of the source missing from the list: line 2" in found.err
 
 
 def test_files_are_written_and_compared(rescore, tmp_path):
@@ -229,7 +229,7 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["--best", "list"], "output list and input list are the same file"),
         (["--ref", "-", "--ref", "-"], "2 inputs are to be read from standard input"),
         (["--source", "-", "--ref", "-"], "2 inputs are to be read"),
-        (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
+        (["--model-weight", "1", "--model-weight", "2"], "1 model, 2 weights"),
         (["--model-weight", "nan"], "expected positive numbers"),
         (["--length-penalty", "-1"], "translate.length_penalty"),
         (["--precision", "int4"], "--precision int4: expected one of auto"),
@@ -262,7 +262,7 @@ def test_a_list_of_another_source_is_refused_before_any_work(rescore, tmp_path):
     (tmp_path / "new").write_text("old\n")
     found = rescore("-o", "new")
     assert found.status == 2
-    assert "list: sentence 2, but the source has 1 lines" in found.err
+    assert "list: sentence 2, but the source has 1 line\n" in found.err
     assert (tmp_path / "new").read_text() == "old\n"
 
 

@@ -103,7 +103,7 @@ PAIRS_HINT = "s2s score --source SRC --target TGT"
         (["hyp", "--ref", "one", "--force"], "--force has no meaning", "leave it out"),
         (["empty", "--ref", "one"], "empty is empty", "s2s score HYP --ref REF"),
         (["--ref", "one"], "standard input is empty", "s2s score HYP --ref REF"),
-        (["blank", "--ref", "one"], "blank has 2 lines, all of them blank", "fail"),
+        (["blank", "--ref", "one"], "blank has 2 lines, none with text", "fail"),
         (["--source", "hyp", "--ref", "one"], "--ref does not go with", PAIRS_HINT),
         (["--source", "hyp"], "--source needs --target", PAIRS_HINT),
         (["--target", "hyp"], "--target needs --source", PAIRS_HINT),
@@ -170,4 +170,4 @@ def test_pairs_must_be_pairs(s2s, project, pairs, tmp_path):
     (tmp_path / "tgt").write_text("A B\n")
     found = s2s("score", "--model", project, *pairs)
     assert found.status == 2
-    assert "tgt has 1 lines" in found.err
+    assert "tgt has 1 line," in found.err
