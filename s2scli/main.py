@@ -26,12 +26,13 @@ from s2scli.commands import (
     verify,
 )
 from s2scli.completion import shell_questions
-from s2scli.console import show_error, show_note
+from s2scli.console import choose_log_format, show_error, show_note
 from s2scli.signals import STOPPING, handle_stop_signals, received_stop
-from s2scli.strict import StrictCommand
+from s2scli.strict import StrictCommand, StrictGroup
 
 app = typer.Typer(
     name="s2s",
+    cls=StrictGroup,
     help="Sequence to sequence learning with neural networks: parallel text in, a "
     "translator out. The stages run in order, each from the artifacts of the one "
     "before: preprocess, binarize, train, translate, score.",
@@ -96,6 +97,7 @@ def main() -> NoReturn:
     # is a seventh of a start.
     gc.set_threshold(100_000)
     _occupy_closed_streams()
+    choose_log_format(sys.argv[1:])
     handle_stop_signals()
     try:
         status = _run()

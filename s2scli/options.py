@@ -13,6 +13,7 @@ import typer
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config, load
 from pipelines.config.load import Loaded
+from pipelines.errors import UsageError
 from s2scli.completion import (
     complete_model,
     complete_override,
@@ -195,7 +196,16 @@ def _common(
     """The options that `with_common_options` adds."""
 
 
-def refuse(condition: bool, message: str) -> None:
-    """End with a usage error where options contradict each other."""
+def refuse(condition: bool, message: str, hint: str) -> None:
+    """Refuse options that contradict each other.
+
+    Args:
+        condition: Whether they do.
+        message: The fact.
+        hint: What to do instead.
+
+    Raises:
+        UsageError: They do.
+    """
     if condition:
-        raise typer.BadParameter(message)
+        raise UsageError(message, hint=hint)

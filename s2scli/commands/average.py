@@ -7,7 +7,7 @@ import typer
 
 from s2scli.completion import complete_checkpoint
 from s2scli.console import progress
-from s2scli.options import Request, with_common_options
+from s2scli.options import Request, refuse, with_common_options
 
 
 @with_common_options
@@ -41,10 +41,16 @@ def command(
 
     The new folder translates as a checkpoint does: s2s translate --model DIR.
     """
-    if bool(checkpoints) == (last is not None):
-        raise typer.BadParameter("name either checkpoints or --last N")
-    if request.overrides:
-        raise typer.BadParameter("--set: no setting has a part in an average")
+    refuse(
+        bool(checkpoints) == (last is not None),
+        "expected either checkpoints or --last N",
+        "s2s average --last 5 -o DIR",
+    )
+    refuse(
+        bool(request.overrides),
+        "--set: no setting has a part in an average",
+        "leave it out",
+    )
     from pipelines.average import average_named, average_newest
 
     if last is None:

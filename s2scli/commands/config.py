@@ -8,12 +8,12 @@ import typer
 from s2scli.completion import complete_setting
 from s2scli.console import print_commented, print_json, print_lines
 from s2scli.options import Json, Request, with_common_options
-from s2scli.strict import StrictCommand
+from s2scli.strict import StrictCommand, StrictGroup
 
 if TYPE_CHECKING:
     from pipelines.config.load import Setting
 
-app = typer.Typer(no_args_is_help=True, help="Show the settings.")
+app = typer.Typer(cls=StrictGroup, no_args_is_help=True, help="Show the settings.")
 
 
 @app.callback()

@@ -128,12 +128,20 @@ def command(
     Example: s2s rescore --nbest 1000best.gz --source test.en -m MODEL -o new.gz
     """
     references = references or []
-    refuse(bool(model_weight and not model), "--model-weight goes with --model")
+    refuse(
+        bool(model_weight and not model),
+        "--model-weight goes with --model",
+        "name the models: -m DIR once for each weight",
+    )
     for flag, given in (
         ("--json", as_json),
         ("--lowercase/--cased", lowercase is not None),
     ):
-        refuse(given and not references, f"{flag} goes with --ref")
+        refuse(
+            given and not references,
+            f"{flag} goes with --ref",
+            "-r FILE compares the list with a reference",
+        )
     check_inputs([nbest, source, *references])
     refuse_same_file([output_file, best], [source, *references])
     for path in (output_file, best):

@@ -1,10 +1,12 @@
 """`s2s run`."""
 
+import difflib
 from typing import Annotated
 
 import typer
 
 from pipelines.artifacts.layout import STAGES
+from pipelines.errors import UsageError
 from s2scli.commands.stage import bring_up_to_date
 from s2scli.completion import complete_stage
 from s2scli.options import Force, Request, with_common_options
@@ -25,7 +27,13 @@ def command(request: Request, target: Target = None, force: Force = False) -> No
     from pipelines.plan import planned_stages
 
     if target is not None and target not in STAGES:
-        raise typer.BadParameter(f"{target} is none of {', '.join(STAGES)}")
+        near = difflib.get_close_matches(target, STAGES, n=1)
+        raise UsageError(
+            f"{target} is not a stage, expected one of {', '.join(STAGES)}",
+            hint=f"did you mean s2s run {near[0]}?"
+            if near
+            else "s2s status lists them",
+        )
     project = request.project()
     last = target or planned_stages(project.config)[-1]
     bring_up_to_date(project, last, force=force)

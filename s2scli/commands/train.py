@@ -17,6 +17,7 @@ from s2scli.options import (
     Json,
     Project,
     Request,
+    refuse,
     with_common_options,
 )
 
@@ -56,11 +57,11 @@ def command(
     """
     from s2scli.launch import launch, require_gpus
 
-    if fork and force:
-        raise typer.BadParameter(
-            "--fork goes on from the earlier training, --force starts afresh: "
-            "leave one out"
-        )
+    refuse(
+        fork and force,
+        "--fork continues the earlier training, --force starts afresh",
+        "leave one out",
+    )
     flags = {"train__device": device, "train__tensorboard": tensorboard or None}
     project = request.project(**flags)
     if dry_run or as_json:

@@ -172,25 +172,40 @@ def command(
     }
     if sample:
         refuse(
-            bool(beam or search), "--beam and --search have no meaning with --sample"
+            bool(beam or search),
+            "--beam and --search have no meaning with --sample",
+            "leave them out, or leave out --sample",
         )
     elif any(value is not None for value in (top_k, temperature, seed)):
         refuse(
             not request.settings(**flags).translate.sample,
             "--top-k, --temperature and --seed go with --sample",
+            "add --sample, or leave them out",
         )
     if split is not None:
         refuse(
             bool(files or input_file or output_file or model or as_json),
-            "--split reads and writes the project; leave out -i, -o, -m, --json "
-            "and files",
+            "--split reads and writes the project",
+            "leave out -i, -o, -m, --json and files, or leave out --split",
         )
         project = with_split(request.project(**flags), split)
         bring_up_to_date(project, "translate", force=force)
         return
-    refuse(force, "--force goes with --split; s2s train --force trains again")
-    refuse(bool(model_weight) and not model, "--model-weight goes with --model")
-    refuse(bool(files and input_file), "name the files to translate, or -i; not both")
+    refuse(
+        force,
+        "--force goes with --split",
+        "s2s translate --split test --force; s2s train --force trains again",
+    )
+    refuse(
+        bool(model_weight and not model),
+        "--model-weight goes with --model",
+        "name the models: -m DIR once for each weight",
+    )
+    refuse(
+        bool(files and input_file),
+        "files are named and -i is given, expected not both",
+        "s2s translate FILE FILE translates one after the other",
+    )
     inputs = Inputs(tuple(files or [input_file or STANDARD_STREAM]))
     check_output(output_file, inputs)
     num_lines = inputs.count_lines()
