@@ -19,11 +19,11 @@ from pipelines.artifacts.inputs import (
     STANDARD_INPUT,
     decoded_input,
     input_name,
-    read_references,
 )
 from pipelines.artifacts.nbest import LSTM, NbestEntry, read_nbest
 from pipelines.artifacts.vocab import UNK
 from pipelines.errors import CorpusError, DivergenceError, UsageError
+from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
 from pipelines.search.scorer import Candidates
 from pipelines.search.settings import LengthPenalty, norm
@@ -257,7 +257,7 @@ def check_list(nbest: Path, num_lines: int, *, progress: Progress = SILENT) -> N
 
 def read_source(
     path: Path, references: Sequence[Path]
-) -> tuple[list[str], list[list[str | None]]]:
+) -> tuple[list[str], list[Reference]]:
     """Read the source of a list and its references, where there are some.
 
     Returns:

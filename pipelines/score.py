@@ -15,7 +15,7 @@ from pipelines import plan
 from pipelines.artifacts.corpora import decoded_lines_of
 from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.files import staged
-from pipelines.artifacts.inputs import decoded_input, input_name, read_references
+from pipelines.artifacts.inputs import decoded_input, input_name
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
 from pipelines.artifacts.report import REPORT, Metric, Report, write_report
@@ -24,7 +24,7 @@ from pipelines.config.schema import ScoreConfig
 from pipelines.errors import CorpusError
 from pipelines.metrics import bleu, exact
 from pipelines.metrics.bootstrap import Resampling
-from pipelines.metrics.references import Reference
+from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
 from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural

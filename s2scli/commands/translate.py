@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.artifacts.inputs import STANDARD_INPUT
 from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.completion import values_of
-from s2scli.inputs import Inputs
 from s2scli.options import (
     Device,
     Force,
@@ -20,8 +20,8 @@ from s2scli.options import (
     refuse,
     with_common_options,
 )
-from s2scli.output import STANDARD_STREAM
-from s2scli.translation import check_output, translate_inputs
+from s2scli.source_text import SourceText
+from s2scli.translation import check_output, translate_source
 
 if TYPE_CHECKING:
     from pipelines.config import TranslateConfig
@@ -206,13 +206,13 @@ def command(
         "files are named and -i is given, expected not both",
         "s2s translate FILE FILE translates one after the other",
     )
-    inputs = Inputs(tuple(files or [input_file or STANDARD_STREAM]))
-    check_output(output_file, inputs)
-    num_lines = inputs.count_lines()
+    source = SourceText(tuple(files or [input_file or STANDARD_INPUT]))
+    check_output(output_file, source)
+    num_lines = source.count_lines()
     models, config = find_models(request, model, **flags)
     translator = _translator(models, model_weight or [], config.translate)
     form = _json_line if as_json else _moses if nbest else _text
-    translate_inputs(translator, inputs, output_file, form, num_lines)
+    translate_source(translator, source, output_file, form, num_lines)
 
 
 def _translator(
