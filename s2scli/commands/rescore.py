@@ -142,14 +142,18 @@ def command(
             f"{flag} goes with --ref",
             "-r FILE compares the list with a reference",
         )
-    check_inputs([nbest, source, *references])
-    refuse_same_file([output_file, best], [source, *references])
-    for path in (output_file, best):
+    output_file = output_file or STANDARD_STREAM
+    refuse(
+        best == output_file == STANDARD_STREAM,
+        "the list and --best both go to standard output",
+        "-o FILE writes the list to a file",
+    )
+    inputs, outputs = [nbest, source, *references], [output_file, best]
+    check_inputs(inputs)
+    # The list, too: its own scores would be lost, and a second run would mix the mean.
+    refuse_same_file(outputs, inputs)
+    for path in filter(None, outputs):
         require_output(path)
-    if output_file == STANDARD_STREAM:
-        output_file = None
-    # -o may name the list: it is replaced when the new one is complete.
-    refuse_same_file([best], [nbest])
     from pipelines.metrics.comparison import Comparer
     from pipelines.rescore import (
         Rescorer,
@@ -183,7 +187,8 @@ def command(
             max_source_length=config.translate.max_source_length,
         ),
     )
-    to_terminal = output_file is None and sys.stdout.isatty()
+    on_standard_output = STANDARD_STREAM in outputs
+    to_terminal = on_standard_output and sys.stdout.isatty()
     shown = SILENT if to_terminal else progress()
     found = rescore_list(nbest, src, rescorer, progress=shown)
     if not refs:
@@ -191,7 +196,7 @@ def command(
         return
     comparer = Comparer(*refs, lowercase=_ignores_case(request, lowercase))
     _write(_compared(found, comparer), output_file, best)
-    _show(comparer.result(), as_json=as_json, apart=output_file is None)
+    _show(comparer.result(), as_json=as_json, apart=on_standard_output)
 
 
 def _ignores_case(request: Request, lowercase: bool | None) -> bool:
@@ -201,7 +206,7 @@ def _ignores_case(request: Request, lowercase: bool | None) -> bool:
 
 
 def _write(
-    stream: "Iterable[Rescored]", output_file: Path | None, best_file: Path | None
+    stream: "Iterable[Rescored]", output_file: Path, best_file: Path | None
 ) -> None:
     from pipelines.artifacts.nbest import write_nbest
 
@@ -224,7 +229,7 @@ def _compared(
 
 
 def _show(result: "Comparison", *, as_json: bool, apart: bool) -> None:
-    """Print the result on standard output, or on standard error beside a list."""
+    """Print the result on standard output, or on standard error beside other data."""
     if as_json:
         print_json(asdict(result), to=sys.stderr if apart else sys.stdout)
         return

@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,11 +128,37 @@ def test_outputs_are_compressed_as_their_names_say(rescore, tmp_path, suffix):
     assert list(decoded_lines(tmp_path / best)) == lines
 
 
-def test_the_list_may_be_written_over_itself(rescore, tmp_path):
-    assert rescore("-o", "list").status == 0
-    once = features(tmp_path / "list")
-    assert rescore("-o", "list").status == 0
-    assert features(tmp_path / "list") == once
+def test_the_list_keeps_its_own_scores(rescore, tmp_path):
+    """A second run would mix the mean of the first with the model's score."""
+    (tmp_path / "link").symlink_to("list")
+    for name in ("list", "link"):
+        found = rescore("-o", name)
+        assert (found.status, found.out) == (2, "")
+        assert f"output {name} and input list are the same file" in found.err
+    assert (tmp_path / "list").read_text() == LIST
+
+
+@pytest.mark.parametrize("name", ["list", "source", "ref"])
+def test_standard_output_does_not_replace_an_input(rescore, models, tmp_path, name):
+    before = (tmp_path / name).read_bytes()
+    arguments = ["--nbest", "list", "--source", "source", "--ref", "ref"]
+    command = [sys.executable, "-m", "s2scli", "rescore", "-m", models[0], *arguments]
+    with (tmp_path / name).open("ab") as output:
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert f"standard output and input {name} are the same file" in done.stderr
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_the_best_tokens_may_go_to_standard_output(rescore, tmp_path):
+    assert rescore("-o", "new", "--best", "best", "--weight", "1").status == 0
+    found = rescore(
+        *("-o", "new", "--best", "-", "--weight", "1", "--ref", "ref", "--json")
+    )
+    assert found.out == (tmp_path / "best").read_text()
+    assert '"oracle"' in found.err
 
 
 def test_the_comparison_leaves_standard_output_to_the_list(rescore):
@@ -227,6 +255,8 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["-o", "no-folder/x"], "there is no folder no-folder"),
         (["--best", "."], "output . is a folder"),
         (["--best", "list"], "output list and input list are the same file"),
+        (["--best", "-"], "the list and --best both go to standard output"),
+        (["--best", "-", "-o", "-"], "--best both go to standard output"),
         (["--ref", "-", "--ref", "-"], "standard input (-) is named twice"),
         (["--source", "-", "--ref", "-"], "standard input (-) is named twice"),
         (["--model-weight", "1", "--model-weight", "2"], "1 model, 2 weights"),
