@@ -50,11 +50,15 @@ def show_estimate(
         UsageError: The options do not go together.
     """
     if not dry_run:
-        raise UsageError("--json prints the estimate of --dry-run, which is not given")
+        raise UsageError(
+            "--json prints the estimate of --dry-run, which is not given",
+            hint="s2s train --dry-run --json",
+        )
     given = " ".join(name for name, is_given in others.items() if is_given)
     if given:
         raise UsageError(
-            f"{given}: no meaning with --dry-run, which starts no training"
+            f"{given}: no meaning with --dry-run, which starts no training",
+            hint="leave it out, or leave out --dry-run",
         )
     from pipelines.estimate.training import estimate
 

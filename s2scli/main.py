@@ -35,7 +35,8 @@ app = typer.Typer(
     cls=StrictGroup,
     help="Sequence to sequence learning with neural networks: parallel text in, a "
     "translator out. The stages run in order, each from the artifacts of the one "
-    "before: preprocess, binarize, train, translate, score.",
+    "before: preprocess, binarize, train, translate, score.\n\n"
+    "Example: s2s init demo; cd demo; s2s run",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -16,14 +16,17 @@ def command(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="The new folder; it must not exist."
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Write the average to this new folder.",
         ),
     ],
     checkpoints: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="Folders of one training; at least two.",
+            help="Average these checkpoints of one training, at least two.",
             autocompletion=complete_checkpoint,
         ),
     ] = None,
@@ -33,13 +36,15 @@ def command(
             "--last",
             min=2,
             metavar="N",
-            help="Instead: the newest N sound checkpoints of the project.",
+            help="Average the newest N sound checkpoints of the project instead.",
         ),
     ] = None,
 ) -> None:
     """Average the weights of checkpoints of one training.
 
-    The new folder translates as a checkpoint does: s2s translate --model DIR.
+    The new folder translates as a checkpoint does: s2s translate -m DIR.
+
+    Example: s2s average --last 5 -o average
     """
     refuse(
         bool(checkpoints) == (last is not None),

@@ -28,8 +28,8 @@ def show(
     key: Annotated[
         str | None,
         typer.Argument(
-            help="Show one setting, or a section.",
-            metavar="[SECTION.KEY]",
+            help="Show only this setting or section.",
+            metavar="SECTION.KEY",
             autocompletion=complete_setting,
         ),
     ] = None,
@@ -38,6 +38,8 @@ def show(
     """Show every setting: its value, where it came from and what it means.
 
     With --json: value, origin, meaning, choices and default of each.
+
+    Example: s2s config show train.optimizer
     """
     from pipelines.config.load import describe_settings, require_known
 

@@ -44,15 +44,17 @@ def command(
         typer.Option(
             "--nbest",
             "--n-best",
+            metavar="FILE",
             dir_okay=False,
-            help="Rescore this list in Moses' format.",
+            help="Rescore this n-best list in Moses' format.",
         ),
     ],
     source: Annotated[
         Path,
         typer.Option(
+            metavar="FILE",
             dir_okay=False,
-            help="Take the source from here: line n + 1 is the list's sentence n.",
+            help="Read the source here: line n + 1 is the list's sentence n.",
         ),
     ],
     model: Model = None,
@@ -60,6 +62,7 @@ def command(
     weight: Annotated[
         float,
         typer.Option(
+            metavar="WEIGHT",
             min=0.0,
             max=1.0,
             help="Give the models' log-probability this weight, and the list's own "
@@ -69,8 +72,9 @@ def command(
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            help="Divide the log-probability by GNMT's penalty with this alpha, or "
-            "(average) by the number of tokens; by default do not divide.",
+            metavar="ALPHA|average",
+            help="Divide the log-probability by GNMT's length penalty with this alpha "
+            "(0 for none), or by the number of tokens (average); 0 by default.",
             show_default=False,
             autocompletion=values_of("translate.length_penalty"),
         ),
@@ -80,9 +84,10 @@ def command(
         typer.Option(
             "-r",
             "--ref",
+            metavar="FILE",
             dir_okay=False,
             help="Print BLEU before and after, and the oracle's, against this file, "
-            "tokenised like the list; repeat it for several references.",
+            "tokenised like the list; repeatable, for several references.",
         ),
     ] = None,
     output_file: Annotated[
@@ -90,19 +95,23 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="Write to this file instead of standard output, compressed if it ends "
-            "in .gz or .zst.",
+            metavar="FILE",
+            help="Write to this file (plain text, .gz, .zst) instead of standard "
+            "output.",
         ),
     ] = None,
     best: Annotated[
         Path | None,
-        typer.Option(help="Write the best tokens here, a line for each source line."),
+        typer.Option(
+            metavar="FILE",
+            help="Write the best tokens of each source line to this file.",
+        ),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--cased",
-            help="Ignore case in --ref's BLEU, or do not; by default case counts.",
+            help="Ignore case in --ref's BLEU, or count it; counted by default.",
             show_default=False,
         ),
     ] = None,
@@ -110,11 +119,11 @@ def command(
         bool,
         typer.Option(
             "--tokenize",
-            help="Cut the list's tokens with the model's own tokenizer first.",
+            help="Tokenize the list with the model's own tokenizer first.",
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print --ref's comparison as JSON.")
+        bool, typer.Option("--json", help="With --ref: print the comparison as JSON.")
     ] = False,
     device: Device = None,
     precision: Precision = None,

@@ -42,7 +42,7 @@ def command(
         typer.Argument(
             metavar="HYP",
             dir_okay=False,
-            help="With --ref: score this file, not standard input.",
+            help="With --ref: score this file instead of standard input.",
             show_default=False,
         ),
     ] = None,
@@ -51,9 +51,10 @@ def command(
         typer.Option(
             "-r",
             "--ref",
+            metavar="FILE",
             dir_okay=False,
-            help="Score any translation against this file, without a project; repeat "
-            "it for several references, of which later ones may leave lines empty.",
+            help="Score any translation against this file, without a project; "
+            "repeatable, for several references.",
         ),
     ] = None,
     input_file: Annotated[
@@ -61,22 +62,24 @@ def command(
         typer.Option(
             "-i",
             "--input",
+            metavar="FILE",
             dir_okay=False,
-            help="Score this file: the same as HYP.",
+            help="Score this file, the same as HYP.",
         ),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--cased",
-            help="Ignore case, or do not; by default as the project's model does, and "
-            "with --ref case counts.",
+            help="Ignore case, or count it; by default as the project's model does, "
+            "and counted with --ref.",
             show_default=False,
         ),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             dir_okay=False,
             help="With --target: print the natural log-probability that the model "
             "gives each translation, and its number of tokens.",
@@ -85,8 +88,9 @@ def command(
     target: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             dir_okay=False,
-            help="Take the translation of each line of --source from here.",
+            help="With --source: read the translation of each line here.",
         ),
     ] = None,
     model: Model = None,
@@ -98,6 +102,8 @@ def command(
     force: Force = False,
 ) -> None:
     """Score the translation of the test split, or with --ref any translation.
+
+    An empty line of a second or later reference is no further reference.
 
     Example: s2s score hyp.txt --ref ref1.txt --ref ref2.txt
 

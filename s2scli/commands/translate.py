@@ -11,7 +11,6 @@ from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.completion import values_of
 from s2scli.options import (
     Device,
-    Force,
     Model,
     ModelWeight,
     Precision,
@@ -43,7 +42,10 @@ def command(
     input_file: Annotated[
         Path | None,
         typer.Option(
-            "-i", "--input", help="Translate this file: plain text, .gz or .zst."
+            "-i",
+            "--input",
+            metavar="FILE",
+            help="Translate this file (plain text, .gz, .zst).",
         ),
     ] = None,
     output_file: Annotated[
@@ -51,9 +53,9 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="Write to this file instead of standard output, compressed if it ends "
-            "in .gz or .zst; where files are translated, the same command resumes an "
-            "interrupted translation.",
+            metavar="FILE",
+            help="Write to this file (plain text, .gz, .zst) instead of standard "
+            "output; the same command resumes an interrupted translation of files.",
         ),
     ] = None,
     model: Model = None,
@@ -65,8 +67,9 @@ def command(
             "-b",
             "--beam",
             "--beam-size",
+            metavar="N",
             min=1,
-            help="Keep so many hypotheses; 1 is greedy search.",
+            help="Search with N hypotheses; 1 is greedy search.",
         ),
     ] = None,
     nbest: Annotated[
@@ -74,86 +77,104 @@ def command(
         typer.Option(
             "--nbest",
             "--n-best",
+            metavar="N",
             min=1,
-            help="Write the N best as a Moses n-best list.",
+            help="Write the N best translations of each line as a Moses n-best list.",
         ),
     ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Write JSON Lines: for each line an object with the text, the tokens "
-            "and the log-probability of each.",
+            help="Write JSON Lines: the text, tokens and log-probabilities of each "
+            "line.",
         ),
     ] = False,
     search: Annotated[
         str | None,
         typer.Option(
-            help="Search as is standard, or as in the paper: paper.",
+            metavar="NAME",
+            help="Search in the standard way or as the paper does (standard, paper).",
             autocompletion=values_of("translate.search"),
         ),
     ] = None,
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            help="Normalize by length with GNMT's alpha (0 does not) or with average.",
+            metavar="ALPHA|average",
+            help="Divide log-probabilities by GNMT's length penalty with this alpha (0 "
+            "for none), or by the number of tokens (average).",
             autocompletion=values_of("translate.length_penalty"),
         ),
     ] = None,
     min_length: Annotated[
         int | None,
-        typer.Option(min=0, help="Write at least so many tokens a line."),
+        typer.Option(metavar="N", min=0, help="Write at least N tokens for each line."),
     ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=0,
-            help="Write at most so many tokens a line; 0 lets the source's length "
-            "decide.",
+            help="Write at most N tokens for each line; 0 lets the length of the "
+            "source decide.",
         ),
     ] = None,
     sample: Annotated[
         bool,
         typer.Option(
-            "--sample", help="Draw translations at random from the model; no search."
+            "--sample",
+            help="Draw translations at random from the model instead of searching.",
         ),
     ] = False,
     top_k: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=0,
-            help="With --sample: draw each token from so many likeliest ones; 0 from "
-            "all.",
+            help="With --sample: draw each token from the N likeliest ones; 0 draws "
+            "from all.",
         ),
     ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="With --sample: divide the logits; below 1 likely tokens become "
-            "likelier."
+            metavar="NUMBER",
+            help="With --sample: divide the logits by this number; below 1, likely "
+            "tokens become likelier.",
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="With --sample: draw other translations by seed."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="With --sample: draw with this seed.",
+        ),
     ] = None,
     unk: Annotated[
         str | None,
         typer.Option(
-            help="Let <unk> be written (allow) or not (forbid), or put the source's "
-            "unknown words in its place (copy).",
+            metavar="NAME",
+            help="Write <unk> (allow), never write it (forbid), or put the unknown "
+            "words of the source in its place (copy).",
             autocompletion=values_of("translate.unk"),
         ),
     ] = None,
     precision: Precision = None,
     device: Device = None,
-    force: Force = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With --split: translate even if it is up to date."
+        ),
+    ] = False,
 ) -> None:
     """Translate text line by line, or the test split.
 
-    One line in, one line out, in order; a blank line stays blank. For example:
+    One line in, one line out, in order; a blank line stays blank.
 
-    s2s translate -m model -i news.en -o news.fr.gz
+    Example: s2s translate -m model -i news.en -o news.fr.gz
     """
     flags = {
         "translate__beam": beam,
