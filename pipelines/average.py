@@ -105,7 +105,7 @@ def average_newest(
     found = list(islice(sound_checkpoints(folder), number))
     if len(found) < number:
         raise UsageError(
-            f"--last {number}: {folder} holds {len(found)} sound checkpoints",
+            f"--last {number}: {folder} holds {plural(len(found), 'sound checkpoint')}",
             hint=f"with train.keep_last = {number} a training keeps that many",
         )
     sources = [_source(path, read_manifest(path)) for path in found]

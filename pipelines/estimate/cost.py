@@ -5,6 +5,7 @@ import logging
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config
 from pipelines.estimate.training import Estimate, estimate, quick_estimate
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,9 @@ def describe_cost(found: Estimate) -> str:
     """The updates, the size, the time, the memory and the disk space of a training."""
     epoch, memory, speed = found.epoch, found.memory, found.speed
     parts = [
-        f"{epoch.total_updates:,} updates in all, {epoch.epochs:g} epochs of "
-        f"{epoch.pairs:,} pairs, {found.parameters.total / 1e6:.1f}M parameters",
+        f"{plural(epoch.total_updates, 'update')} in all, "
+        f"{plural(epoch.epochs, 'epoch')} of {plural(epoch.pairs, 'pair')}, "
+        f"{found.parameters.total / 1e6:.1f}M parameters",
         "" if memory.measured_words else "at least ",
         f"{found.disk.total_bytes / 1e6:,.0f} MB of disk",
     ]
