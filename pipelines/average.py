@@ -106,7 +106,8 @@ def average_newest(
         found = list(islice(sound_checkpoints(folder), number))
         if len(found) < number:
             raise UsageError(
-                f"--last {number}: {folder} holds {len(found)} sound checkpoints",
+                f"--last {number}: {folder} holds "
+                f"{plural(len(found), 'sound checkpoint')}",
                 hint=f"with train.keep_last = {number} a training keeps that many",
             )
         try:

@@ -95,8 +95,9 @@ class _WriteShard:
         tgt = self._ids(part_name(split, part, "tgt"), self.target_vocab)
         if len(src) != len(tgt):
             raise CorruptArtifactError(
-                f"{self.tokens / part_name(split, part, 'src')} has {len(src)} lines, "
-                f"{part_name(split, part, 'tgt')} has {len(tgt)}",
+                f"{self.tokens / part_name(split, part, 'src')} has "
+                f"{plural(len(src), 'line')}, {part_name(split, part, 'tgt')} has "
+                f"{len(tgt):,}",
                 hint="s2s preprocess --force",
             )
         metadata = {

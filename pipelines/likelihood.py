@@ -15,6 +15,7 @@ from pipelines.metrics.perplexity import perplexity
 from pipelines.progress import SILENT, Progress
 from pipelines.search.members import Members
 from pipelines.search.scorer import Candidates, Scorer
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def _paired(source: Path, target: Path) -> Iterator[tuple[str, str]]:
         for line, name, other in zip(raw, names, names[::-1], strict=True):
             if line is None:
                 raise CorpusError(
-                    f"{name} has {number - 1} lines, {other} has more",
+                    f"{name} has {plural(number - 1, 'line')}, {other} has more",
                     hint="line n of the target is scored as a translation of line n "
                     "of the source",
                 )

@@ -19,17 +19,18 @@ from pipelines.artifacts.inputs import (
     STANDARD_INPUT,
     decoded_input,
     input_name,
-    read_references,
 )
 from pipelines.artifacts.nbest import LSTM, NbestEntry, read_nbest
 from pipelines.artifacts.vocab import UNK
 from pipelines.errors import CorpusError, DivergenceError, UsageError
+from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
 from pipelines.search.scorer import Candidates
 from pipelines.search.settings import LengthPenalty, norm
 from pipelines.text.normalise import split_blanks
 from pipelines.text.pipeline import TextPipeline
 from pipelines.text.sequence import replace_specials
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -256,7 +257,7 @@ def check_list(nbest: Path, num_lines: int, *, progress: Progress = SILENT) -> N
 
 def read_source(
     path: Path, references: Sequence[Path]
-) -> tuple[list[str], list[list[str | None]]]:
+) -> tuple[list[str], list[Reference]]:
     """Read the source of a list and its references, where there are some.
 
     Returns:
@@ -269,8 +270,8 @@ def read_source(
     for reference, ref in zip(references, refs, strict=True):
         if len(source) != len(ref):
             raise CorpusError(
-                f"{input_name(path)} has {len(source)} lines, "
-                f"{input_name(reference)} has {len(ref)}",
+                f"{input_name(path)} has {plural(len(source), 'line')}, "
+                f"{input_name(reference)} has {len(ref):,}",
                 hint="line n of the reference must translate line n of the source",
             )
     return source, refs
@@ -281,7 +282,7 @@ def _known(groups: Iterable[Group], path: Path, num_lines: int) -> Iterator[Grou
         if number >= num_lines:
             raise CorpusError(
                 f"{input_name(path)}: sentence {number}, but the source has "
-                f"{num_lines} lines",
+                f"{plural(num_lines, 'line')}",
                 hint="ids count from 0: sentence n translates line n + 1",
             )
         yield number, entries
@@ -302,7 +303,7 @@ def _windows(groups: Iterable[Group]) -> Iterator[list[Group]]:
 
 
 def _tell(rescorer: Rescorer, missing: Sequence[int]) -> None:
-    warn_of_lines(log, missing, "of the source are not in the list")
+    warn_of_lines(log, missing, "of the source missing from the list")
     limit = rescorer.settings.max_source_length
     warn_of_lines(
         log, rescorer.truncated, f"of the source longer than {limit} tokens; cut"

@@ -15,7 +15,7 @@ from pipelines import plan
 from pipelines.artifacts.corpora import decoded_lines_of
 from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.files import staged
-from pipelines.artifacts.inputs import decoded_input, input_name, read_references
+from pipelines.artifacts.inputs import decoded_input, input_name
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
 from pipelines.artifacts.report import REPORT, Metric, Report, write_report
@@ -24,9 +24,10 @@ from pipelines.config.schema import ScoreConfig
 from pipelines.errors import CorpusError
 from pipelines.metrics import bleu, exact
 from pipelines.metrics.bootstrap import Resampling
-from pipelines.metrics.references import Reference
+from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
 from pipelines.text.pipeline import TextPipeline
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,8 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         manifest = plan.new_manifest("score", config, layout, counts)
         written = write_manifest(folder, manifest)
     log.info(
-        "scored %d lines: %s",
-        report.num_lines,
+        "scored %s: %s",
+        plural(report.num_lines, "line"),
         ", ".join(f"{metric.name} {metric.value:.2f}" for metric in report.metrics),
     )
     return written
@@ -110,7 +111,7 @@ def score_files(
         _require_equal_lines(hyp, ref, name, input_name(path))
     if not any(line.strip() for line in hyp):
         raise CorpusError(
-            f"{name} has {len(hyp)} lines, all of them blank", hint=_EMPTY
+            f"{name} has {plural(len(hyp), 'line')}, none with text", hint=_EMPTY
         )
     if (
         not config.ignores_case
@@ -163,8 +164,8 @@ def score_texts(
         counts = [len(lines) for lines in (hyp, ref, hyp_tokens, tokens)]
         if len(set(counts)) > 1:
             raise CorpusError(
-                f"the translation has {counts[0]} lines ({counts[2]} of tokens), "
-                f"the reference has {counts[1]} ({counts[3]} of tokens)"
+                f"the translation has {plural(counts[0], 'line')} ({counts[2]:,} of "
+                f"tokens), the reference has {counts[1]:,} ({counts[3]:,} of tokens)"
             )
     if not hyp:
         raise CorpusError("there is nothing to score: no lines")
@@ -218,7 +219,7 @@ def _require_equal_lines(
 ) -> None:
     if len(hyp) != len(ref):
         raise CorpusError(
-            f"{hyp_path} has {len(hyp)} lines, {ref_path} has {len(ref)}",
+            f"{hyp_path} has {plural(len(hyp), 'line')}, {ref_path} has {len(ref):,}",
             hint=_likely_cause(hyp, len(ref)),
         )
 

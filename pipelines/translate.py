@@ -139,7 +139,9 @@ def translate_stream(
                 findings.add(number, translation)
             lines_out += len(translations)
             if lines_in != lines_out:
-                raise S2SError(f"{lines_in} lines in, {lines_out} lines out")
+                raise S2SError(
+                    f"{plural(lines_in, 'line')} in, {plural(lines_out, 'line')} out"
+                )
             yield translations
             task.advance(len(window))
     findings.warn(translator.config.max_source_length)
@@ -181,11 +183,12 @@ class _Findings:
         )
         if self.num_empty > _MOST * self.num_translated:
             log.warning(
-                "%d of %d translations are empty, the first that of line %d: the model "
-                "is trained too little, or the input is of another language or "
-                "tokenization than the text it was trained on",
+                "%d of %s %s empty, the first that of line %d: the model is trained "
+                "too little, or the input is of another language or tokenization than "
+                "the text it was trained on",
                 self.num_empty,
-                self.num_translated,
+                plural(self.num_translated, "translation"),
+                "is" if self.num_empty == 1 else "are",
                 self.first_empty,
             )
         if self.num_unknown > _MOST * self.num_tokens:

@@ -3,6 +3,7 @@
 Only this module and `s2scli.progress`, which draws the tasks, know rich.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -57,6 +58,15 @@ class _State:
 
     quiet = False
     log_format = LogFormat.TEXT
+
+
+def choose_log_format(arguments: Sequence[str]) -> None:
+    """Read --log-format ahead of the parser, whose errors follow it, too."""
+    given = [*itertools.takewhile(lambda a: a != "--", arguments)]
+    is_json = "--log-format=json" in given or any(
+        pair == ("--log-format", "json") for pair in itertools.pairwise(given)
+    )
+    _State.log_format = LogFormat.JSON if is_json else LogFormat.TEXT
 
 
 def configure(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.errors import S2SError, UsageError
+from pipelines.wording import plural
 from s2scli.console import print_json, print_table, show_note
 from s2scli.options import Project, Request
 
@@ -49,11 +50,15 @@ def show_estimate(
         UsageError: The options do not go together.
     """
     if not dry_run:
-        raise UsageError("--json prints the estimate of --dry-run, which is not given")
+        raise UsageError(
+            "--json prints the estimate of --dry-run, which is not given",
+            hint="s2s train --dry-run --json",
+        )
     given = " ".join(name for name, is_given in others.items() if is_given)
     if given:
         raise UsageError(
-            f"{given}: no meaning with --dry-run, which starts no training"
+            f"{given}: no meaning with --dry-run, which starts no training",
+            hint="leave it out, or leave out --dry-run",
         )
     from pipelines.estimate.training import estimate
 
@@ -103,8 +108,9 @@ def _summary(found: "Estimate") -> list[str]:
     data = f"unknown length, as {epoch.reason}"
     if epoch.basis != "nothing":
         data = (
-            f"{about}{epoch.pairs:,} pairs, {epoch.total_updates:,} updates in "
-            f"{epoch.epochs:g} epochs"
+            f"{about}{plural(epoch.pairs, 'pair')}, "
+            f"{plural(epoch.total_updates, 'update')} in "
+            f"{plural(epoch.epochs, 'epoch')}"
         )
     too_much = "" if memory.fits else ", MORE THAN IS FREE"
     too_large = "" if disk.total_bytes <= disk.free_bytes else ", MORE THAN IS FREE"
@@ -113,8 +119,8 @@ def _summary(found: "Estimate") -> list[str]:
         f"biases and peepholes, {counted.recurrent:,} of them recurrent",
         f"training: {data}; s2s train --dry-run measures its speed",
         f"memory: {_mb(memory.total_bytes)} MB and unknown activations{too_much}; "
-        f"disk: {_mb(disk.total_bytes)} MB for {disk.num_checkpoints} checkpoints"
-        f"{too_large}",
+        f"disk: {_mb(disk.total_bytes)} MB for "
+        f"{plural(disk.num_checkpoints, 'checkpoint')}{too_large}",
     ]
 
 
@@ -175,11 +181,12 @@ def _parameters(found: "Estimate") -> Table:
 def _epoch(estimate: "Estimate") -> Table:
     found = estimate.epoch
     about = "about " if found.basis == "text" else ""
+    epochs = plural(found.epochs, "epoch")
     rows = [
         (f"{about}training pairs", f"{found.pairs:,}"),
         (f"{about}words an epoch", f"{found.words:,}"),
         (f"{about}updates an epoch", f"{found.updates:,}"),
-        (f"updates in all, {found.epochs:g} epochs", f"{found.total_updates:,}"),
+        (f"updates in all, {epochs}", f"{found.total_updates:,}"),
     ]
     notes = ["words: source and target tokens, with an end of sentence for each"]
     if found.basis == "text":
@@ -188,7 +195,7 @@ def _epoch(estimate: "Estimate") -> Table:
         notes = [
             f"not known yet: {found.reason}",
             "example, the paper's figures: 12,000,000 pairs, 304M and 348M words;",
-            f"half an epoch is {-(-found.updates // 2):,} updates",
+            f"half an epoch is {plural(-(-found.updates // 2), 'update')}",
             *notes,
         ]
     head = "data" if found.basis != "nothing" else "data (the paper's, as an example)"
@@ -231,8 +238,9 @@ def _memory(found: "Estimate") -> Table:
     largest = "a batch" if found.epoch.basis == "nothing" else "the largest batch"
     notes = [
         f"on {found.device}, in {found.precision}{_each(found)}",
-        f"{largest}: {memory.batch_pairs:,} pairs, {memory.batch_source_tokens:,} and "
-        f"{memory.batch_target_tokens:,} tokens",
+        f"{largest}: {plural(memory.batch_pairs, 'pair')}, "
+        f"{memory.batch_source_tokens:,} source and "
+        f"{plural(memory.batch_target_tokens, 'target token')}",
     ]
     if not memory.measured_words:
         notes.append(f"activations and workspace not known: {found.not_measured}")
@@ -241,7 +249,8 @@ def _memory(found: "Estimate") -> Table:
         notes.append(
             "activations and workspace extrapolated from "
             f"{'one update' if rough else 'updates'} of up to "
-            f"{memory.measured_words:,} tokens{', so rather too high' if rough else ''}"
+            + plural(memory.measured_words, "token")
+            + (", so rather too high" if rough else "")
         )
     notes.append("torch and its libraries take a few hundred MB besides")
     if found.device.startswith("CPU"):
@@ -260,7 +269,7 @@ def _disk(found: "Estimate") -> Table:
     disk = found.disk
     rows = [
         ("one checkpoint", _mb(disk.checkpoint_bytes)),
-        (f"{disk.num_checkpoints} checkpoints", _mb(disk.total_bytes)),
+        (plural(disk.num_checkpoints, "checkpoint"), _mb(disk.total_bytes)),
         ("free now", _mb(disk.free_bytes)),
     ]
     notes = ["the most at one time: the last, the best, and the one being written"]
@@ -279,7 +288,8 @@ def _time(found: "Estimate") -> Table:
         ("hours in all", f"{speed.training_s / 3600:,.2f}"),
     ]
     notes = [
-        f"timed: {speed.trial_updates} updates of up to {speed.trial_pairs} pairs, "
+        f"timed: {plural(speed.trial_updates, 'update')} of up to "
+        f"{plural(speed.trial_pairs, 'pair')}, "
         f"{speed.trial_s:.1f} s",
         "validations and checkpoints come on top",
     ]

@@ -26,15 +26,17 @@ from s2scli.commands import (
     verify,
 )
 from s2scli.completion import shell_questions
-from s2scli.console import show_error, show_note
+from s2scli.console import choose_log_format, show_error, show_note
 from s2scli.signals import STOPPING, handle_stop_signals, received_stop
-from s2scli.strict import StrictCommand
+from s2scli.strict import StrictCommand, StrictGroup
 
 app = typer.Typer(
     name="s2s",
+    cls=StrictGroup,
     help="Sequence to sequence learning with neural networks: parallel text in, a "
     "translator out. The stages run in order, each from the artifacts of the one "
-    "before: preprocess, binarize, train, translate, score.",
+    "before: preprocess, binarize, train, translate, score.\n\n"
+    "Example: s2s init demo; cd demo; s2s run",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -96,6 +98,7 @@ def main() -> NoReturn:
     # is a seventh of a start.
     gc.set_threshold(100_000)
     _occupy_closed_streams()
+    choose_log_format(sys.argv[1:])
     handle_stop_signals()
     try:
         status = _run()

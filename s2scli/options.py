@@ -13,6 +13,7 @@ import typer
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config, load
 from pipelines.config.load import Loaded
+from pipelines.errors import UsageError
 from s2scli.completion import (
     complete_model,
     complete_override,
@@ -25,25 +26,24 @@ Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", help="Show only warnings and errors.")
 ]
 Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="Show debugging messages, too.")
+    bool, typer.Option("-v", "--verbose", help="Also show debugging messages.")
 ]
 Format = Annotated[
     LogFormat,
-    typer.Option("--log-format", help="Log on standard error as text or as JSON."),
+    typer.Option(
+        "--log-format", help="Log on standard error in this format (text, json)."
+    ),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Run this stage even if it is up to date.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the cost and write nothing.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[
     str | None,
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="Run on auto, cpu, cuda or cuda:N.",
+        help="Run on this device (auto, cpu, cuda, cuda:N).",
         autocompletion=values_of("translate.device"),
     ),
 ]
@@ -52,7 +52,7 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         metavar="NAME",
-        help="Multiply matrices in auto, fp32, tf32, bf16 or int8.",
+        help="Multiply matrices in this precision (auto, fp32, tf32, bf16, int8).",
         autocompletion=values_of("translate.precision"),
     ),
 ]
@@ -62,8 +62,8 @@ Model = Annotated[
         "-m",
         "--model",
         metavar="DIR",
-        help="Use a checkpoint's folder, which needs no project, or a project; repeat "
-        "it for an ensemble.",
+        help="Use this model, the folder of a checkpoint or of a project; repeatable, "
+        "for an ensemble.",
         autocompletion=complete_model,
     ),
 ]
@@ -72,7 +72,7 @@ ModelWeight = Annotated[
     typer.Option(
         "--model-weight",
         metavar="WEIGHT",
-        help="Weigh each --model in the vote; equal by default.",
+        help="Give each --model a weight in the ensemble; equal by default.",
     ),
 ]
 Split = Annotated[
@@ -81,14 +81,13 @@ Split = Annotated[
         "--split",
         metavar="test|valid",
         autocompletion=complete_split,
-        help="Take this split of the project; translate/test/ and score/, or "
-        "translate/valid/ and score.valid/, hold its artifacts.",
+        help="Take this split of the project (test, valid); each has its own folders.",
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", metavar="N", help="Start N processes; 0: one for each core."
+        "--workers", metavar="N", help="Start N processes; 0 starts one for each core."
     ),
 ]
 
@@ -176,7 +175,6 @@ def _common(
             "--dir",
             metavar="DIR",
             help="Work in the project in this folder.",
-            show_default=".",
         ),
     ] = Path(),
     overrides: Annotated[
@@ -195,7 +193,16 @@ def _common(
     """The options that `with_common_options` adds."""
 
 
-def refuse(condition: bool, message: str) -> None:
-    """End with a usage error where options contradict each other."""
+def refuse(condition: bool, message: str, hint: str) -> None:
+    """Refuse options that contradict each other.
+
+    Args:
+        condition: Whether they do.
+        message: The fact.
+        hint: What to do instead.
+
+    Raises:
+        UsageError: They do.
+    """
     if condition:
-        raise typer.BadParameter(message)
+        raise UsageError(message, hint=hint)

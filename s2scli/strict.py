@@ -1,16 +1,19 @@
-"""The class of every command: it refuses what is unknown or given twice."""
+"""The classes of commands and of groups: they refuse what is unknown or given twice."""
 
+import difflib
 import itertools
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from typer import TyperException
-from typer.core import TyperCommand, TyperOption
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pipelines.config.fields import known_keys
 from pipelines.config.load import read_environment
 from pipelines.errors import UsageError
+from s2scli.usage import command_path, usage_errors
 
 
 class StrictCommand(TyperCommand):
@@ -21,26 +24,31 @@ class StrictCommand(TyperCommand):
     that is not a setting's is refused, also by commands that read no settings.
     """
 
+    allow_extra_args = True  # for Typer, so that the error is ours
+
     def get_params(self, ctx: Any) -> list[Any]:
         """The options and arguments; the help does not call a flag a <bool>."""
-        params = super().get_params(ctx)
-        for option in self._options(params):
-            if option.is_flag and option.metavar is None:
-                option.metavar = ""
-        return params
+        return _without_flag_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line.
 
         Raises:
-            UsageError: An option is unknown, is given twice or contradicts another.
+            UsageError: An option is unknown, is given twice or contradicts another,
+                a value is missing or wrong, or there is an argument too many.
             ConfigError: A variable `S2S_...` is not a setting.
         """
         if ctx.resilient_parsing:  # a shell asks how an unfinished line goes on
             return super().parse_args(ctx, args)
         values = self._every_value(ctx, args)
-        rest = super().parse_args(ctx, args)  # --help ends here
-        for option in self._options(self.params):
+        with usage_errors(ctx):
+            rest = super().parse_args(ctx, args)  # --help ends here
+        if rest:
+            raise UsageError(
+                f"{command_path(ctx)} takes no argument {shlex.join(rest)}",
+                hint=f"{command_path(ctx)} --help lists what it takes",
+            )
+        for option in _options(self.params):
             _require_one(option, values.get(option.name, ()))
         read_environment(os.environ)
         return rest
@@ -54,32 +62,34 @@ class StrictCommand(TyperCommand):
             param.add_to_parser(_Collecting(parser), ctx)
         try:
             values: dict[str, Any] = parser.parse_args(list(args))[0]
-        except TyperException as error:
+        except typer.TyperException as error:
             if hasattr(error, "possibilities"):  # there is no such option
                 name: str = getattr(error, "option_name", "")
                 typed = [a for a in args if a.startswith(name) and name[:2] != "--"]
                 name = typed[0].partition("=")[0] if typed else name  # -lr, not -l
-                self._refuse_option(name, params, ctx)
+                path = command_path(ctx)
+                raise UsageError(
+                    f"{name} is not an option of {path}",
+                    hint=self.option_hint(name, ctx)
+                    or f"{path} --help lists its options",
+                ) from None
             return {}  # the usual parser says what is wrong
         return values
 
-    def _refuse_option(self, name: str, params: Sequence[Any], ctx: Any) -> None:
+    def option_hint(self, name: str, ctx: Any) -> str:
+        """The hint for an option that the command does not have; empty without one."""
         from pipelines.config.suggest import option_hint
 
-        hint = option_hint(
+        return option_hint(
             name,
             command=self.name or "",
-            options=self._long_names(params),
+            options=_long_names(self.get_params(ctx)),
             known=known_keys(),
-        )
-        raise UsageError(
-            f"{name} is not an option of {_path(ctx)}",
-            hint=hint or f"{_path(ctx)} --help lists its options",
         )
 
     def _require_two_hyphens(self, args: Sequence[str], params: Sequence[Any]) -> None:
         """Refuse `-beam_size 5`, which would be read as `-b eam_size`."""
-        names = {name[2:]: name for name in self._long_names(params)}
+        names = {name[2:]: name for name in _long_names(params)}
         for arg in itertools.takewhile(lambda arg: arg != "--", args):
             name = names.get(arg[1:].partition("=")[0].replace("_", "-"), "")
             if name and arg.startswith("-"):
@@ -88,17 +98,77 @@ class StrictCommand(TyperCommand):
                     hint=f"did you mean {name}?",
                 )
 
-    def _long_names(self, params: Sequence[Any]) -> list[str]:
-        return [
-            text
-            for option in self._options(params)
-            for text in (*option.opts, *option.secondary_opts)
-            if text.startswith("--")
-        ]
 
-    @staticmethod
-    def _options(params: Sequence[Any]) -> list[TyperOption]:
-        return [param for param in params if isinstance(param, TyperOption)]
+class StrictGroup(TyperGroup):
+    """A group of commands that answers an unknown command with the nearest one."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options; the help does not call a flag a <bool>."""
+        return _without_flag_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what stands before the command; without any argument show the help.
+
+        Raises:
+            UsageError: An option is unknown.
+        """
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        if not args and self.no_args_is_help:
+            typer.echo(ctx.get_help(), nl=False)
+            raise typer.Exit(2)
+        try:
+            with usage_errors(ctx):
+                return super().parse_args(ctx, args)
+        except UsageError as error:
+            name = getattr(error.__cause__, "option_name", "")
+            if not name:
+                raise
+            raise UsageError(
+                f"{name} is not an option of {command_path(ctx)}",
+                hint=self._option_hint(name, args, ctx),
+            ) from error
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            UsageError: There is no such command.
+        """
+        with usage_errors(ctx):
+            return super().invoke(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the command that a user named.
+
+        Raises:
+            UsageError: There is no such command.
+        """
+        if args[0] in self.commands or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        path = command_path(ctx)
+        near = difflib.get_close_matches(args[0], self.commands, n=1)
+        raise UsageError(
+            f"{shlex.quote(args[0])} is not a command of {path}",
+            hint=f"did you mean {path} {near[0]}?"
+            if near
+            else f"{path} --help lists its commands",
+        )
+
+    def _option_hint(self, name: str, args: Sequence[str], ctx: Any) -> str:
+        """An option of a command follows it: which command is meant, and which option.
+
+        `s2s --beam 5 translate` names an option of `translate` too early.
+        """
+        path = command_path(ctx)
+        command = self.commands.get(next((a for a in args if a in self.commands), ""))
+        if not isinstance(command, StrictCommand):
+            return f"options follow their command: {path} COMMAND --help lists them"
+        here = f"{path} {command.name}"
+        if any(name in option.opts for option in _options(command.get_params(ctx))):
+            return f"options follow their command: {here} {name}"
+        near = command.option_hint(name, ctx)
+        return f"options follow their command: {near or f'{here} --help lists them'}"
 
 
 class _Collecting:
@@ -133,10 +203,21 @@ def _require_one(option: TyperOption, values: Sequence[Any]) -> None:
     )
 
 
-def _path(ctx: Any) -> str:
-    """The command as the help names it, however the program was started."""
-    parts: list[str] = []
-    while ctx.parent is not None:
-        parts.insert(0, ctx.info_name or "")
-        ctx = ctx.parent
-    return " ".join(["s2s", *parts])
+def _options(params: Sequence[Any]) -> list[TyperOption]:
+    return [param for param in params if isinstance(param, TyperOption)]
+
+
+def _long_names(params: Sequence[Any]) -> list[str]:
+    return [
+        text
+        for option in _options(params)
+        for text in (*option.opts, *option.secondary_opts)
+        if text.startswith("--")
+    ]
+
+
+def _without_flag_types(params: list[Any]) -> list[Any]:
+    for option in _options(params):
+        if option.is_flag and option.metavar is None:
+            option.metavar = ""
+    return params

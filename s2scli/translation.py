@@ -1,4 +1,4 @@
-"""Translating inputs into an output: line by line, or resumed where it stopped."""
+"""Translating a source text into an output: line by line, or resumed."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TextIO, TypeGuard
 
 from pipelines.progress import SILENT
 from s2scli.console import progress, show_note
-from s2scli.inputs import Inputs
 from s2scli.output import (
     STANDARD_STREAM,
     can_be_replaced,
@@ -17,6 +16,7 @@ from s2scli.output import (
     require_output,
 )
 from s2scli.signals import if_stopped
+from s2scli.source_text import SourceText
 
 if TYPE_CHECKING:
     from pipelines.search.translator import Translation, Translator
@@ -27,7 +27,7 @@ Format = Callable[[int, "Translation"], str]
 log = logging.getLogger("pipelines.translate")
 
 
-def check_output(output_file: Path | None, inputs: Inputs) -> None:
+def check_output(output_file: Path | None, source: SourceText) -> None:
     """Check before the work that an output can be written, and replaces no input.
 
     Raises:
@@ -39,30 +39,30 @@ def check_output(output_file: Path | None, inputs: Inputs) -> None:
     outputs = [output_file or STANDARD_STREAM]
     if _is_resumable(output_file):
         outputs += part_files(output_file)
-    refuse_same_file(outputs, inputs.paths)
+    refuse_same_file(outputs, source.paths)
 
 
-def translate_inputs(
+def translate_source(
     translator: "Translator",
-    inputs: Inputs,
+    source: SourceText,
     output_file: Path | None,
     form: Format,
     num_lines: int | None,
 ) -> None:
-    """Translate all lines of the inputs, in order.
+    """Translate all lines of a source, in order.
 
     Args:
         translator: Does the work.
-        inputs: What to translate.
+        source: What to translate.
         output_file: None and `-` are standard output. Files into a file are resumed
             where an earlier process with the same task stopped.
         form: How a translation is written.
-        num_lines: Of the inputs, where it is known.
+        num_lines: Of the source, where it is known.
     """
-    if inputs.are_files and _is_resumable(output_file):
-        _translate_files(translator, inputs, output_file, form, num_lines)
+    if source.is_in_files and _is_resumable(output_file):
+        _translate_files(translator, source, output_file, form, num_lines)
     else:
-        _translate_stream(translator, inputs, output_file, form, num_lines)
+        _translate_stream(translator, source, output_file, form, num_lines)
 
 
 def _is_resumable(output_file: Path | None) -> TypeGuard[Path]:
@@ -73,7 +73,7 @@ def _is_resumable(output_file: Path | None) -> TypeGuard[Path]:
 
 def _translate_stream(
     translator: "Translator",
-    inputs: Inputs,
+    source: SourceText,
     output_file: Path | None,
     form: Format,
     num_lines: int | None,
@@ -83,13 +83,13 @@ def _translate_stream(
 
     with ExitStack() as stack:
         output = stack.enter_context(open_output(output_file))
-        if inputs.are_typed and output.isatty():
+        if source.is_typed and output.isatty():
             stack.enter_context(if_stopped(""))  # what was written is plain to see
-        if inputs.are_typed and log.isEnabledFor(logging.INFO):
+        if source.is_typed and log.isEnabledFor(logging.INFO):
             show_note("type a sentence a line; Ctrl-D ends")
         # A bar would run through lines that go to or come from the same terminal.
-        shown = SILENT if output.isatty() or inputs.are_typed else progress()
-        windows = inputs.windows(translator.window)
+        shown = SILENT if output.isatty() or source.is_typed else progress()
+        windows = source.windows(translator.window)
         number = 0
         for found in translate_stream(
             windows, translator, progress=shown, total=num_lines
@@ -101,7 +101,7 @@ def _translate_stream(
 
 def _translate_files(
     translator: "Translator",
-    inputs: Inputs,
+    source: SourceText,
     output_file: Path,
     form: Format,
     num_lines: int | None,
@@ -110,14 +110,14 @@ def _translate_files(
     from pipelines.artifacts.resumable import resumable
     from pipelines.translate import task_identity, translate_stream
 
-    identity = task_identity(translator, inputs.paths, form.__name__)
+    identity = task_identity(translator, source.paths, form.__name__)
     with (
         if_stopped("the same command resumes"),
         resumable(output_file, identity) as output,
     ):
         number = output.num_inputs
         stream = translate_stream(
-            inputs.windows(translator.window, skip=number),
+            source.windows(translator.window, skip=number),
             translator,
             first=number,
             progress=progress(),

@@ -161,14 +161,16 @@ def test_missing_sentences_give_nothing_and_are_told(caplog):
     found = list(rescore_groups(groups, ["a"] * 7, rescorer))
     assert [each.tokens for each in found] == ["", "a", "", "", "a", "", ""]
     assert [len(each.entries) for each in found] == [0, 1, 0, 0, 1, 0, 0]
-    assert "5 lines of the source are not in the list: line 1, 3, 4, ..." in caplog.text
+    assert (
+        "5 lines of the source missing from the list: lines 1, 3, 4, ..." in caplog.text
+    )
 
 
 def test_an_empty_list_is_all_blank(tmp_path, caplog):
     rescorer, _ = make_echo()
     found = list(rescore_list(write_list(tmp_path / "list"), ["a", "b"], rescorer))
     assert [each.tokens for each in found] == ["", ""]
-    assert "2 lines of the source are not in the list: line 1, 2" in caplog.text
+    assert "2 lines of the source missing from the list: lines 1, 2" in caplog.text
 
 
 def test_nothing_is_told_where_all_is_well(caplog):
@@ -247,7 +249,7 @@ def test_long_sources_are_cut_and_told_with_their_lines(caplog):
     list(rescore_groups(groups, ["a b", "a b c", "d e a b"], rescorer))
     assert [each.source for each in scorer.seen] == [[4, 3, 2], [4, 3, 2], [7, 6, 2]]
     assert "2 lines of the source longer than 2 tokens" in caplog.text
-    assert "line 2, 3" in caplog.text
+    assert "lines 2, 3" in caplog.text
 
 
 @pytest.mark.parametrize("size", [1, 300, 5000])

@@ -228,12 +228,12 @@ def test_intervals_are_given_when_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("hyp", "message", "hint"),
     [
-        (b"a\n", r"hyp has 1 lines, .*ref\.txt has 2$", "cut short"),
+        (b"a\n", r"hyp has 1 line, .*ref\.txt has 2$", "cut short"),
         (b"a\nb\nc\n", r"hyp has 3 lines, .*ref\.txt has 2$", "of another file"),
-        (b"0 ||| a ||| LSTM= -1 ||| -1\n", r"hyp has 1 lines", "without --nbest"),
-        (b'{"line": 1}\n', r"hyp has 1 lines", "without --json"),
+        (b"0 ||| a ||| LSTM= -1 ||| -1\n", r"hyp has 1 line,", "without --nbest"),
+        (b'{"line": 1}\n', r"hyp has 1 line,", "without --json"),
         (b"", r"hyp is empty, expected a translation$", "fail"),
-        (b"\n \n", r"hyp has 2 lines, all of them blank$", "fail"),
+        (b"\n \n", r"hyp has 2 lines, none with text$", "fail"),
         (b"a\n\xe9\n", r"hyp:2: not UTF-8", "iconv"),
     ],
 )

@@ -31,7 +31,7 @@ def test_bad_bytes_and_cut_lines_are_told_with_their_numbers(caplog):
     windows = [[b"ok", b"\xff"], [b"toolong", b"\xfe", b"x", b"\xfd", b"\xfc"]]
     assert [len(w) for w in translate_stream(windows, Echo())] == [2, 5]
     assert "4 lines not UTF-8" in caplog.text
-    assert "line 2, 4, 6, ..." in caplog.text
+    assert "lines 2, 4, 6, ..." in caplog.text
     assert "1 line longer than 5 tokens" in caplog.text
 
 
@@ -43,6 +43,9 @@ def test_a_stream_of_empty_translations_is_told(caplog):
 
     list(translate_stream([[b"", b"a"], [b"b"]], Empty(), first=5))
     assert "2 of 2 translations are empty, the first that of line 7" in caplog.text
+    caplog.clear()
+    list(translate_stream([[b"a"]], Empty()))
+    assert "1 of 1 translation is empty, the first that of line 1" in caplog.text
     caplog.clear()
     list(translate_stream([[b"", b""]], Empty()))
     assert caplog.text == ""
@@ -65,7 +68,7 @@ def test_a_lost_line_is_an_error_not_a_shorter_output():
         def translate(self, lines):
             return super().translate(lines)[:-1]
 
-    with pytest.raises(S2SError, match="2 lines in, 1 lines out"):
+    with pytest.raises(S2SError, match="2 lines in, 1 line out"):
         list(translate_stream([[b"a", b"b"]], Loser()))
 
 

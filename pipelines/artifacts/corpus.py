@@ -209,9 +209,16 @@ def read_part(path: Path) -> Iterator[list[str]]:
 
 
 def warn_of_lines(log: logging.Logger, numbers: Sequence[int], what: str) -> None:
-    """Tell how many lines something is the matter with, and the first of them."""
+    """Warn about lines, with the numbers of the first ones.
+
+    Args:
+        log: Where to warn.
+        numbers: The lines, from 1; without any there is no warning.
+        what: Is the matter with them; follows "1 line" as well as "2 lines".
+    """
     if numbers:
         named = ", ".join(map(str, numbers[:_NAMED_LINES]))
         more = ", ..." if len(numbers) > _NAMED_LINES else ""
+        noun = "line" if len(numbers) == 1 else "lines"
         lines = plural(len(numbers), "line")
-        log.warning("%s %s: line %s%s", lines, what, named, more)
+        log.warning("%s %s: %s %s%s", lines, what, noun, named, more)

@@ -1,14 +1,17 @@
 """Files that a command names: plain, `.gz` or `.zst`, or `-` for standard input.
 
-Owns what a reference file means: line n is a reference of line n, and an empty line of
-a second or later file is no further reference.
+Owns how they are opened, what messages call them, and the check before any work starts.
+Does not know what is in their lines.
 """
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import UnsupportedOperation
 from pathlib import Path
+from typing import BinaryIO
 
-from pipelines.artifacts.corpus import decode_line, read_lines
+from pipelines.artifacts.corpus import decode_line, open_text
 from pipelines.artifacts.stream import strip_lines
 from pipelines.errors import CorpusError, UsageError
 
@@ -21,35 +24,69 @@ def input_name(path: Path) -> Path:
 
 
 def check_inputs(paths: Sequence[Path]) -> None:
-    """Find out before any work that a file is missing, or standard input named twice.
+    """Find out before any work that an input cannot be read.
 
     Raises:
         CorpusError: A file is missing.
-        UsageError: Standard input would have to be read twice.
+        UsageError: Standard input is closed, or would have to be read twice.
     """
     count = [*paths].count(STANDARD_INPUT)
     if count > 1:
+        times = "twice" if count == 2 else f"{count} times"
         raise UsageError(
-            f"{count} inputs are to be read from standard input, which holds one",
+            f"standard input (-) is named {times}; it can be read once",
             hint="name a file for every input but one",
         )
+    if count:
+        standard_input()
     for path in paths:
         if path != STANDARD_INPUT and not path.exists():
             raise CorpusError(f"{path} not found", hint="check the path")
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[BinaryIO]:
+    """Open a file or standard input for reading bytes.
+
+    Raises:
+        CorpusError: The file is missing, a folder, unreadable or damaged.
+        UsageError: Standard input is closed.
+    """
+    if path == STANDARD_INPUT:
+        yield standard_input()
+        return
+    with open_text(path) as file:
+        yield file
+
+
+def standard_input() -> BinaryIO:
+    """Standard input as a binary file of its own.
+
+    Python closes `sys.stdin` when it ends, and aborts if a thread is reading from it.
+
+    Raises:
+        UsageError: Standard input is closed.
+    """
+    if sys.stdin is None:
+        raise UsageError(
+            "standard input is closed", hint="name a file to read, or pipe text in"
+        )
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except UnsupportedOperation:
+        return sys.stdin.buffer  # bytes in memory
 
 
 def input_lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file or of standard input, without their ends.
 
     Raises:
-        CorpusError: The file cannot be read.
+        CorpusError: The file cannot be read, or is compressed and its name does not
+            say so.
         UsageError: Standard input is closed.
     """
-    if path != STANDARD_INPUT:
-        return read_lines(path)
-    if sys.stdin is None:
-        raise UsageError("standard input is closed", hint="name a file instead")
-    return strip_lines(sys.stdin.buffer)
+    with open_input(path) as file:
+        yield from strip_lines(file)
 
 
 def decoded_input(path: Path) -> Iterator[str]:
@@ -61,20 +98,3 @@ def decoded_input(path: Path) -> Iterator[str]:
     name = input_name(path)
     for number, raw in enumerate(input_lines(path), start=1):
         yield decode_line(raw, name, number)
-
-
-def read_references(paths: Sequence[Path]) -> list[list[str | None]]:
-    """Read one reference, or several alternatives.
-
-    Returns:
-        The lines of each file; None where a second or later file has a blank line,
-        which is no further reference.
-
-    Raises:
-        CorpusError: A file cannot be read, or a line is not UTF-8.
-    """
-    found: list[list[str | None]] = []
-    for path in paths:
-        lines = decoded_input(path)
-        found.append([line if line.strip() or not found else None for line in lines])
-    return found

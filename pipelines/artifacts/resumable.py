@@ -21,6 +21,7 @@ from typing import BinaryIO, TextIO
 from pipelines.artifacts.compression import text_writer
 from pipelines.artifacts.files import write_atomic
 from pipelines.errors import BusyError
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def _read_record(part: Path, record: Path, identity: str) -> tuple[int, int]:
     except (ValueError, KeyError, TypeError):
         same = whole = False
     if same and whole:
-        log.info("resuming %s after %d lines", part, num_inputs)
+        log.info("resuming %s after %s", part, plural(num_inputs, "line"))
         return num_inputs, num_bytes
     why = "was begun with other models, settings or input" if whole else "is damaged"
     log.warning("%s %s; starting again", part, why)

@@ -46,7 +46,7 @@ class PreprocessConfig(Section):
     """From raw text to tokens and vocabularies."""
 
     tokenizer: TokenizerName = "moses"
-    """How a line becomes tokens; `none` splits at blanks: already tokenized."""
+    """Tokenizer of both sides; `none` splits at blanks, for tokenized text."""
     source_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
     """Tokenizer of the source side; `same`: that of `tokenizer`."""
     target_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
@@ -54,11 +54,11 @@ class PreprocessConfig(Section):
     sentencepiece_model: Literal["bpe", "unigram"] = "bpe"
     """Kind of SentencePiece model that is trained."""
     sentencepiece_joint: bool = False
-    """One SentencePiece model for both sides instead of one each."""
+    """Train one SentencePiece model for both sides instead of one each."""
     sentencepiece_vocab_size: Positive = 8000
-    """Pieces of a SentencePiece model; fewer where the text is too small for them."""
+    """Number of pieces of a SentencePiece model; fewer where the text is too small."""
     sentencepiece_sample_size: Positive = 1_000_000
-    """Lines (seeded sample) from which a SentencePiece model is trained."""
+    """Number of sampled lines from which a SentencePiece model is trained."""
     source_sentencepiece: str = Field(default="", json_schema_extra=INPUT_FILE)
     """Trained SentencePiece model of the source side, relative to the project's folder;
     of both sides with sentencepiece_joint; empty: one is trained."""
@@ -83,8 +83,8 @@ class PreprocessConfig(Section):
         Positive | tuple[Positive, Positive],
         Expected("auto, an integer of at least 1, or [source, target]", (AUTO,)),
     ] = 1
-    """Tokens seen less often in the training text become <unk>; or [source, target];
-    auto: 2 for words, 1 for pieces and characters."""
+    """Smallest count of a token in the training text, or [source, target]; rarer ones
+    become <unk>; auto: 2 for words, 1 for pieces and characters."""
     reverse_source: bool = True
     """Feed the source last word first (section 3.3 of the paper)."""
     max_length: Annotated[
@@ -93,13 +93,13 @@ class PreprocessConfig(Section):
     """Drop training and validation pairs with more tokens on a side; 0 keeps all;
     auto: 100 words, 150 pieces or 500 characters."""
     max_ratio: Annotated[float, Field(ge=0.0)] = 0.0
-    """Drop pairs when one side is this many times longer than the other; 0 keeps."""
+    """Drop pairs with one side this many times longer than the other; 0 keeps all."""
     seed: NonNegative = 1
     """Seed of the sample for SentencePiece."""
     part_size: Positive = 20_000
-    """Pairs in one part file."""
+    """Number of pairs in one part file."""
     workers: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
-    """Processes; 0 means one for each core. The result is the same for any number."""
+    """Number of processes, which does not change the result; 0: one for each core."""
 
     @property
     def tokenizers(self) -> tuple[TokenizerName, TokenizerName]:

@@ -119,90 +119,91 @@ class BinarizeConfig(Section):
     """From tokens to memory-mapped shards."""
 
     workers: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
-    """Processes; 0 means one for each core. The result is the same for any number."""
+    """Number of processes, which does not change the result; 0: one for each core."""
 
 
 class ModelConfig(Section):
     """The deep LSTM encoder and decoder (section 3.4 of the paper)."""
 
     layers: Positive = 4
-    """LSTM layers of the encoder, and of the decoder."""
+    """Number of LSTM layers of the encoder, and of the decoder."""
     cells: Positive = 1000
-    """Cells of each layer."""
+    """Number of cells of each layer."""
     embedding_size: Positive = 1000
     """Size of the word embeddings, source and target."""
     peepholes: bool = False
-    """Peephole connections (Graves 2013); slower than the layer without."""
+    """Use peephole connections (Graves 2013); slower than the layer without."""
     dropout: Rate = 0.0
-    """Dropout on the embeddings, between layers and before the output; not in time."""
+    """Dropout rate of embeddings, between layers and before the output; not in time."""
     tie_embeddings: bool = False
     """Share target embeddings and output weights; cells are projected to their size."""
     bias: bool = True
-    """Bias in the softmax layer."""
+    """Use a bias in the softmax layer."""
     init_range: Annotated[float, Field(gt=0.0)] = 0.08
-    """Weights start uniform in [-init_range, init_range]."""
+    """Bound of the initial weights, uniform in [-init_range, init_range]."""
 
 
 class TrainConfig(Section):
     """The training loop."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """SGD without momentum is the paper's."""
+    """Optimizer of the weights; the paper's is sgd, without momentum."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.7
-    """Highest learning rate."""
+    """Learning rate before the schedule lowers it, and after the warmup."""
     schedule: Literal["constant", "halving", "inverse_sqrt", "cosine"] = "halving"
-    """How the learning rate falls; `halving` is the paper's."""
+    """Schedule by which the learning rate falls; the paper's is halving."""
     warmup_steps: NonNegative = 0
-    """Updates over which the learning rate rises from zero."""
+    """Number of updates over which the learning rate rises from zero."""
     halve_after_epochs: Annotated[float, Field(ge=0.0)] = 5.0
-    """`halving`: the first halving comes after this many epochs."""
+    """`halving`: number of epochs before the first halving."""
     halve_every_epochs: Annotated[float, Field(gt=0.0)] = 0.5
-    """`halving`: and every following one after so many more."""
+    """`halving`: number of epochs between two halvings."""
     betas: tuple[Rate, Rate] = (0.9, 0.98)
-    """Adam's decay rates of the two moments."""
+    """`adam`, `adamw`: decay rates of the two moments."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    """AdamW's decoupled weight decay."""
+    """`adamw`: decoupled weight decay."""
     clip_norm: Annotated[float, Field(ge=0.0)] = 5.0
     """Largest L2 norm of the gradient over all parameters; 0 does not clip."""
     label_smoothing: Rate = 0.0
-    """Probability mass spread evenly over the target vocabulary."""
+    """Label smoothing: probability mass spread evenly over the target vocabulary."""
     loss_per: Literal["sentence", "token"] = "sentence"
-    """What the summed loss of a batch is divided by; `sentence` is the paper's."""
+    """Unit whose number divides the summed loss of a batch; the paper's is sentence."""
     ema_decay: Rate = 0.0
-    """Decay of the moving average of the weights, which is what is saved; 0: off."""
+    """Decay of the moving average of the weights, which is saved in their place; 0: no
+    average."""
     batch_size: Positive = 128
     """Sentence pairs in a batch."""
     max_batch_tokens: Positive = 32_768
     """Most tokens on a side of a batch; batches of very long sentences are smaller."""
     max_epochs: Annotated[float, Field(gt=0.0)] = 7.5
-    """Passes over the training pairs; may be a fraction."""
+    """Number of passes over the training pairs; may be a fraction."""
     max_steps: NonNegative = 0
     """Stop after so many updates; 0 means no limit."""
     max_minutes: Annotated[float, Field(ge=0.0)] = 0.0
     """Stop after so many minutes of updates, resumed runs included; 0: no limit."""
     validate_every_epochs: Annotated[float, Field(gt=0.0)] = 0.5
-    """Epochs between two validations, each of which writes a checkpoint."""
+    """Number of epochs between two validations, each of which writes a checkpoint."""
     checkpoint_every_steps: NonNegative = 0
     """Write further checkpoints after so many updates; 0: only at validations."""
     valid_bleu: bool = False
     """Translate the validation split greedily at each validation and report BLEU."""
     best_by: Literal["perplexity", "bleu"] = "perplexity"
-    """What chooses the best checkpoint; `bleu` needs valid_bleu."""
+    """Metric that chooses the best checkpoint; `bleu` needs valid_bleu."""
     patience: NonNegative = 0
     """Stop after so many validations without a better one; 0 never stops early."""
     keep_last: Positive = 2
-    """Newest checkpoints that are kept."""
+    """Number of the newest checkpoints that are kept."""
     keep_best: Positive = 1
-    """Best checkpoints that are kept."""
+    """Number of the best checkpoints that are kept."""
     seed: NonNegative = 1
     """Seed of the initial weights, of the order of batches and of dropout."""
     device: Device = Field(default="auto", json_schema_extra=EXECUTION)
-    """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
+    """Device (auto, cpu, cuda, cuda:N); auto takes a GPU when there is one."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Precision of matrix products; auto takes bf16 where the hardware has it, else
     fp32, and what it became is recorded in the manifest and in each checkpoint."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
-    """CPU threads; 0 leaves the choice to torch."""
+    """Number of CPU threads; 0 leaves the choice to torch."""
     tensorboard: bool = Field(default=False, json_schema_extra=EXECUTION)
     """Write TensorBoard events beside metrics.jsonl."""
 
@@ -217,22 +218,25 @@ class TranslateConfig(Section):
     """Beam search, or sampling."""
 
     beam: Positive = 12
-    """Hypotheses kept at each step; 1 is greedy search."""
+    """Number of hypotheses kept at each step; 1 is greedy search."""
     nbest: Positive = 1
-    """Translations written for each sentence; more than the beam widen it."""
+    """Number of translations written for each sentence; more than the beam widen it."""
     search: Literal["standard", "paper"] = "standard"
-    """`paper`: a finished hypothesis narrows the beam, and no length normalization."""
+    """Kind of beam search; `paper`: a finished hypothesis narrows the beam, and scores
+    are not normalized by length."""
     length_penalty: Annotated[float, Field(ge=0.0)] | Literal["average"] = 0.6
-    """`standard`: alpha of GNMT's penalty, 0 for none; or average: for each token."""
+    """`standard`: alpha of GNMT's length penalty, 0 for none; or average, which divides
+    by the number of tokens."""
     unk: Literal["allow", "forbid", "copy"] = "forbid"
-    """Writing <unk>; copy puts the source's unknown words in its place, in order."""
+    """How to treat <unk>: allow it, forbid it, or copy the source's unknown words in
+    its place, in order."""
     ensemble: Literal["probabilities", "log_probabilities"] = "probabilities"
-    """Of what the mean is taken where there are several models."""
+    """What is averaged where there are several models."""
     max_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
-    """Longest output: so many times the source's tokens, and max_length_extra; 0: as
-    the training pairs suggest."""
+    """Longest output, in multiples of the source's tokens, before max_length_extra is
+    added; 0: as the training pairs suggest."""
     max_length_extra: NonNegative = 10
-    """Tokens that the longest output may have beyond max_length_ratio."""
+    """Number of tokens that the longest output may have beyond max_length_ratio."""
     min_length: NonNegative = Field(default=0, json_schema_extra=LATER)
     """Fewest tokens of an output, EOS not counted; raises a lower length limit."""
     max_length: NonNegative = Field(default=0, json_schema_extra=LATER)
@@ -250,15 +254,16 @@ class TranslateConfig(Section):
     max_source_length: Positive = 1000
     """Longer source sentences are cut to so many tokens, with a warning."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "int8"] = "auto"
-    """Of matrix products; auto takes bf16 where the hardware has it, else fp32."""
+    """Precision of matrix products; auto takes bf16 where the hardware has it, else
+    fp32."""
     batch_size: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """Most sentences translated together; 0: what suits the device and the beam."""
     max_batch_tokens: Positive = Field(default=16_384, json_schema_extra=EXECUTION)
     """Most source tokens translated together."""
     device: Device = Field(default="auto", json_schema_extra=EXECUTION)
-    """auto, cpu, cuda or cuda:N."""
+    """Device (auto, cpu, cuda, cuda:N); auto takes a GPU when there is one."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
-    """CPU threads; 0 leaves the choice to torch."""
+    """Number of CPU threads; 0 leaves the choice to torch."""
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> "TranslateConfig":
@@ -284,7 +289,7 @@ class ScoreConfig(Section):
     """Ignore case in every metric; auto: as preprocess.lowercase, but with s2s score
     --ref case counts. The signatures say so."""
     bootstrap_samples: NonNegative = 1000
-    """Resamplings for the 95 % confidence intervals; 0 leaves them out."""
+    """Number of resamplings for the 95 % confidence intervals; 0 leaves them out."""
     seed: NonNegative = 12345
     """Seed of the resampling."""
 
@@ -298,7 +303,7 @@ class Config(Section):
     """All settings of a project."""
 
     recipe: str = "numbers"
-    """The recipe whose values hold where s2s.toml is silent."""
+    """Recipe whose values hold where s2s.toml is silent."""
     data: DataConfig = DataConfig()
     preprocess: PreprocessConfig = PreprocessConfig()
     binarize: BinarizeConfig = BinarizeConfig()

@@ -75,7 +75,7 @@ def describe_cost(found: Estimate, config: Config, resumed: Position | None) -> 
     size = f"{parameters / 1e6:.1f}M" if parameters >= _MILLION else f"{parameters:,}"
     at_least = "" if memory.measured_words else "at least "
     parts = [
-        f"{number}, {epoch.epochs:g} epochs of {plural(epoch.pairs, 'pair')}, "
+        f"{number}, {plural(epoch.epochs, 'epoch')} of {plural(epoch.pairs, 'pair')}, "
         f"{size} parameters",
         f"{at_least}{_megabytes(memory.total_bytes)} of memory",
         f"{_megabytes(found.disk.total_bytes)} of disk",

@@ -1,9 +1,35 @@
-"""References of a translation: one, or several of which a line may lack some."""
+"""References of a translation: one, or several of which a line may lack some.
+
+Line n of a reference file is a reference of line n of the translation.
+"""
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.artifacts.inputs import decoded_input
 
 Reference = Sequence[str | None]
 """A line for each line of the translation; None where it has no alternative."""
+
+
+def read_references(paths: Sequence[Path]) -> list[Reference]:
+    """Read one reference, or several alternatives.
+
+    Args:
+        paths: Files, plain, `.gz` or `.zst`; `-` is standard input.
+
+    Returns:
+        The lines of each file; None where a second or later file has a blank line,
+        which is no further reference.
+
+    Raises:
+        CorpusError: A file cannot be read, or a line is not UTF-8.
+    """
+    found: list[Reference] = []
+    for path in paths:
+        lines = decoded_input(path)
+        found.append([line if line.strip() or not found else None for line in lines])
+    return found
 
 
 def alternatives(refs: Sequence[Reference]) -> list[list[str]]:

@@ -10,6 +10,7 @@ import torch
 
 from pipelines.errors import OutOfMemoryError
 from pipelines.model.engine.device import is_out_of_memory
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def in_halves(
                 "out of memory with a single sentence",
                 hint="a lower translate.max_source_length, or a smaller beam",
             ) from error
-    log.warning("out of memory with %d sentences; halving", len(items))
+    log.warning("out of memory with %s; halving", plural(len(items), "sentence"))
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     middle = len(items) // 2

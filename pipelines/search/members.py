@@ -22,6 +22,7 @@ from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import build_model
 from pipelines.search.ensemble import Ensemble
 from pipelines.text.pipeline import PIPELINE, TextPipeline
+from pipelines.wording import plural
 
 _UNKNOWN_RATIO = 2.0
 """Longest output for each source token where a checkpoint does not say."""
@@ -95,7 +96,7 @@ class Members:
 def _check_weights(weights: Sequence[float], num_models: int) -> None:
     if weights and len(weights) != num_models:
         raise UsageError(
-            f"{num_models} models, {len(weights)} weights",
+            f"{plural(num_models, 'model')}, {plural(len(weights), 'weight')}",
             hint="--model-weight once for each --model, in the same order",
         )
     if not all(0 < weight < math.inf for weight in weights):

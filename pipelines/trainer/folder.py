@@ -29,6 +29,7 @@ from pipelines.config import Config
 from pipelines.errors import ConfigError, CorruptArtifactError
 from pipelines.trainer.epochs import last_step
 from pipelines.trainer.position import Position
+from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def require_own(config: Config, layout: Layout) -> None:
         return
     step = position.step
     what = (
-        f"a finished training of {step} steps with other settings"
+        f"a finished training of {plural(step, 'step')} with other settings"
         if ended
         else f"a training that stopped at step {step} and had other settings"
     )

@@ -24,6 +24,7 @@ from pipelines.trainer.optimizer import (
     update,
 )
 from pipelines.trainer.world import GradientExchange, World
+from pipelines.wording import plural
 
 
 class Learner:
@@ -125,11 +126,11 @@ class Learner:
         batch = planned.batch
         return OutOfMemoryError(
             f"out of memory at step {step + 1}: a batch of "
-            f"{batch.num_sentences} pairs of up to {len(batch.src.sizes)} source and "
-            f"{len(batch.tgt_in.sizes)} target tokens",
+            f"{plural(batch.num_sentences, 'pair')} of up to {len(batch.src.sizes):,} "
+            f"source and {plural(len(batch.tgt_in.sizes), 'target token')}",
             hint="lower train.max_batch_tokens (now "
             f"{self._config.max_batch_tokens}) or train.batch_size "
-            f"({self._config.batch_size}); s2s train goes on from the last checkpoint",
+            f"({self._config.batch_size}); s2s train resumes from the last checkpoint",
         )
 
 

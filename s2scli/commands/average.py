@@ -7,7 +7,7 @@ import typer
 
 from s2scli.completion import complete_checkpoint
 from s2scli.console import progress
-from s2scli.options import Request, with_common_options
+from s2scli.options import Request, refuse, with_common_options
 
 
 @with_common_options
@@ -16,14 +16,17 @@ def command(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="The new folder; it must not exist."
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Write the average to this new folder.",
         ),
     ],
     checkpoints: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="Folders of one training; at least two.",
+            help="Average these checkpoints of one training, at least two.",
             autocompletion=complete_checkpoint,
         ),
     ] = None,
@@ -33,18 +36,26 @@ def command(
             "--last",
             min=2,
             metavar="N",
-            help="Instead: the newest N sound checkpoints of the project.",
+            help="Average the newest N sound checkpoints of the project instead.",
         ),
     ] = None,
 ) -> None:
     """Average the weights of checkpoints of one training.
 
-    The new folder translates as a checkpoint does: s2s translate --model DIR.
+    The new folder translates as a checkpoint does: s2s translate -m DIR.
+
+    Example: s2s average --last 5 -o average
     """
-    if bool(checkpoints) == (last is not None):
-        raise typer.BadParameter("name either checkpoints or --last N")
-    if request.overrides:
-        raise typer.BadParameter("--set: no setting has a part in an average")
+    refuse(
+        bool(checkpoints) == (last is not None),
+        "expected either checkpoints or --last N",
+        "s2s average --last 5 -o DIR",
+    )
+    refuse(
+        bool(request.overrides),
+        "--set: no setting has a part in an average",
+        "leave it out",
+    )
     from pipelines.average import average_named, average_newest
 
     if last is None:

@@ -8,12 +8,12 @@ import typer
 from s2scli.completion import complete_setting
 from s2scli.console import print_commented, print_json, print_lines
 from s2scli.options import Json, Request, with_common_options
-from s2scli.strict import StrictCommand
+from s2scli.strict import StrictCommand, StrictGroup
 
 if TYPE_CHECKING:
     from pipelines.config.load import Setting
 
-app = typer.Typer(no_args_is_help=True, help="Show the settings.")
+app = typer.Typer(cls=StrictGroup, no_args_is_help=True, help="Show the settings.")
 
 
 @app.callback()
@@ -28,8 +28,8 @@ def show(
     key: Annotated[
         str | None,
         typer.Argument(
-            help="Show one setting, or a section.",
-            metavar="[SECTION.KEY]",
+            help="Show only this setting or section.",
+            metavar="SECTION.KEY",
             autocompletion=complete_setting,
         ),
     ] = None,
@@ -38,6 +38,8 @@ def show(
     """Show every setting: its value, where it came from and what it means.
 
     With --json: value, origin, meaning, choices and default of each.
+
+    Example: s2s config show train.optimizer
     """
     from pipelines.config.load import describe_settings, require_known
 

@@ -38,13 +38,14 @@ _FILES = "SOURCE TARGET"
 
 def command(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of the new project.", metavar="[DIR]")
+        Path, typer.Argument(metavar="DIR", help="Make the project in this folder.")
     ] = Path(),
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="numbers, small or paper. Default: small where text is named, else "
-            "numbers.",
+            metavar="NAME",
+            help="Start from this recipe (numbers, small, paper); by default small "
+            "where text is named, else numbers.",
             autocompletion=complete_recipe,
         ),
     ] = None,
@@ -55,7 +56,8 @@ def command(
             "--source-lang",
             "--src",
             metavar="CODE",
-            help="Language of the source, such as de. Default: from the file names.",
+            help="Set the source language, such as de; by default the file names give "
+            "it.",
         ),
     ] = None,
     target_lang: Annotated[
@@ -65,22 +67,24 @@ def command(
             "--target-lang",
             "--tgt",
             metavar="CODE",
-            help="Language of the target, such as en. Default: from the file names.",
+            help="Set the target language, such as en; by default the file names give "
+            "it.",
         ),
     ] = None,
     train: Annotated[
         list[FilePair] | None,
         typer.Option(
-            metavar=_FILES, help="Training pairs; repeatable, for several corpora."
+            metavar=_FILES,
+            help="Train on these files; repeatable, for several corpora.",
         ),
     ] = None,
     valid: Annotated[
         list[FilePair] | None,
-        typer.Option(metavar=_FILES, help="Validation pairs; repeatable."),
+        typer.Option(metavar=_FILES, help="Validate on these files; repeatable."),
     ] = None,
     test: Annotated[
         list[FilePair] | None,
-        typer.Option(metavar=_FILES, help="Test pairs; may be left out."),
+        typer.Option(metavar=_FILES, help="Translate and score these files."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -95,8 +99,7 @@ def command(
         bool,
         typer.Option(
             "--force",
-            help="Replace an s2s.toml that is there, and keep its text as "
-            "s2s.toml.bak. Text is never replaced.",
+            help="Replace s2s.toml, but no text, and keep the old one as s2s.toml.bak.",
         ),
     ] = False,
     quiet: Quiet = False,
@@ -105,9 +108,12 @@ def command(
 ) -> None:
     """Make a project: write DIR/s2s.toml, and summarize its training.
 
-    The recipe `numbers` needs no text: it writes number words into DIR/data, in English
-    and French or in the languages of -s and -t. The path of s2s.toml goes to standard
-    output, a summary and the next command to standard error.
+    The recipe numbers needs no text: it writes number words into DIR/data,
+    in English and French or in the languages of -s and -t.
+    The path of s2s.toml goes to standard output, a summary and the next
+    command to standard error.
+
+    Example: s2s init demo --train train.de train.en --valid valid.de valid.en
     """
     from pipelines.config.load import parse_overrides
     from pipelines.init import NUMBERS, names_text, run

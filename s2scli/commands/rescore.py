@@ -11,6 +11,7 @@ import typer
 
 from pipelines.artifacts.inputs import check_inputs
 from pipelines.progress import SILENT
+from pipelines.wording import plural
 from s2scli.commands.stage import find_models
 from s2scli.completion import values_of
 from s2scli.console import print_json, print_table, progress, stderr, stdout
@@ -43,15 +44,17 @@ def command(
         typer.Option(
             "--nbest",
             "--n-best",
+            metavar="FILE",
             dir_okay=False,
-            help="Rescore this list in Moses' format.",
+            help="Rescore this n-best list in Moses' format.",
         ),
     ],
     source: Annotated[
         Path,
         typer.Option(
+            metavar="FILE",
             dir_okay=False,
-            help="Take the source from here: line n + 1 is the list's sentence n.",
+            help="Read the source here: line n + 1 is the list's sentence n.",
         ),
     ],
     model: Model = None,
@@ -59,6 +62,7 @@ def command(
     weight: Annotated[
         float,
         typer.Option(
+            metavar="WEIGHT",
             min=0.0,
             max=1.0,
             help="Give the models' log-probability this weight, and the list's own "
@@ -68,8 +72,9 @@ def command(
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            help="Divide the log-probability by GNMT's penalty with this alpha, or "
-            "(average) by the number of tokens; by default do not divide.",
+            metavar="ALPHA|average",
+            help="Divide the log-probability by GNMT's length penalty with this alpha "
+            "(0 for none), or by the number of tokens (average); 0 by default.",
             show_default=False,
             autocompletion=values_of("translate.length_penalty"),
         ),
@@ -79,9 +84,10 @@ def command(
         typer.Option(
             "-r",
             "--ref",
+            metavar="FILE",
             dir_okay=False,
             help="Print BLEU before and after, and the oracle's, against this file, "
-            "tokenised like the list; repeat it for several references.",
+            "tokenised like the list; repeatable, for several references.",
         ),
     ] = None,
     output_file: Annotated[
@@ -89,19 +95,23 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="Write to this file instead of standard output, compressed if it ends "
-            "in .gz or .zst.",
+            metavar="FILE",
+            help="Write to this file (plain text, .gz, .zst) instead of standard "
+            "output.",
         ),
     ] = None,
     best: Annotated[
         Path | None,
-        typer.Option(help="Write the best tokens here, a line for each source line."),
+        typer.Option(
+            metavar="FILE",
+            help="Write the best tokens of each source line to this file.",
+        ),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--cased",
-            help="Ignore case in --ref's BLEU, or do not; by default case counts.",
+            help="Ignore case in --ref's BLEU, or count it; counted by default.",
             show_default=False,
         ),
     ] = None,
@@ -109,11 +119,11 @@ def command(
         bool,
         typer.Option(
             "--tokenize",
-            help="Cut the list's tokens with the model's own tokenizer first.",
+            help="Tokenize the list with the model's own tokenizer first.",
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print --ref's comparison as JSON.")
+        bool, typer.Option("--json", help="With --ref: print the comparison as JSON.")
     ] = False,
     device: Device = None,
     precision: Precision = None,
@@ -127,20 +137,32 @@ def command(
     Example: s2s rescore --nbest 1000best.gz --source test.en -m MODEL -o new.gz
     """
     references = references or []
-    refuse(bool(model_weight and not model), "--model-weight goes with --model")
+    refuse(
+        bool(model_weight and not model),
+        "--model-weight goes with --model",
+        "name the models: -m DIR once for each weight",
+    )
     for flag, given in (
         ("--json", as_json),
         ("--lowercase/--cased", lowercase is not None),
     ):
-        refuse(given and not references, f"{flag} goes with --ref")
-    check_inputs([nbest, source, *references])
-    refuse_same_file([output_file, best], [source, *references])
-    for path in (output_file, best):
+        refuse(
+            given and not references,
+            f"{flag} goes with --ref",
+            "-r FILE compares the list with a reference",
+        )
+    output_file = output_file or STANDARD_STREAM
+    refuse(
+        best == output_file == STANDARD_STREAM,
+        "the list and --best both go to standard output",
+        "-o FILE writes the list to a file",
+    )
+    inputs, outputs = [nbest, source, *references], [output_file, best]
+    check_inputs(inputs)
+    # The list, too: its own scores would be lost, and a second run would mix the mean.
+    refuse_same_file(outputs, inputs)
+    for path in filter(None, outputs):
         require_output(path)
-    if output_file == STANDARD_STREAM:
-        output_file = None
-    # -o may name the list: it is replaced when the new one is complete.
-    refuse_same_file([best], [nbest])
     from pipelines.metrics.comparison import Comparer
     from pipelines.rescore import (
         Rescorer,
@@ -174,7 +196,8 @@ def command(
             max_source_length=config.translate.max_source_length,
         ),
     )
-    to_terminal = output_file is None and sys.stdout.isatty()
+    on_standard_output = STANDARD_STREAM in outputs
+    to_terminal = on_standard_output and sys.stdout.isatty()
     shown = SILENT if to_terminal else progress()
     found = rescore_list(nbest, src, rescorer, progress=shown)
     if not refs:
@@ -182,7 +205,7 @@ def command(
         return
     comparer = Comparer(*refs, lowercase=_ignores_case(request, lowercase))
     _write(_compared(found, comparer), output_file, best)
-    _show(comparer.result(), as_json=as_json, apart=output_file is None)
+    _show(comparer.result(), as_json=as_json, apart=on_standard_output)
 
 
 def _ignores_case(request: Request, lowercase: bool | None) -> bool:
@@ -192,7 +215,7 @@ def _ignores_case(request: Request, lowercase: bool | None) -> bool:
 
 
 def _write(
-    stream: "Iterable[Rescored]", output_file: Path | None, best_file: Path | None
+    stream: "Iterable[Rescored]", output_file: Path, best_file: Path | None
 ) -> None:
     from pipelines.artifacts.nbest import write_nbest
 
@@ -215,7 +238,7 @@ def _compared(
 
 
 def _show(result: "Comparison", *, as_json: bool, apart: bool) -> None:
-    """Print the result on standard output, or on standard error beside a list."""
+    """Print the result on standard output, or on standard error beside other data."""
     if as_json:
         print_json(asdict(result), to=sys.stderr if apart else sys.stdout)
         return
@@ -229,7 +252,8 @@ def _show(result: "Comparison", *, as_json: bool, apart: bool) -> None:
     ]
     notes = [
         "",
-        f"{result.sentences} sentences, {result.hypotheses} hypotheses",
+        f"{plural(result.sentences, 'sentence')}, "
+        + plural(result.hypotheses, "hypothesis", "hypotheses"),
         result.signature,
     ]
     print_table(("1-best", "BLEU"), rows, notes=notes, to=stderr if apart else stdout)

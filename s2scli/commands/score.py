@@ -11,6 +11,7 @@ from pipelines.artifacts.inputs import STANDARD_INPUT, check_inputs
 from pipelines.artifacts.layout import TEST
 from pipelines.errors import UsageError
 from pipelines.progress import SILENT
+from pipelines.wording import plural
 from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.console import print_json, print_lines, print_table, progress, show_note
 from s2scli.options import (
@@ -41,7 +42,7 @@ def command(
         typer.Argument(
             metavar="HYP",
             dir_okay=False,
-            help="With --ref: score this file, not standard input.",
+            help="With --ref: score this file instead of standard input.",
             show_default=False,
         ),
     ] = None,
@@ -50,9 +51,10 @@ def command(
         typer.Option(
             "-r",
             "--ref",
+            metavar="FILE",
             dir_okay=False,
-            help="Score any translation against this file, without a project; repeat "
-            "it for several references, of which later ones may leave lines empty.",
+            help="Score any translation against this file, without a project; "
+            "repeatable, for several references.",
         ),
     ] = None,
     input_file: Annotated[
@@ -60,22 +62,24 @@ def command(
         typer.Option(
             "-i",
             "--input",
+            metavar="FILE",
             dir_okay=False,
-            help="Score this file: the same as HYP.",
+            help="Score this file, the same as HYP.",
         ),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--cased",
-            help="Ignore case, or do not; by default as the project's model does, and "
-            "with --ref case counts.",
+            help="Ignore case, or count it; by default as the project's model does, "
+            "and counted with --ref.",
             show_default=False,
         ),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             dir_okay=False,
             help="With --target: print the natural log-probability that the model "
             "gives each translation, and its number of tokens.",
@@ -84,8 +88,9 @@ def command(
     target: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             dir_okay=False,
-            help="Take the translation of each line of --source from here.",
+            help="With --source: read the translation of each line here.",
         ),
     ] = None,
     model: Model = None,
@@ -97,6 +102,8 @@ def command(
     force: Force = False,
 ) -> None:
     """Score the translation of the test split, or with --ref any translation.
+
+    An empty line of a second or later reference is no further reference.
 
     Example: s2s score hyp.txt --ref ref1.txt --ref ref2.txt
 
@@ -232,8 +239,8 @@ def _score_pairs(
             output.write(json.dumps({"total": summary}) + "\n")
     if not as_json:
         show_note(
-            f"{total.num_pairs} pairs, {total.num_tokens} tokens "
-            f"({total.num_unknown} unknown): log-probability {total.log_prob:.4f}, "
+            f"{plural(total.num_pairs, 'pair')}, {plural(total.num_tokens, 'token')} "
+            f"({total.num_unknown:,} unknown): log-probability {total.log_prob:.4f}, "
             f"perplexity {total.perplexity:.4f}"
         )
 
@@ -266,8 +273,9 @@ def _show(report: "Report", words: str, as_json: bool) -> None:
     print_lines(
         [
             "",
-            f"{report.num_lines} lines, {report.num_hyp_tokens} tokens against "
-            f"{report.num_ref_tokens} in the {'' if one else 'first '}reference",
+            f"{plural(report.num_lines, 'line')}, "
+            f"{plural(report.num_hyp_tokens, 'token')} against "
+            f"{report.num_ref_tokens:,} in the {'' if one else 'first '}reference",
             f"tokenised: {words}",
             *(
                 f"{metric.name}  {metric.signature}"

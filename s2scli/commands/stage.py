@@ -24,10 +24,14 @@ def with_split(project: Project, split: str) -> Project:
     """The project with `split` as the one that is translated and scored.
 
     Raises:
-        typer.BadParameter: There is no such split.
+        UsageError: There is no such split.
     """
     known = " or ".join(TRANSLATED_SPLITS)
-    refuse(split not in TRANSLATED_SPLITS, f"--split {split}: expected {known}")
+    refuse(
+        split not in TRANSLATED_SPLITS,
+        f"--split {split}: expected {known}",
+        "s2s translate FILE and s2s score HYP --ref REF take any text",
+    )
     return replace(project, layout=replace(project.layout, split=split))
 
 

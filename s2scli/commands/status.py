@@ -6,7 +6,10 @@ from s2scli.options import Json, Request, with_common_options
 
 @with_common_options
 def command(request: Request, as_json: Json = False) -> None:
-    """Show which stages are fresh, stale or missing, and why."""
+    """Show which stages are fresh, stale or missing, and why.
+
+    Example: s2s status -d demo
+    """
     from pipelines.plan import standings
 
     project = request.project()

@@ -12,25 +12,39 @@ from s2scli.console import progress
 from s2scli.estimate import show_estimate
 from s2scli.options import (
     Device,
-    DryRun,
-    Force,
-    Json,
     Project,
     Request,
+    refuse,
     with_common_options,
 )
 
 NumGpus = Annotated[
     int,
-    typer.Option("--num-gpus", min=1, help="Processes, each on a GPU of its own."),
+    typer.Option(
+        "--num-gpus",
+        metavar="N",
+        min=1,
+        help="Start N processes, each on a GPU of its own.",
+    ),
 ]
 
 Fork = Annotated[
     bool,
-    typer.Option("--fork", help="Go on from the earlier training with other settings."),
+    typer.Option("--fork", help="Continue the earlier training with other settings."),
 ]
 TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")
+    bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Keep an earlier training aside and start afresh."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print the cost of the training, write nothing."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="With --dry-run: print the cost as JSON.")
 ]
 
 
@@ -45,22 +59,24 @@ def command(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train the model, or go on with a training that was stopped.
+    """Train the model, or resume an interrupted training.
 
-    Ctrl-C or SIGTERM saves and stops; SIGUSR1 saves and goes on. The same command
-    resumes. When settings have changed, --fork goes on from the newest checkpoint with
-    the new ones; --force keeps an earlier training aside and starts afresh. With
-    --num-gpus, or under torchrun, several processes share each batch. --dry-run
-    prints the cost (parameters, updates, learning rates, memory, disk, time) and writes
-    nothing.
+    Ctrl-C or SIGTERM saves and stops, SIGUSR1 saves and continues.
+    The same command resumes the training.
+    When settings have changed, --fork continues from the newest checkpoint
+    with the new ones, and --force starts afresh.
+    With --num-gpus, or under torchrun, several processes share each batch.
+    The cost is the parameters, updates, learning rates, memory, disk and time.
+
+    Example: s2s train -d demo --set train.max_epochs=10
     """
     from s2scli.launch import launch, require_gpus
 
-    if fork and force:
-        raise typer.BadParameter(
-            "--fork goes on from the earlier training, --force starts afresh: "
-            "leave one out"
-        )
+    refuse(
+        fork and force,
+        "--fork continues the earlier training, --force starts afresh",
+        "leave one out",
+    )
     flags = {"train__device": device, "train__tensorboard": tensorboard or None}
     project = request.project(**flags)
     if dry_run or as_json:

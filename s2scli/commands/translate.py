@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.artifacts.inputs import STANDARD_INPUT
 from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.completion import values_of
-from s2scli.inputs import Inputs
 from s2scli.options import (
     Device,
-    Force,
     Model,
     ModelWeight,
     Precision,
@@ -20,8 +19,8 @@ from s2scli.options import (
     refuse,
     with_common_options,
 )
-from s2scli.output import STANDARD_STREAM
-from s2scli.translation import check_output, translate_inputs
+from s2scli.source_text import SourceText
+from s2scli.translation import check_output, translate_source
 
 if TYPE_CHECKING:
     from pipelines.config import TranslateConfig
@@ -43,7 +42,10 @@ def command(
     input_file: Annotated[
         Path | None,
         typer.Option(
-            "-i", "--input", help="Translate this file: plain text, .gz or .zst."
+            "-i",
+            "--input",
+            metavar="FILE",
+            help="Translate this file (plain text, .gz, .zst).",
         ),
     ] = None,
     output_file: Annotated[
@@ -51,9 +53,9 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="Write to this file instead of standard output, compressed if it ends "
-            "in .gz or .zst; where files are translated, the same command resumes an "
-            "interrupted translation.",
+            metavar="FILE",
+            help="Write to this file (plain text, .gz, .zst) instead of standard "
+            "output; the same command resumes an interrupted translation of files.",
         ),
     ] = None,
     model: Model = None,
@@ -65,8 +67,9 @@ def command(
             "-b",
             "--beam",
             "--beam-size",
+            metavar="N",
             min=1,
-            help="Keep so many hypotheses; 1 is greedy search.",
+            help="Search with N hypotheses; 1 is greedy search.",
         ),
     ] = None,
     nbest: Annotated[
@@ -74,86 +77,104 @@ def command(
         typer.Option(
             "--nbest",
             "--n-best",
+            metavar="N",
             min=1,
-            help="Write the N best as a Moses n-best list.",
+            help="Write the N best translations of each line as a Moses n-best list.",
         ),
     ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Write JSON Lines: for each line an object with the text, the tokens "
-            "and the log-probability of each.",
+            help="Write JSON Lines: the text, tokens and log-probabilities of each "
+            "line.",
         ),
     ] = False,
     search: Annotated[
         str | None,
         typer.Option(
-            help="Search as is standard, or as in the paper: paper.",
+            metavar="NAME",
+            help="Search in the standard way or as the paper does (standard, paper).",
             autocompletion=values_of("translate.search"),
         ),
     ] = None,
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            help="Normalize by length with GNMT's alpha (0 does not) or with average.",
+            metavar="ALPHA|average",
+            help="Divide log-probabilities by GNMT's length penalty with this alpha (0 "
+            "for none), or by the number of tokens (average).",
             autocompletion=values_of("translate.length_penalty"),
         ),
     ] = None,
     min_length: Annotated[
         int | None,
-        typer.Option(min=0, help="Write at least so many tokens a line."),
+        typer.Option(metavar="N", min=0, help="Write at least N tokens for each line."),
     ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=0,
-            help="Write at most so many tokens a line; 0 lets the source's length "
-            "decide.",
+            help="Write at most N tokens for each line; 0 lets the length of the "
+            "source decide.",
         ),
     ] = None,
     sample: Annotated[
         bool,
         typer.Option(
-            "--sample", help="Draw translations at random from the model; no search."
+            "--sample",
+            help="Draw translations at random from the model instead of searching.",
         ),
     ] = False,
     top_k: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=0,
-            help="With --sample: draw each token from so many likeliest ones; 0 from "
-            "all.",
+            help="With --sample: draw each token from the N likeliest ones; 0 draws "
+            "from all.",
         ),
     ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="With --sample: divide the logits; below 1 likely tokens become "
-            "likelier."
+            metavar="NUMBER",
+            help="With --sample: divide the logits by this number; below 1, likely "
+            "tokens become likelier.",
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="With --sample: draw other translations by seed."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="With --sample: draw with this seed.",
+        ),
     ] = None,
     unk: Annotated[
         str | None,
         typer.Option(
-            help="Let <unk> be written (allow) or not (forbid), or put the source's "
-            "unknown words in its place (copy).",
+            metavar="NAME",
+            help="Write <unk> (allow), never write it (forbid), or put the unknown "
+            "words of the source in its place (copy).",
             autocompletion=values_of("translate.unk"),
         ),
     ] = None,
     precision: Precision = None,
     device: Device = None,
-    force: Force = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With --split: translate even if it is up to date."
+        ),
+    ] = False,
 ) -> None:
     """Translate text line by line, or the test split.
 
-    One line in, one line out, in order; a blank line stays blank. For example:
+    One line in, one line out, in order; a blank line stays blank.
 
-    s2s translate -m model -i news.en -o news.fr.gz
+    Example: s2s translate -m model -i news.en -o news.fr.gz
     """
     flags = {
         "translate__beam": beam,
@@ -172,32 +193,47 @@ def command(
     }
     if sample:
         refuse(
-            bool(beam or search), "--beam and --search have no meaning with --sample"
+            bool(beam or search),
+            "--beam and --search have no meaning with --sample",
+            "leave them out, or leave out --sample",
         )
     elif any(value is not None for value in (top_k, temperature, seed)):
         refuse(
             not request.settings(**flags).translate.sample,
             "--top-k, --temperature and --seed go with --sample",
+            "add --sample, or leave them out",
         )
     if split is not None:
         refuse(
             bool(files or input_file or output_file or model or as_json),
-            "--split reads and writes the project; leave out -i, -o, -m, --json "
-            "and files",
+            "--split reads and writes the project",
+            "leave out -i, -o, -m, --json and files, or leave out --split",
         )
         project = with_split(request.project(**flags), split)
         bring_up_to_date(project, "translate", force=force)
         return
-    refuse(force, "--force goes with --split; s2s train --force trains again")
-    refuse(bool(model_weight) and not model, "--model-weight goes with --model")
-    refuse(bool(files and input_file), "name the files to translate, or -i; not both")
-    inputs = Inputs(tuple(files or [input_file or STANDARD_STREAM]))
-    check_output(output_file, inputs)
-    num_lines = inputs.count_lines()
+    refuse(
+        force,
+        "--force goes with --split",
+        "s2s translate --split test --force; s2s train --force trains again",
+    )
+    refuse(
+        bool(model_weight and not model),
+        "--model-weight goes with --model",
+        "name the models: -m DIR once for each weight",
+    )
+    refuse(
+        bool(files and input_file),
+        "files are named and -i is given, expected not both",
+        "s2s translate FILE FILE translates one after the other",
+    )
+    source = SourceText(tuple(files or [input_file or STANDARD_INPUT]))
+    check_output(output_file, source)
+    num_lines = source.count_lines()
     models, config = find_models(request, model, **flags)
     translator = _translator(models, model_weight or [], config.translate)
     form = _json_line if as_json else _moses if nbest else _text
-    translate_inputs(translator, inputs, output_file, form, num_lines)
+    translate_source(translator, source, output_file, form, num_lines)
 
 
 def _translator(

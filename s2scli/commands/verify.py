@@ -7,7 +7,12 @@ from s2scli.options import Json, Request, with_common_options
 
 @with_common_options
 def command(request: Request, as_json: Json = False) -> None:
-    """Check every artifact against its recorded hash; exit status 3 names damage."""
+    """Check every artifact against its recorded hash.
+
+    Exit status 3 means that a file is missing or damaged.
+
+    Example: s2s verify -d demo
+    """
     from pipelines.artifacts.verify import verify
     from pipelines.errors import CorruptArtifactError
 

@@ -1,4 +1,5 @@
 import gzip
+import logging
 import random
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipelines.artifacts.corpus import (
     read_parts,
     survey,
     survey_pair,
+    warn_of_lines,
     write_part,
 )
 from pipelines.artifacts.files import sha256_bytes
@@ -195,3 +197,17 @@ def test_a_damaged_part_is_named(tmp_path, data, message):
 def test_a_missing_part_is_named(tmp_path):
     with pytest.raises(MissingArtifactError, match=r"train\.00000\.src not found"):
         list(read_part(tmp_path / "train.00000.src"))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "messages"),
+    [
+        ([], []),
+        ([7], ["1 line too long: line 7"]),
+        ([2, 5], ["2 lines too long: lines 2, 5"]),
+        ([1, 2, 3, 4], ["4 lines too long: lines 1, 2, 3, ..."]),
+    ],
+)
+def test_a_warning_of_lines_follows_their_number(caplog, numbers, messages):
+    warn_of_lines(logging.getLogger(__name__), numbers, "too long")
+    assert caplog.messages == messages

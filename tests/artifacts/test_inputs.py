@@ -10,7 +10,7 @@ from pipelines.artifacts.inputs import (
     check_inputs,
     decoded_input,
     input_name,
-    read_references,
+    open_input,
 )
 from pipelines.errors import CorpusError, UsageError
 
@@ -48,21 +48,39 @@ def test_files_may_be_compressed(tmp_path):
     assert input_name(path) == path
 
 
-def test_blank_lines_of_later_references_are_none(tmp_path, standard_input):
-    path = tmp_path / "ref"
-    path.write_bytes(b"a\n\n \n")
-    standard_input(path.read_bytes())
-    assert read_references([path, STANDARD_INPUT]) == [
-        ["a", "", " "],
-        ["a", None, None],
-    ]
-    assert read_references([]) == []
-
-
 def test_inputs_are_checked_before_any_work(tmp_path):
     (tmp_path / "text").touch()
     check_inputs([tmp_path / "text", STANDARD_INPUT, tmp_path / "text"])
     with pytest.raises(CorpusError, match=r"none not found"):
         check_inputs([tmp_path / "text", tmp_path / "none"])
-    with pytest.raises(UsageError, match=r"2 inputs .* standard input"):
+    with pytest.raises(UsageError, match=r"standard input \(-\) is named twice"):
         check_inputs([STANDARD_INPUT, tmp_path / "text", STANDARD_INPUT])
+    with pytest.raises(UsageError, match=r"is named 3 times"):
+        check_inputs([STANDARD_INPUT] * 3)
+
+
+def test_a_closed_standard_input_is_found_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    (tmp_path / "text").touch()
+    check_inputs([tmp_path / "text"])
+    with pytest.raises(UsageError, match="standard input is closed"):
+        check_inputs([tmp_path / "text", STANDARD_INPUT])
+
+
+def test_a_dash_and_a_file_are_opened_alike(tmp_path, standard_input):
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(b"a\n"))
+    standard_input(b"a\n")
+    for each in (path, STANDARD_INPUT):
+        with open_input(each) as file:
+            assert file.read() == b"a\n"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_compressed_bytes_without_the_name_are_refused(tmp_path, standard_input, named):
+    path, content = tmp_path / "text", gzip.compress(b"a\n")
+    path.write_bytes(content)
+    standard_input(content)
+    name = str(path) if named else "standard input"
+    with pytest.raises(CorpusError, match=f"{name} is gzip-compressed"):
+        list(decoded_input(path if named else STANDARD_INPUT))

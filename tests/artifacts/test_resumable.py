@@ -1,6 +1,7 @@
 """An output that survives being interrupted."""
 
 import json
+import logging
 
 import pytest
 
@@ -106,3 +107,13 @@ def test_an_empty_compressed_output_is_a_whole_file(tmp_path, name):
     assert write(path, []) == 0
     assert path.stat().st_size > 0
     assert list(read_lines(path)) == []
+
+
+@pytest.mark.parametrize(("die_after", "told"), [(1, "1 line"), (2, "2 lines")])
+def test_how_much_is_there_is_logged(tmp_path, caplog, die_after, told):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "out"
+    with pytest.raises(Killed):
+        write(path, PIECES, die_after=die_after)
+    write(path, PIECES)
+    assert caplog.messages[-1].endswith(f"out.part after {told}")

@@ -41,7 +41,7 @@ def test_checkpoints_that_are_named_need_no_project(s2s, project, tmp_path):
     [
         ((), "either checkpoints or --last N"),
         (("a", "b", "--last", "2"), "either checkpoints or --last N"),
-        (("--last", "1"), "equal to 2"),
+        (("--last", "1"), "--last 1: expected at least 2"),
         (("a",), "at least 2"),
         (("a", "b", "--set", "train.seed=2"), "no setting has a part"),
     ],

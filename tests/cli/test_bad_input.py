@@ -107,12 +107,12 @@ def test_no_input_gives_no_output(s2s, project):
         (["init", "--recipe", "big", "x"], 2, ["no recipe 'big'"]),
         (["init", "--train", "no.xx", "no.yy", "x"], 2, ["no.xx not found"]),
         (["score", "--ref", "no-such"], 2, ["no-such not found"]),
-        (["run", "nonsense"], 2, ["nonsense is none of"]),
+        (["run", "nonsense"], 2, ["nonsense is not a stage"]),
         (["translate", "--force"], 2, ["--force goes with --split"]),
         (["score", "--ref", "x", "--force"], 2, ["--force has no meaning"]),
         (["score", "-i", "x"], 2, ["x: no --ref to score it against"]),
         (["translate", "--split", "test", "-i", "x"], 2, ["leave out -i, -o"]),
-        (["frobnicate"], 2, ["frobnicate"]),
+        (["frobnicate"], 2, ["frobnicate is not a command", "s2s --help"]),
     ],
 )
 def test_mistakes_on_the_command_line(

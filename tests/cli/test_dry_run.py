@@ -138,3 +138,12 @@ def test_the_table_says_on_what_the_memory_is_based(tmp_path, words, updates, to
     found = replace(found, memory=replace(found.memory, **measured))
     notes = [note for table in _tables(found) for note in table.notes]
     assert len([note for note in notes if note.endswith(told)]) == 1
+
+
+def test_one_epoch_is_not_several(tmp_path):
+    make_project(tmp_path, "paper", {"train.max_epochs": 1}, force=False)
+    found = quick_estimate(load(tmp_path).config, Layout(tmp_path), most_bytes=0)
+    found = replace(found, disk=replace(found.disk, num_checkpoints=1))
+    names = [row[0] for table in _tables(found) for row in table.rows]
+    assert "updates in all, 1 epoch" in names
+    assert "1 checkpoint" in names

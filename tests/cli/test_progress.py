@@ -139,6 +139,14 @@ def test_one_unit_is_not_several(clock):
         assert "translate 2 lines " in lines_of(shown, 80)[0]
 
 
+def test_one_unit_is_not_several_in_a_log(caplog, clock):
+    caplog.set_level(logging.INFO)
+    with PlainProgress().task("binarize", total=1, unit="parts") as task:
+        clock.now_s += 30
+        task.advance()
+    assert caplog.messages == ["binarize: 1 of 1 part"]
+
+
 def test_what_is_printed_meanwhile_goes_to_standard_output(capsys):
     with TerminalProgress(screen(80)).task("translate"):
         print("a translation")  # noqa: T201

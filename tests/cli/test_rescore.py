@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,7 +87,7 @@ def test_a_list_goes_to_standard_output(rescore):
     ]
     assert [float(line.split(" ||| ")[3]) for line in found.lines] == [-1.5, -2.5, -0.5]
     assert all(" ||| lm= -" in line and " LSTM= -" in line for line in found.lines)
-    assert "1 lines of the source are not in the list: line 2" in found.err
+    assert "1 line of the source missing from the list: line 2" in found.err
 
 
 def test_files_are_written_and_compared(rescore, tmp_path):
@@ -126,11 +128,37 @@ def test_outputs_are_compressed_as_their_names_say(rescore, tmp_path, suffix):
     assert list(decoded_lines(tmp_path / best)) == lines
 
 
-def test_the_list_may_be_written_over_itself(rescore, tmp_path):
-    assert rescore("-o", "list").status == 0
-    once = features(tmp_path / "list")
-    assert rescore("-o", "list").status == 0
-    assert features(tmp_path / "list") == once
+def test_the_list_keeps_its_own_scores(rescore, tmp_path):
+    """A second run would mix the mean of the first with the model's score."""
+    (tmp_path / "link").symlink_to("list")
+    for name in ("list", "link"):
+        found = rescore("-o", name)
+        assert (found.status, found.out) == (2, "")
+        assert f"output {name} and input list are the same file" in found.err
+    assert (tmp_path / "list").read_text() == LIST
+
+
+@pytest.mark.parametrize("name", ["list", "source", "ref"])
+def test_standard_output_does_not_replace_an_input(rescore, models, tmp_path, name):
+    before = (tmp_path / name).read_bytes()
+    arguments = ["--nbest", "list", "--source", "source", "--ref", "ref"]
+    command = [sys.executable, "-m", "s2scli", "rescore", "-m", models[0], *arguments]
+    with (tmp_path / name).open("ab") as output:
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert f"standard output and input {name} are the same file" in done.stderr
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_the_best_tokens_may_go_to_standard_output(rescore, tmp_path):
+    assert rescore("-o", "new", "--best", "best", "--weight", "1").status == 0
+    found = rescore(
+        *("-o", "new", "--best", "-", "--weight", "1", "--ref", "ref", "--json")
+    )
+    assert found.out == (tmp_path / "best").read_text()
+    assert '"oracle"' in found.err
 
 
 def test_the_comparison_leaves_standard_output_to_the_list(rescore):
@@ -227,9 +255,11 @@ def test_unknown_tokens_are_told_and_tokenize_hinted_at(rescore, tmp_path):
         (["-o", "no-folder/x"], "there is no folder no-folder"),
         (["--best", "."], "output . is a folder"),
         (["--best", "list"], "output list and input list are the same file"),
-        (["--ref", "-", "--ref", "-"], "2 inputs are to be read from standard input"),
-        (["--source", "-", "--ref", "-"], "2 inputs are to be read"),
-        (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
+        (["--best", "-"], "the list and --best both go to standard output"),
+        (["--best", "-", "-o", "-"], "--best both go to standard output"),
+        (["--ref", "-", "--ref", "-"], "standard input (-) is named twice"),
+        (["--source", "-", "--ref", "-"], "standard input (-) is named twice"),
+        (["--model-weight", "1", "--model-weight", "2"], "1 model, 2 weights"),
         (["--model-weight", "nan"], "expected positive numbers"),
         (["--length-penalty", "-1"], "translate.length_penalty"),
         (["--precision", "int4"], "--precision int4: expected one of auto"),
@@ -262,7 +292,7 @@ def test_a_list_of_another_source_is_refused_before_any_work(rescore, tmp_path):
     (tmp_path / "new").write_text("old\n")
     found = rescore("-o", "new")
     assert found.status == 2
-    assert "list: sentence 2, but the source has 1 lines" in found.err
+    assert "list: sentence 2, but the source has 1 line\n" in found.err
     assert (tmp_path / "new").read_text() == "old\n"
 
 

@@ -98,16 +98,24 @@ PAIRS_HINT = "s2s score --source SRC --target TGT"
         (["hyp", "-i", "two", "--ref", "one"], "two translations", "HYP --ref REF"),
         (["none", "--ref", "one"], "none not found", ""),
         (["hyp", "--ref", "one", "--ref", "none"], "none not found", ""),
-        (["--ref", "-"], "2 inputs are to be read from standard input", "name a file"),
-        (["hyp", "-r", "-", "-r", "-"], "2 inputs are to be read", "name a file"),
+        (["--ref", "-"], "standard input (-) is named twice", "name a file"),
+        (
+            ["hyp", "-r", "-", "-r", "-"],
+            "standard input (-) is named twice",
+            "name a file",
+        ),
         (["hyp", "--ref", "one", "--force"], "--force has no meaning", "leave it out"),
         (["empty", "--ref", "one"], "empty is empty", "s2s score HYP --ref REF"),
         (["--ref", "one"], "standard input is empty", "s2s score HYP --ref REF"),
-        (["blank", "--ref", "one"], "blank has 2 lines, all of them blank", "fail"),
+        (["blank", "--ref", "one"], "blank has 2 lines, none with text", "fail"),
         (["--source", "hyp", "--ref", "one"], "--ref does not go with", PAIRS_HINT),
         (["--source", "hyp"], "--source needs --target", PAIRS_HINT),
         (["--target", "hyp"], "--target needs --source", PAIRS_HINT),
-        (["--source", "-", "--target", "-"], "2 inputs are to be read", "name a file"),
+        (
+            ["--source", "-", "--target", "-"],
+            "standard input (-) is named twice",
+            "name a file",
+        ),
         (["--source", "hyp", "--target", "none"], "none not found", ""),
         (["--source", "hyp", "--target", "one", "--force"], "--force does", PAIRS_HINT),
         (["--source", "hyp", "--target", "one", "--cased"], "--cased does", PAIRS_HINT),
@@ -170,4 +178,4 @@ def test_pairs_must_be_pairs(s2s, project, pairs, tmp_path):
     (tmp_path / "tgt").write_text("A B\n")
     found = s2s("score", "--model", project, *pairs)
     assert found.status == 2
-    assert "tgt has 1 lines" in found.err
+    assert "tgt has 1 line," in found.err

@@ -42,7 +42,7 @@ def test_json_tells_the_log_probability_of_each_token(s2s, project, model):
         (["--length-penalty", "-1"], "--length-penalty -1: expected a number of at"),
         (["--precision", "fp8"], "precision"),
         (["--precision", "tf32", "--device", "cpu"], "tf32"),
-        (["--model-weight", "1", "--model-weight", "2"], "1 models, 2 weights"),
+        (["--model-weight", "1", "--model-weight", "2"], "1 model, 2 weights"),
         (["--model-weight", "-1"], "positive"),
     ],
 )

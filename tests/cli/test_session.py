@@ -184,7 +184,7 @@ def test_score_any_file_without_a_project(s2s, tmp_path):
     assert "tok:none" in same.out
     unequal = s2s("score", "-d", tmp_path, "--ref", tmp_path / "ref", stdin=b"a\n")
     assert unequal.status == 2
-    assert "has 1 lines" in unequal.err
+    assert "has 1 line," in unequal.err
     assert "has 2" in unequal.err
 
 
