@@ -135,7 +135,9 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
         return Standing(stage, State.DAMAGED, error.message)
     try:
         wanted = identity(stage, config, layout)
-    except CorpusError as error:
+    except (CorpusError, ConfigError) as error:
+        if stage == "preprocess" and isinstance(error, ConfigError):
+            raise  # it was made without the vocabulary or model that is missing
         return _standing_without_text(manifest, config, layout, error.message)
     if manifest.fingerprint == wanted.fingerprint:
         return Standing(stage, State.FRESH)
@@ -340,15 +342,14 @@ def corpus_roles(split: str, number: int) -> tuple[str, str]:
 
 
 def _own_inputs(config: Config, layout: Layout) -> dict[str, str]:
-    """Hashes of the user's vocabularies and models, which have to be there."""
+    """Hashes of the user's vocabularies and models."""
     inputs: dict[str, str] = {}
     for name, path in config.preprocess.input_files().items():
         key = f"preprocess.{name}"
-        if not (layout.root / path).is_file():
-            raise ConfigError(
-                f"{layout.root / path} not found", hint=f"check {key} in s2s.toml"
-            )
-        inputs[key] = _raw_hash(layout, key, path)
+        try:
+            inputs[key] = _raw_hash(layout, key, path)
+        except CorpusError as error:
+            raise ConfigError(error.message, hint=f"check {key} in s2s.toml") from None
     return inputs
 
 

@@ -207,11 +207,18 @@ def test_a_file_that_was_never_there_is_named_with_its_setting(tmp_path):
     assert not list(tmp_path.glob("preprocess*"))
 
 
-def test_a_file_that_is_gone_is_missed_unlike_text(tmp_path, brought):
+@pytest.mark.parametrize("name", ["train.en", "mots.tsv"])
+def test_a_file_that_is_gone_was_used_already(tmp_path, brought, name):
     config, layout = make_project(tmp_path, **brought)
     preprocess.run(config, layout)
-    (tmp_path / "train.en").unlink()
+    (tmp_path / name).unlink()
     assert plan.standing("preprocess", config, layout).state is State.FRESH
+
+
+def test_a_file_that_was_never_there_is_missed(tmp_path, brought):
+    config, layout = make_project(tmp_path)
+    preprocess.run(config, layout)
+    config, _ = make_project(tmp_path, **brought)
     (tmp_path / "mots.tsv").unlink()
     with pytest.raises(ConfigError, match=r"mots\.tsv not found"):
         plan.standing("preprocess", config, layout)

@@ -1,6 +1,11 @@
 """The hint of a missing file: [data] is to blame only for what it names."""
 
+import json
+import shutil
+
 import pytest
+
+from tests.cli.conftest import init_arguments, write_corpus
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,25 @@ def test_a_file_of_the_settings_points_to_them(s2s, project, command, name):
     assert found.status == 2
     assert f"{name} not found" in found.err
     assert "hint: check [data] in s2s.toml" in found.err
+
+
+def test_a_vocabulary_that_is_gone_was_used_already(s2s, tmp_path):
+    data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
+    own = tmp_path / "own"
+    own.write_text("".join(f"{letter}\n" for letter in "abcdef"))
+    setting = f"preprocess.source_vocab={own}"
+    s2s(*init_arguments(data, demo, setting, "train.max_steps=3"))
+    assert s2s("run", "-q", "-d", demo).status == 0
+    own.unlink()
+    found = s2s("status", "-d", demo)
+    assert (found.status, found.out.count("fresh")) == (0, 5)
+    assert s2s("translate", "-d", demo, "--split", "test", "-b", "1").status == 0
+    shutil.rmtree(demo / "preprocess")
+    stages = {
+        x["stage"]: x for x in json.loads(s2s("status", "-d", demo, "--json").out)
+    }
+    assert stages["train"]["state"] == "fresh"
+    assert "own not found: only settings are compared" in str(stages["train"])
+    found = s2s("preprocess", "-d", demo)
+    assert found.status == 2
+    assert "hint: check preprocess.source_vocab in s2s.toml" in found.err
