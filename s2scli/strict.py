@@ -49,9 +49,15 @@ class StrictCommand(TyperCommand):
                 hint=f"{command_path(ctx)} --help lists what it takes",
             )
         for option in _options(self.params):
-            _require_one(option, values.get(option.name, ()))
+            _require_one(option, values.get(option.name, ()), self._several(option))
         read_environment(os.environ)
         return rest
+
+    def _several(self, option: TyperOption) -> str:
+        """The command that takes all the files of an option that takes one."""
+        takes_files = any(param.nargs == -1 for param in self.params)
+        takes_all = takes_files and option.name == "input_file"
+        return f"s2s {self.name}" if takes_all else ""
 
     def _every_value(self, ctx: Any, args: list[str]) -> Mapping[str, Any]:
         """Every value of each option, where a usual parser keeps the last alone."""
@@ -186,8 +192,14 @@ class _Collecting:
         self._parser.add_argument(**how)
 
 
-def _require_one(option: TyperOption, values: Sequence[Any]) -> None:
-    """Refuse a second value where one is taken, and a flag beside its opposite."""
+def _require_one(option: TyperOption, values: Sequence[Any], several: str) -> None:
+    """Refuse a second value where one is taken, and a flag beside its opposite.
+
+    Args:
+        option: What was given.
+        values: All its values.
+        several: The command that takes them all; empty where there is none.
+    """
     if option.multiple or option.count or len(values) < 2:
         return
     if option.is_flag:
@@ -199,7 +211,9 @@ def _require_one(option: TyperOption, values: Sequence[Any]) -> None:
     times = "twice" if len(values) == 2 else f"{len(values)} times"
     raise UsageError(
         f"{'/'.join(option.opts)} is given {times}: {', '.join(shown)}",
-        hint="it takes one value: leave the others out",
+        hint=" ".join([several, *shown])
+        if several
+        else "it takes one value: leave the others out",
     )
 
 

@@ -231,6 +231,9 @@ NOTES: Mapping[str, str] = {
         "how often training reports is fixed; train/metrics.jsonl has every report"
     ),
     "log_file logdir log_dir": "the log goes to standard error: 2> FILE keeps it",
+    "d dir directory project_dir workdir": (
+        "the project's folder is s2s init DIR, and -d DIR of every other command"
+    ),
     """save_dir save_model model_dir output_dir checkpoint_dir save_data
     destdir""": "everything is written into the project's folder, which -d DIR names",
     """train_from restore_file load_model load_checkpoint resume pretrained_model

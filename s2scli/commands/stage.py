@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts.layout import TRANSLATED_SPLITS
+from pipelines.artifacts.layout import TRANSLATED_SPLITS, Layout
 from pipelines.config import Config
+from pipelines.errors import MissingArtifactError
 from s2scli.console import progress
 from s2scli.options import Project, Request, refuse
 from s2scli.signals import if_stopped
@@ -68,9 +69,19 @@ def find_models(
         request: Names the project.
         named: Checkpoints; without any it is the project's best one so far.
         **flags: As for `Request.project`.
+
+    Raises:
+        MissingArtifactError: No model is named, and there is no project.
     """
     if named:
         return list(named), request.settings(**flags)
+    settings = Layout(request.folder).settings
+    if not settings.is_file():
+        raise MissingArtifactError(
+            f"{settings} not found",
+            hint="-m MODEL takes a checkpoint, which needs no project; -d DIR names a "
+            "project's folder",
+        )
     from pipelines.plan import changed_since_training
 
     project = request.project(**flags)

@@ -98,6 +98,15 @@ def test_without_a_validation_the_newest_checkpoint_translates(s2s, project):
 
 
 @pytest.mark.parametrize("command", ["translate", "score", "rescore"])
+def test_without_a_project_a_model_can_be_named(s2s, pairs, command):
+    (pairs / "s2s.toml").unlink()
+    found = s2s(*commands(pairs)[command], "-d", pairs)
+    assert (found.status, found.out) == (3, "")
+    assert "hint: -m MODEL takes a checkpoint, which needs no project" in found.err
+    assert s2s(*commands(pairs)[command], "-m", pairs).status == 0
+
+
+@pytest.mark.parametrize("command", ["translate", "score", "rescore"])
 def test_a_project_without_a_model_names_the_command_that_trains(s2s, pairs, command):
     shutil.rmtree(pairs / "train")
     before = files(pairs)

@@ -220,10 +220,17 @@ def test_init_refuses_an_option_beside_its_setting(s2s, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_variable_like_a_short_piece_of_another_name_gets_no_odd_advice(
+def test_several_inputs_are_named_without_an_option(s2s, new):
+    found = s2s("translate", "-i", "a", "-i", "b")
+    assert found.err.endswith("hint: s2s translate a b\n")
+
+
+def test_a_folder_of_the_project_is_named_where_there_is_no_such_setting(
     s2s, new, monkeypatch
 ):
     monkeypatch.setenv("S2S_DIR", "demo")
     found = s2s("status")
     assert found.status == 2
-    assert "hint: variables are S2S_SECTION__KEY" in found.err
+    assert "hint: the project's folder is s2s init DIR, and -d DIR" in found.err
+    monkeypatch.delenv("S2S_DIR")
+    assert "the project's folder is s2s init DIR" in s2s("init", "-d", "x").err
