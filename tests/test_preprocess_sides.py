@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 
 import pytest
 
@@ -308,3 +309,21 @@ def test_a_single_pair_is_not_pairs(tmp_path, caplog):
         binarize.run(config, layout)
     assert {"train: 1 pair", "train: kept 1 of 1 pair"} <= set(caplog.messages)
     assert "train: 1 pair in 1 shard" in caplog.messages
+
+
+def test_more_pieces_than_the_text_can_teach_are_warned_of(tmp_path, caplog):
+    generator = random.Random(1)
+    words = ["".join(generator.choices("abcdefgh", k=6)) for _ in range(400)]
+    for split, known in (("train", words[:300]), ("valid", words[300:])):
+        write_pairs(tmp_path, split, [(word, word) for word in known])
+    write_pairs(tmp_path, "test", [("a", "a")])
+    settings = {"tokenizer": "sentencepiece", "max_ratio": 0}
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, sentencepiece_vocab_size=1500, **settings)
+    found = [text for text in warnings_of(caplog) if "so new words become" in text]
+    assert len(found) == 2
+    assert "preprocess.sentencepiece_vocab_size = 1500 is too large" in found[0]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, sentencepiece_vocab_size=40, **settings)
+    assert not warnings_of(caplog)
