@@ -208,14 +208,26 @@ def test_a_file_that_was_never_there_is_named_with_its_setting(tmp_path):
     assert not list(tmp_path.glob("preprocess*"))
 
 
-def test_a_file_that_is_gone_is_missed_unlike_text(tmp_path, brought):
+def test_where_a_file_is_gone_only_settings_are_compared(tmp_path, brought):
     config, layout = make_project(tmp_path, **brought)
     preprocess.run(config, layout)
     (tmp_path / "train.en").unlink()
     assert plan.standing("preprocess", config, layout).state is State.FRESH
     (tmp_path / "mots.tsv").unlink()
+    found = plan.standing("preprocess", config, layout)
+    assert found.state is State.FRESH
+    assert found.reason.endswith("mots.tsv not found: only settings are compared")
     with pytest.raises(ConfigError, match=r"mots\.tsv not found"):
-        plan.standing("preprocess", config, layout)
+        plan.identity("preprocess", config, layout)
+
+
+def test_a_file_that_was_never_used_is_no_remembered_one(tmp_path):
+    config, layout = make_project(tmp_path)
+    preprocess.run(config, layout)
+    named, _ = make_project(tmp_path, source_vocab="nowhere.txt")
+    found = plan.standing("preprocess", named, layout)
+    assert found.state is State.STALE
+    assert found.reason == "preprocess.source_vocab changed"
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path, brought, monkeypatch):
