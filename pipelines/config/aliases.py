@@ -343,7 +343,6 @@ CHOICES: Mapping[str, str] = {
     "fixed": "constant",
     "ppl": "perplexity",
     "beam": "standard",
-    "greedy": "standard",
     "replace": "copy",
     "sentences": "sentence",
     "sents": "sentence",

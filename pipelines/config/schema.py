@@ -147,7 +147,7 @@ class TrainConfig(Section):
     """The training loop."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """SGD without momentum is the paper's."""
+    """What turns gradients into updates; SGD without momentum is the paper's."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.7
     """Highest learning rate."""
     schedule: Literal["constant", "halving", "inverse_sqrt", "cosine"] = "halving"
@@ -221,13 +221,15 @@ class TranslateConfig(Section):
     nbest: Positive = 1
     """Translations written for each sentence; more than the beam widen it."""
     search: Literal["standard", "paper"] = "standard"
-    """`paper`: a finished hypothesis narrows the beam, and no length normalization."""
+    """How to search; `paper`: a finished hypothesis narrows the beam, and no length
+    normalization. Greedy search is beam = 1."""
     length_penalty: Annotated[float, Field(ge=0.0)] | Literal["average"] = 0.6
-    """`standard`: alpha of GNMT's penalty, 0 for none; or average: for each token."""
+    """Length normalization of `standard`: alpha of GNMT's penalty, 0 for none; or
+    average: divide by the number of tokens."""
     unk: Literal["allow", "forbid", "copy"] = "forbid"
     """Writing <unk>; copy puts the source's unknown words in its place, in order."""
     ensemble: Literal["probabilities", "log_probabilities"] = "probabilities"
-    """Of what the mean is taken where there are several models."""
+    """What is averaged where there are several models."""
     max_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
     """Longest output: so many times the source's tokens, and max_length_extra; 0: as
     the training pairs suggest."""
@@ -250,13 +252,14 @@ class TranslateConfig(Section):
     max_source_length: Positive = 1000
     """Longer source sentences are cut to so many tokens, with a warning."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "int8"] = "auto"
-    """Of matrix products; auto takes bf16 where the hardware has it, else fp32."""
+    """Precision of matrix products; auto takes bf16 where the hardware has it, else
+    fp32."""
     batch_size: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """Most sentences translated together; 0: what suits the device and the beam."""
     max_batch_tokens: Positive = Field(default=16_384, json_schema_extra=EXECUTION)
     """Most source tokens translated together."""
     device: Device = Field(default="auto", json_schema_extra=EXECUTION)
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."""
     threads: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
     """CPU threads; 0 leaves the choice to torch."""
 
