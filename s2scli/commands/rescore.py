@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.artifacts.inputs import check_inputs
+from pipelines.errors import UsageError
 from pipelines.progress import SILENT
 from s2scli.commands.stage import find_models
 from s2scli.completion import values_of
@@ -139,6 +140,11 @@ def command(
         require_output(path)
     if output_file == STANDARD_STREAM:
         output_file = None
+    if output_file is None and best == STANDARD_STREAM:
+        raise UsageError(
+            "the list and --best - both go to standard output",
+            hint="-o FILE takes the list",
+        )
     # -o may name the list: it is replaced when the new one is complete.
     refuse_same_file([best], [nbest])
     from pipelines.metrics.comparison import Comparer
@@ -182,7 +188,11 @@ def command(
         return
     comparer = Comparer(*refs, lowercase=_ignores_case(request, lowercase))
     _write(_compared(found, comparer), output_file, best)
-    _show(comparer.result(), as_json=as_json, apart=output_file is None)
+    _show(
+        comparer.result(),
+        as_json=as_json,
+        apart=STANDARD_STREAM in (output_file or STANDARD_STREAM, best),
+    )
 
 
 def _ignores_case(request: Request, lowercase: bool | None) -> bool:
@@ -215,7 +225,7 @@ def _compared(
 
 
 def _show(result: "Comparison", *, as_json: bool, apart: bool) -> None:
-    """Print the result on standard output, or on standard error beside a list."""
+    """Print the result on standard output, or on standard error beside other data."""
     if as_json:
         print_json(asdict(result), to=sys.stderr if apart else sys.stdout)
         return
