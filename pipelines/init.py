@@ -3,7 +3,7 @@
 import logging
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ def _languages(
 ) -> dict[str, str]:
     """The languages that are not given, from the names of the files."""
     found: dict[str, str] = {}
-    missing: list[str] = []
+    missing: dict[str, str] = {}  # option -> tokenizer
     for index, (side, option) in enumerate(_SIDES):
         key = f"data.{side}_lang"
         named = languages_of(Path(pair[index]) for pair in corpora)
@@ -209,24 +209,34 @@ def _languages(
         _require_one(named, side, option)
         found[key] = next(iter(named), UNKNOWN)
         if not named:
-            missing.append(option)
-    options = " ".join(f"{option} CODE" for option in missing)
-    if missing and config.preprocess.tokenizer == "moses":
+            missing[option] = config.preprocess.tokenizers[index]
+    needed = [option for option, name in missing.items() if name == "moses"]
+    if needed:
         what = "them" if len(missing) == len(_SIDES) else "both"
         raise UsageError(
             f"the tokenizer moses needs the languages, and the names of "
             f"{' and '.join(corpora[0])} do not give {what}",
-            hint=f"add {options}, such as -s de -t en",
+            hint=f"add {_codes(needed)}, such as -s de -t en; for text of no "
+            "language, such as letters or phonemes, --set "
+            "preprocess.tokenizer=characters, or none where blanks separate symbols",
         )
     languages = " -> ".join(
         found.get(f"data.{side}_lang", getattr(config.data, f"{side}_lang"))
         for side, _ in _SIDES
     )
     if missing:
-        log.info("languages %s: not in the file names; add %s", languages, options)
+        log.info(
+            "languages %s: not in the file names; to name them, add %s",
+            languages,
+            _codes(missing),
+        )
     elif found:
         log.info("languages from the file names: %s", languages)
     return found
+
+
+def _codes(options: Iterable[str]) -> str:
+    return " ".join(f"{option} CODE" for option in options)
 
 
 def _require_one(named: Mapping[str, Path], side: str, option: str) -> None:

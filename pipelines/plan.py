@@ -31,6 +31,9 @@ from pipelines.errors import (
     MissingArtifactError,
 )
 
+_GONE = (CorpusError, ConfigError)
+"""What `identity` raises where a file of the user is missing."""
+
 
 class State(StrEnum):
     """How a stage stands."""
@@ -135,9 +138,7 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
         return Standing(stage, State.DAMAGED, error.message)
     try:
         wanted = identity(stage, config, layout)
-    except (CorpusError, ConfigError) as error:
-        if stage == "preprocess" and isinstance(error, ConfigError):
-            raise  # it was made without the vocabulary or model that is missing
+    except _GONE as error:
         return _standing_without_text(manifest, config, layout, error.message)
     if manifest.fingerprint == wanted.fingerprint:
         return Standing(stage, State.FRESH)
@@ -238,7 +239,7 @@ def _unfinished(config: Config, layout: Layout) -> str:
     if found is not None:
         try:
             wanted = wanted_run(config, layout)
-        except CorpusError:  # the text is gone
+        except _GONE:
             wanted = RunRecord(_SETTINGS["train"](config), found.inputs)
         changed = run_differences(found, wanted)
     return "; ".join(["training has not ended", *changed])
@@ -250,6 +251,8 @@ def _standing_without_text(
     """How a stage stands whose text is gone: by settings and by the stage before."""
     stage = manifest.stage
     changed = _changed_settings(manifest.settings, _SETTINGS[stage](config))
+    if stage == "preprocess":
+        changed += _changed_own_files(manifest, config)
     before = STAGES[max(0, STAGES.index(stage) - 1)]
     try:
         made = read_manifest(layout.stage(before)).fingerprint
@@ -260,6 +263,13 @@ def _standing_without_text(
     if changed:
         return Standing(stage, State.STALE, "; ".join(changed))
     return Standing(stage, State.FRESH, f"{why}: only settings are compared")
+
+
+def _changed_own_files(manifest: Manifest, config: Config) -> list[str]:
+    """One line for each vocabulary and model that was named anew, or no longer is."""
+    named = {f"preprocess.{name}" for name in config.preprocess.input_files()}
+    used = {name for name in manifest.inputs if name.startswith("preprocess.")}
+    return [f"{name} changed" for name in sorted(named ^ used)]
 
 
 def _translation_of_this_model(config: Config, layout: Layout) -> Manifest | None:

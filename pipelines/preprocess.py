@@ -29,6 +29,7 @@ from pipelines.errors import ConfigError, CorpusError
 from pipelines.parallel import map_in_order, num_processes
 from pipelines.plan import corpus_roles, new_manifest
 from pipelines.progress import SILENT, Progress
+from pipelines.text.coverage import warn_of_unseen_pieces
 from pipelines.text.learn import sentencepiece_models
 from pipelines.text.own_files import OwnFiles
 from pipelines.text.parts import (
@@ -71,9 +72,9 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         outcome = _tokenize(work, progress)
         for split in _NEEDED:
             _require_pairs(split, outcome.tallies[split], splits[split])
-        vocabularies = make_vocabularies(
-            config.preprocess, outcome.src_counts, outcome.tgt_counts, own=own.tokens
-        )
+        train, valid = (outcome.token_counts[split] for split in _NEEDED)
+        vocabularies = make_vocabularies(config.preprocess, *train, own=own.tokens)
+        warn_of_unseen_pieces(config.preprocess, train, valid)
         pipeline = pipeline.with_vocabularies(vocabularies.source, vocabularies.target)
         pipeline.save(folder / TEXT)
         counts = _counts(outcome, vocabularies)
@@ -175,7 +176,7 @@ class _WritePart:
         )
         write_part(self.folder / part_name(split, part.index, "src"), found.src)
         write_part(self.folder / part_name(split, part.index, "tgt"), found.tgt)
-        counted = split == "train"
+        counted = split in _NEEDED
         return _PartOutcome(
             split,
             part.index,
@@ -191,13 +192,17 @@ class _Outcome:
     """What all parts together came to."""
 
     tallies: dict[str, Tally]
-    src_counts: Counter[str] = field(default_factory=Counter)
-    tgt_counts: Counter[str] = field(default_factory=Counter)
+    token_counts: dict[str, tuple[Counter[str], Counter[str]]] = field(
+        default_factory=lambda: {split: (Counter(), Counter()) for split in _NEEDED}
+    )
+    """Of the source and of the target, for each split that training needs."""
 
     def add(self, part: _PartOutcome) -> None:
         self.tallies[part.split].add(part.tally)
-        self.src_counts.update(part.src_counts)
-        self.tgt_counts.update(part.tgt_counts)
+        if part.split in self.token_counts:
+            src_counts, tgt_counts = self.token_counts[part.split]
+            src_counts.update(part.src_counts)
+            tgt_counts.update(part.tgt_counts)
 
 
 def _tokenize(work: _Work, progress: Progress) -> _Outcome:

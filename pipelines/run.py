@@ -6,7 +6,7 @@ Stages are imported when they run, so that asking how a project stands loads no 
 import importlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Protocol, cast
 
@@ -71,6 +71,9 @@ def bring_up_to_date(
     """
     done: list[str] = []
     wanted = _stages_to(target, config, layout.split)
+    kept = ("translate",) if keep_translation else ()
+    if not (force or fork) and _done_without_text(config, layout, wanted, kept):
+        return done
     if keep_translation:
         other = plan.settings_of_translation(config, layout)
         if other:
@@ -219,6 +222,31 @@ def _training_to_be(
 
 def _nothing() -> None:
     pass
+
+
+def _done_without_text(
+    config: Config, layout: Layout, wanted: Sequence[str], kept: Collection[str]
+) -> bool:
+    """Whether a file of the user is gone, and what was made of it is up to date.
+
+    Stages before the last one may be gone, too: they could not be run again.
+
+    Args:
+        config: The project's settings.
+        layout: Its folders.
+        wanted: Stages, the last of which matters.
+        kept: Stages that may have been run with other settings.
+    """
+    found = [
+        plan.standing(stage, config, layout) for stage in wanted if stage not in kept
+    ]
+    *before, last = found
+    if last.state is not State.FRESH or not last.reason:
+        return False
+    if any(each.state not in (State.FRESH, State.MISSING) for each in before):
+        return False
+    log.warning("%s: %s", last.stage, last.reason)
+    return True
 
 
 def _stages_to(target: str, config: Config, split: str) -> list[str]:

@@ -212,6 +212,32 @@ def test_languages_that_are_not_clear_are_asked_for(here, names, message, hint):
     assert not (here / "demo").exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "asked"),
+    [
+        ("characters", "none", ""),
+        ("same", "none", "add -s CODE, such as"),
+        ("none", "same", "add -t CODE, such as"),
+    ],
+)
+def test_the_tokenizer_of_each_side_decides_whether_it_needs_a_language(
+    here, source, target, asked
+):
+    put(here, "a.gr", "a.ph")
+    tokenizers = {
+        "preprocess.source_tokenizer": source,
+        "preprocess.target_tokenizer": target,
+    }
+    values = own("a.gr", "a.ph") | tokenizers
+    if not asked:
+        assert run(here / "demo", "small", values, force=False).is_file()
+        return
+    with pytest.raises(UsageError) as caught:
+        run(here / "demo", "small", values, force=False)
+    assert caught.value.hint.startswith(asked)
+    assert "--set preprocess.tokenizer=characters, or none" in caught.value.hint
+
+
 def test_all_splits_have_to_agree(here):
     put(here, "a.de", "a.en", "v.en", "v.de")
     values = {**own("a.de", "a.en"), "data.valid": ["v.en", "v.de"]}

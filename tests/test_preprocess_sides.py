@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 
 import pytest
 
@@ -215,13 +216,13 @@ def test_a_file_that_is_gone_was_used_already(tmp_path, brought, name):
     assert plan.standing("preprocess", config, layout).state is State.FRESH
 
 
-def test_a_file_that_was_never_there_is_missed(tmp_path, brought):
+def test_a_file_that_was_never_used_is_no_remembered_one(tmp_path):
     config, layout = make_project(tmp_path)
     preprocess.run(config, layout)
-    config, _ = make_project(tmp_path, **brought)
-    (tmp_path / "mots.tsv").unlink()
-    with pytest.raises(ConfigError, match=r"mots\.tsv not found"):
-        plan.standing("preprocess", config, layout)
+    named, _ = make_project(tmp_path, source_vocab="nowhere.txt")
+    found = plan.standing("preprocess", named, layout)
+    assert found.state is State.STALE
+    assert found.reason == "preprocess.source_vocab changed"
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path, brought, monkeypatch):
@@ -315,3 +316,21 @@ def test_a_single_pair_is_not_pairs(tmp_path, caplog):
         binarize.run(config, layout)
     assert {"train: 1 pair", "train: kept 1 of 1 pair"} <= set(caplog.messages)
     assert "train: 1 pair in 1 shard" in caplog.messages
+
+
+def test_more_pieces_than_the_text_can_teach_are_warned_of(tmp_path, caplog):
+    generator = random.Random(1)
+    words = ["".join(generator.choices("abcdefgh", k=6)) for _ in range(400)]
+    for split, known in (("train", words[:300]), ("valid", words[300:])):
+        write_pairs(tmp_path, split, [(word, word) for word in known])
+    write_pairs(tmp_path, "test", [("a", "a")])
+    settings = {"tokenizer": "sentencepiece", "max_ratio": 0}
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, sentencepiece_vocab_size=1500, **settings)
+    found = [text for text in warnings_of(caplog) if "so new words become" in text]
+    assert len(found) == 2
+    assert "preprocess.sentencepiece_vocab_size = 1500 is too large" in found[0]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, sentencepiece_vocab_size=40, **settings)
+    assert not warnings_of(caplog)

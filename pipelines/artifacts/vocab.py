@@ -142,10 +142,10 @@ def _listed_token(line: str, place: str) -> str:
             "tokens",
         )
     if " " in token:
-        raise CorpusError(
-            f"{place}: a blank in {token!r}",
-            hint="expected a token or token<TAB>count; no token holds a blank",
-        )
+        hint = "expected a token or token<TAB>count; no token holds a blank"
+        if token.rpartition(" ")[2].isdigit():
+            hint = "a fairseq dictionary has blanks; tr ' ' '\\t' < FILE has tabs"
+        raise CorpusError(f"{place}: a blank in {token!r}", hint=hint)
     return token
 
 

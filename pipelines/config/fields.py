@@ -137,12 +137,14 @@ def refusal(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:2])
     found = first["input"]
-    expected, hint = "", "s2s config show lists every setting"
-    if key in known_keys() and first["type"] != "value_error":
+    expected, hint = "", f"s2s config show {key} shows these settings and their origins"
+    if key in known_keys():
         field = field_of(key)
-        expected = f"expected {field.expected}" if field.expected else ""
-        near = _nearest(found, field.words)
-        hint = f"did you mean {near}?" if near else f"{key}: {field.meaning}"
+        hint = f"{key}: {field.meaning}"
+        if first["type"] != "value_error":
+            expected = f"expected {field.expected}" if field.expected else ""
+            if near := _nearest(found, field.words):
+                hint = f"did you mean {near}?"
     origin = origins.get(key, "")
     if expected and origin.startswith("--") and origin != "--set":
         return ConfigError(f"{origin} {found}: {expected}", hint=hint)

@@ -24,6 +24,7 @@ from pipelines.config.suggest import (
     variable_hint,
     variable_of,
 )
+from pipelines.config.toml_text import parse_toml
 from pipelines.errors import ConfigError, MissingArtifactError
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def recipe_values(name: str) -> Flat:
     Raises:
         ConfigError: There is no such recipe.
     """
-    return flatten(_parse(recipe_text(name).encode(), name), name)
+    return flatten(parse_toml(recipe_text(name).encode(), name), name)
 
 
 def load(
@@ -99,7 +100,7 @@ def load(
     path = folder / FILE_NAME
     own: Flat = {}
     if path.is_file():
-        own = flatten(_parse(path.read_bytes(), str(path)), str(path))
+        own = flatten(parse_toml(path.read_bytes(), str(path)), str(path))
     elif needs_file:
         raise MissingArtifactError(
             f"{path} not found",
@@ -240,15 +241,6 @@ def read_environment(environ: Mapping[str, str]) -> Flat:
             )
         flat[settings[variable.upper()]] = _toml_value(raw)
     return flat
-
-
-def _parse(data: bytes, origin: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{origin} is not UTF-8: {error.reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{origin} is not TOML: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,8 @@ class PreprocessConfig(Section):
             setting = f"{side}_sentencepiece"
             if getattr(self, setting) and name != "sentencepiece":
                 raise ValueError(
-                    f"{setting} is set, but the {side} side's tokenizer is {name}"
+                    f"{setting} needs {side}_tokenizer (or tokenizer) = "
+                    f'"sentencepiece", and the {side} side\'s tokenizer is {name}'
                 )
         if self.sentencepiece_joint:
             if len({name == "sentencepiece" for name in self.tokenizers}) > 1:

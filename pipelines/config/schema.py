@@ -223,10 +223,10 @@ class TranslateConfig(Section):
     """Number of translations written for each sentence; more than the beam widen it."""
     search: Literal["standard", "paper"] = "standard"
     """Kind of beam search; `paper`: a finished hypothesis narrows the beam, and scores
-    are not normalized by length."""
+    are not normalized by length. Greedy search is beam = 1."""
     length_penalty: Annotated[float, Field(ge=0.0)] | Literal["average"] = 0.6
-    """`standard`: alpha of GNMT's length penalty, 0 for none; or average, which divides
-    by the number of tokens."""
+    """Length normalization of `standard`: alpha of GNMT's penalty, 0 for none; or
+    average, which divides by the number of tokens."""
     unk: Literal["allow", "forbid", "copy"] = "forbid"
     """How to treat <unk>: allow it, forbid it, or copy the source's unknown words in
     its place, in order."""

@@ -13,6 +13,7 @@ from pipelines.config import aliases
 ENVIRONMENT_PREFIX = "S2S_"
 _MOST = 3  # suggestions for one name
 _SAME_SECTION, _ANYWHERE = 0.7, 0.75  # how alike two spellings must be, of 1
+_ALIAS, _NOTE = 0.85, 0.9  # the same for another toolkit's name, and for a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,16 @@ def _named(section: str, last: str, known: Sequence[str]) -> Advice | None:
 def _misspelled(section: str, last: str, known: Sequence[str]) -> Advice:
     """The settings that are spelled most like this name."""
     best, most = Advice(likeness=0.0), 0.0
+    own = {_bare(key.rpartition(".")[2]) for key in known}
     for spelling, advice in _vocabulary(known).items():
         likeness = _likeness(spelling, last)
         same = any(_section(key) == section for key in advice.keys)
-        cutoff = _SAME_SECTION if same else _ANYWHERE
+        if advice.note:
+            cutoff = _NOTE
+        elif spelling not in own:
+            cutoff = _ALIAS
+        else:
+            cutoff = _SAME_SECTION if same else _ANYWHERE
         if likeness > cutoff and likeness + 0.1 * same > most:
             most = likeness + 0.1 * same
             keys = _alone(advice.keys, section)
@@ -162,7 +169,7 @@ def _options_called(name: str) -> list[tuple[str, str]]:
     return [
         where
         for where, names in aliases.OPTIONS.items()
-        if _bare(name) in map(_bare, names.split())
+        if _bare(name) in map(_bare, [where[1], *names.split()])
     ]
 
 

@@ -23,8 +23,8 @@ WIDTH = 88  # columns of a comment
 
 _LEGEND = (
     "A line that begins with # is a comment. Settings that are commented out have "
-    "their default value: remove the # to change one. `s2s config show` prints what "
-    "holds."
+    "their default value: remove the # to change one. Text stands in quotes; numbers, "
+    "true and false do not. `s2s config show` prints what holds."
 )
 
 

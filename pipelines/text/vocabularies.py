@@ -18,6 +18,9 @@ from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
+_SUSPECT = 0.2
+"""Share of the training tokens that a fitting vocabulary does not lack."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabularies:
@@ -118,12 +121,22 @@ def _require_coverage(
     found: Vocabularies,
     own: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Refuse an own vocabulary of another tokenization or language."""
+    """Refuse an own vocabulary without a token of the text; warn of one with few."""
     for side, share in (
         ("source", found.source_unknown),
         ("target", found.target_unknown),
     ):
         name = "source_vocab" if settings.share_vocab else f"{side}_vocab"
+        if name in own and _SUSPECT < share < 1.0:
+            log.warning(
+                "%.1f %% of the %s's training tokens are not in %s "
+                "(preprocess.%s): check that it is of this language, casing and "
+                "tokenization",
+                100 * share,
+                side,
+                getattr(settings, name),
+                name,
+            )
         if name in own and share == 1.0:
             raise CorpusError(
                 f"{getattr(settings, name)} has no token of the {side} side's "

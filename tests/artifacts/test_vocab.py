@@ -186,3 +186,10 @@ def test_a_vocabulary_of_sentencepiece_is_refused_with_a_way_out(tmp_path):
     with pytest.raises(CorpusError, match=r"v:2") as caught:
         read_token_list(tmp_path / "v")
     assert "cut -f1 FILE" in caught.value.hint
+
+
+def test_a_dictionary_of_fairseq_is_refused_with_a_way_out(tmp_path):
+    (tmp_path / "v").write_text("the 31\na 12\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"v:1") as caught:
+        read_token_list(tmp_path / "v")
+    assert r"tr ' ' '\t' < FILE" in caught.value.hint

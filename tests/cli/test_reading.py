@@ -138,6 +138,59 @@ def test_a_trained_project_needs_nothing_but_its_checkpoints(s2s, project):
     assert s2s("train", "-d", project).status == 2
 
 
+@pytest.mark.parametrize("stage", ["train", "translate", "score"])
+def test_without_the_text_what_is_up_to_date_is_not_run(s2s, project, stage):
+    (project / "s2s.toml").write_text(
+        (project / "s2s.toml").read_text().replace("/data/", "/gone/")
+    )
+    for folder in ("preprocess", "binarize", ".s2s"):
+        shutil.rmtree(project / folder)
+    before = files(project)
+    commands = {"train": ["train"], "translate": ["translate", "--split", "test"]}
+    for command in (commands.get(stage, [stage]), ["run", stage]):
+        found = s2s(*command, "-d", project)
+        assert found.status == 0
+        assert f"WARNING {stage}: " in found.err
+        assert "train.xx not found: only settings are compared" in found.err
+        assert f"{stage} is up to date" in found.err
+    assert files(project) == before
+    forced = s2s(*commands.get(stage, [stage]), "--force", "-d", project)
+    assert forced.status == 2
+    assert "train.xx not found" in forced.err
+
+
+def test_a_score_without_the_text_keeps_the_translation_that_is_there(s2s, project):
+    s2s("translate", "-q", "-d", project, "--split", "test", "--beam", 1)
+    wanted = s2s("score", "-q", "-d", project)
+    assert wanted.status == 0
+    (project / "s2s.toml").write_text(
+        (project / "s2s.toml").read_text().replace("/data/", "/gone/")
+    )
+    shutil.rmtree(project / "preprocess")
+    found = s2s("score", "-d", project)
+    assert (found.status, found.out) == (0, wanted.out)
+    assert s2s("run", "-d", project).status == 2  # its beam is another one
+    assert s2s("score", "-d", project, "--lowercase").status == 2
+
+
+def test_a_project_whose_own_vocabulary_is_gone_still_stands(s2s, tmp_path):
+    data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
+    (tmp_path / "letters").write_text("".join(f"{c}\n" for c in "abcdef"))
+    own = ("preprocess.source_vocab=../letters", "train.max_epochs=1")
+    assert s2s(*init_arguments(data, demo, *own), "-q").status == 0
+    assert s2s("run", "-q", "-d", demo).status == 0
+    wanted = s2s("score", "-q", "-d", demo).out
+    (tmp_path / "letters").unlink()
+    found = s2s("status", "--json", "-d", demo)
+    assert found.status == 0
+    assert found.out.count("letters not found: only settings are compared") == 5
+    assert s2s("score", "-q", "-d", demo).out == wanted
+    assert s2s("train", "-d", demo).status == 0
+    found = s2s("preprocess", "--force", "-d", demo)
+    assert found.status == 2
+    assert "hint: check preprocess.source_vocab in s2s.toml" in found.err
+
+
 def test_the_translation_that_is_there_is_scored(s2s, project):
     greedy = ["--set", "translate.length_penalty=0"]
     s2s("translate", "-q", "-d", project, "--split", "test", "--beam", 1, *greedy)

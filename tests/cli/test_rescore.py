@@ -335,3 +335,15 @@ def test_the_projects_best_model_finds_its_own_scores_again(s2s, project, tmp_pa
     assert old.keys() == new.keys()
     assert new == pytest.approx(old, abs=2e-6)
     assert (tmp_path / "best").read_text() == "A B\n\nF\nC D E\n"
+
+
+def test_the_list_and_the_best_are_not_mixed_on_standard_output(rescore, tmp_path):
+    for options in (["--best", "-"], ["--best", "-", "-o", "-"]):
+        found = rescore(*options)
+        assert (found.status, found.out) == (2, "")
+        assert "the list and --best - both go to standard output" in found.err
+    found = rescore("--best", "-", "-o", "new", "--ref", "ref")
+    assert found.status == 0
+    assert len(found.lines) == 3
+    assert "baseline" in found.err
+    assert (tmp_path / "new").exists()

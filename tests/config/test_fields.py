@@ -41,6 +41,44 @@ def test_a_wrong_value_is_answered_with_what_is_expected(
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message", "hint"),
+    [
+        (
+            ["translate.min_length=5", "translate.max_length=3"],
+            "translate: min_length (5) exceeds max_length (3)",
+            "s2s config show translate shows these settings and their origins",
+        ),
+        (
+            ["preprocess.source_sentencepiece=x.model"],
+            "preprocess: source_sentencepiece needs source_tokenizer (or tokenizer) = "
+            '"sentencepiece", and the source side\'s tokenizer is moses',
+            "s2s config show preprocess shows these settings and their origins",
+        ),
+        (
+            ["data.train=train.en"],
+            "data.train (--set): train needs two files: [source, target], found "
+            "'train.en'",
+            "data.train: Training pairs; plain text, .gz or .zst; relative to the "
+            "project's folder.",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_shown_by_their_section(
+    tmp_path, overrides, message, hint
+):
+    (tmp_path / "s2s.toml").touch()
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, overrides=overrides)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_no_kind_of_search_stands_for_greedy(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, flags={"translate.search": "greedy"}, needs_file=False)
+    assert "Greedy search is beam = 1" in caught.value.hint
+
+
 def test_a_value_of_a_typed_option_is_refused_under_the_name_of_the_option(tmp_path):
     (tmp_path / "s2s.toml").touch()
     flags = {"translate.length_penalty": "foo"}

@@ -94,7 +94,7 @@ PIECES = {"tokenizer": "sentencepiece"}
         ({"source_sentencepiece": "x"}, "the source side's tokenizer is moses"),
         (
             PIECES | {"target_tokenizer": "none", "target_sentencepiece": "x"},
-            "target_sentencepiece is set, but the target side's tokenizer is none",
+            "target_sentencepiece needs target_tokenizer .*side's tokenizer is none",
         ),
         (
             PIECES | {"target_tokenizer": "none", "sentencepiece_joint": True},

@@ -60,6 +60,22 @@ def test_what_there_is_not_is_answered_with_a_sentence(names):
         ("quux", ""),
         ("bogus", ""),
         ("x", ""),
+        # alike only to another toolkit's name: silence is better than a wrong answer
+        ("train.num_shards", ""),
+        ("limit", ""),
+        ("translate.tempdir", ""),
+        # these had the answer of a name that is spelled like them
+        ("train.data_dir", "data.train"),
+        ("preprocess.transforms", "preprocess.tokenizer"),
+        ("preprocess.sentencepiece_options", "preprocess.tokenizer"),
+        ("validation_file", "data.valid"),
+        ("init", "model.init_range"),
+        ("decay", "train.schedule"),
+        ("bs", "train.batch_size"),
+        ("per_device_eval_batch_size", "translate.batch_size"),
+        ("wandb", "train.tensorboard"),
+        ("greedy", "translate.beam"),
+        ("lang", "data.source_lang or data.target_lang"),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_right_one_or_none(name, keys):
@@ -114,6 +130,23 @@ def test_a_wrong_option_is_answered_with_what_the_command_has(
 ):
     found = option_hint(typed, command=command, options=options, known=known_keys())
     assert found == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("model.type", "there is one architecture"),
+        ("model.lstm", "every layer is an LSTM"),
+        ("train.tf_ratio", "training always feeds the words of the reference"),
+        ("model.transformr", "the model has no attention"),
+        ("train.num_gpus", "as an option: s2s train --num-gpus"),
+        ("translate.output", "as an option: s2s translate --output or s2s average"),
+        ("ref", "as an option: s2s score --ref"),
+        ("train.log_level", "-q and -v choose how much is logged"),
+    ],
+)
+def test_what_is_no_setting_is_answered_with_what_there_is(name, sentence):
+    assert setting_hint(name, known_keys()).startswith(sentence)
 
 
 def test_an_alias_of_a_setting_that_is_not_in_the_schema_falls_through():

@@ -81,3 +81,25 @@ def test_an_own_vocabulary_of_another_text_is_refused(settings, message):
     own = {name: ("Q",) for name in settings if name != "share_vocab"}
     with pytest.raises(CorpusError, match=message):
         make(own, **settings)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "settings", "warned"),
+    [
+        (("b", "x"), {}, "66.7 % of the source's training tokens are not in words.txt"),
+        (("a", "b", "x"), {}, ""),
+        (
+            ("a", "b", "x"),
+            {"share_vocab": True},
+            "50.0 % of the target's training tokens are not in words.txt "
+            "(preprocess.source_vocab)",
+        ),
+    ],
+)
+def test_an_own_vocabulary_that_lacks_much_is_warned_of(
+    caplog, tokens, settings, warned
+):
+    make({"source_vocab": tokens}, source_vocab="words.txt", **settings)
+    found = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(found) == bool(warned)
+    assert all(message.startswith(warned) for message in found)
