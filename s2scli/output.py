@@ -43,6 +43,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         return
     from pipelines.artifacts.compression import text_writer
 
+    path = follow_link(path)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         with (
@@ -82,6 +83,11 @@ def can_be_replaced(path: Path) -> bool:
     if str(path.absolute()).startswith(_STREAMS):
         return False
     return path.is_file() or not path.exists()
+
+
+def follow_link(path: Path) -> Path:
+    """The file to write where an output is a symbolic link, which stays one."""
+    return path.resolve() if path.is_symlink() and can_be_replaced(path) else path
 
 
 def refuse_same_file(

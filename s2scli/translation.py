@@ -11,6 +11,7 @@ from s2scli.console import progress, show_note
 from s2scli.output import (
     STANDARD_STREAM,
     can_be_replaced,
+    follow_link,
     open_output,
     refuse_same_file,
     require_output,
@@ -38,7 +39,7 @@ def check_output(output_file: Path | None, source: SourceText) -> None:
     require_output(output_file)
     outputs = [output_file or STANDARD_STREAM]
     if _is_resumable(output_file):
-        outputs += part_files(output_file)
+        outputs += part_files(follow_link(output_file))
     refuse_same_file(outputs, source.paths)
 
 
@@ -113,7 +114,7 @@ def _translate_files(
     identity = task_identity(translator, source.paths, form.__name__)
     with (
         if_stopped("the same command resumes"),
-        resumable(output_file, identity) as output,
+        resumable(follow_link(output_file), identity) as output,
     ):
         number = output.num_inputs
         stream = translate_stream(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from s2scli.output import refuse_same_file
+from s2scli.output import open_output, refuse_same_file
 
 STREAM = Path("-")
 
@@ -60,3 +60,25 @@ def test_standard_streams_are_compared_by_what_they_are(folder, monkeypatch):
             refuse_same_file([STREAM], [Path("b")])
         monkeypatch.setattr(sys, "stdin", None)
         refuse_same_file([Path("a")], [STREAM])
+
+
+@pytest.mark.parametrize("name", ["link", "dangling"])
+def test_an_output_is_written_where_a_link_leads(folder, name):
+    target = Path(name).readlink()
+    with open_output(Path(name)) as file:
+        file.write("new\n")
+    assert Path(name).readlink() == target
+    assert target.read_text() == "new\n"
+
+
+@pytest.mark.parametrize("stdin", [True, False])
+def test_a_translation_is_written_where_a_link_leads(s2s, project, stdin):
+    (project / "in").write_text("a b\n")
+    (project / "link").symlink_to("out")
+    source = [] if stdin else ["-i", project / "in"]
+    found = s2s(
+        "translate", "-d", project, *source, "-o", project / "link", stdin=b"c\n"
+    )
+    assert found.status == 0
+    assert (project / "link").is_symlink()
+    assert (project / "out").read_text() == ("C\n" if stdin else "A B\n")
