@@ -183,7 +183,7 @@ def test_a_project_whose_own_vocabulary_is_gone_still_stands(s2s, tmp_path):
     (tmp_path / "letters").unlink()
     found = s2s("status", "--json", "-d", demo)
     assert found.status == 0
-    assert found.out.count("letters not found: only settings are compared") == 5
+    assert found.out.count('"fresh"') == 5
     assert s2s("score", "-q", "-d", demo).out == wanted
     assert s2s("train", "-d", demo).status == 0
     found = s2s("preprocess", "--force", "-d", demo)

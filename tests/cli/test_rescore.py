@@ -341,7 +341,7 @@ def test_the_list_and_the_best_are_not_mixed_on_standard_output(rescore, tmp_pat
     for options in (["--best", "-"], ["--best", "-", "-o", "-"]):
         found = rescore(*options)
         assert (found.status, found.out) == (2, "")
-        assert "the list and --best - both go to standard output" in found.err
+        assert "the list and --best both go to standard output" in found.err
     found = rescore("--best", "-", "-o", "new", "--ref", "ref")
     assert found.status == 0
     assert len(found.lines) == 3
