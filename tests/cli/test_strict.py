@@ -186,7 +186,8 @@ def test_one_setting_is_shown_with_all_that_is_known_of_it(s2s, new):
     assert lines == [
         'train.optimizer = "adam"',
         "origin: s2s.toml",
-        "meaning: What turns gradients into updates; SGD without momentum is the paper's.",
+        "meaning: What turns gradients into updates; SGD without momentum is the "
+        "paper's.",
         'default: "sgd"',
         "choices: sgd, adam, adamw",
     ]
