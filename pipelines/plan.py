@@ -5,15 +5,11 @@ a change shows in every stage after it and in none before. Reads manifests only;
 stages is `pipelines.run`.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts.corpus import hash_file, named_in_settings
-from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import RUN, STAGES, TEST, Layout
 from pipelines.artifacts.manifest import Manifest, fingerprint, read_manifest
 from pipelines.artifacts.run_record import (
@@ -30,6 +26,7 @@ from pipelines.errors import (
     CorpusError,
     MissingArtifactError,
 )
+from pipelines.input_files import hash_input_files, hash_references
 
 _GONE = (CorpusError, ConfigError)
 """What `identity` raises where a file of the user is missing."""
@@ -76,9 +73,9 @@ def identity(stage: str, config: Config, layout: Layout) -> Identity:
         ConfigError: A vocabulary or model that a setting names is missing.
     """
     settings = _SETTINGS[stage](config)
-    inputs = _raw_inputs(config, layout) if stage == "preprocess" else {}
+    inputs = hash_input_files(config, layout) if stage == "preprocess" else {}
     if stage == "score":
-        inputs = _references(config, layout)
+        inputs = hash_references(config, layout)
     if stage in ("translate", "score") and layout.split != TEST:
         inputs["split"] = layout.split
     if stage == "score":
@@ -313,89 +310,3 @@ _SETTINGS: Mapping[str, Callable[[Config], dict[str, Any]]] = {
     "translate": _sections("translate"),
     "score": _sections("score"),
 }
-
-
-def _raw_inputs(config: Config, layout: Layout) -> dict[str, str]:
-    inputs = {
-        role: _raw_hash(layout, role, name)
-        for split, pairs in config.data.splits().items()
-        for number, files in enumerate(pairs, start=1)
-        for role, name in zip(corpus_roles(split, number), files, strict=True)
-    }
-    return inputs | _own_inputs(config, layout)
-
-
-def _references(config: Config, layout: Layout) -> dict[str, str]:
-    """The target files of the split: `reference`, and `reference.2` and so on."""
-    hashes = _raw_inputs(config, layout)
-    corpora = range(1, len(config.data.splits()[layout.split]) + 1)
-    return {
-        "reference" if number == 1 else f"reference.{number}": hashes[
-            corpus_roles(layout.split, number)[1]
-        ]
-        for number in corpora
-    }
-
-
-def corpus_roles(split: str, number: int) -> tuple[str, str]:
-    """What a manifest's inputs call a source and a target file of the user.
-
-    Args:
-        split: Name of the split.
-        number: Place of the two files among the split's corpora, from 1.
-
-    Returns:
-        `train.src` and `train.tgt` for the first, `train.2.src` and so on after it.
-    """
-    corpus = split if number == 1 else f"{split}.{number}"
-    return f"{corpus}.src", f"{corpus}.tgt"
-
-
-def _own_inputs(config: Config, layout: Layout) -> dict[str, str]:
-    """Hashes of the user's vocabularies and models."""
-    inputs: dict[str, str] = {}
-    for name, path in config.preprocess.input_files().items():
-        key = f"preprocess.{name}"
-        try:
-            inputs[key] = _raw_hash(layout, key, path)
-        except CorpusError as error:
-            raise ConfigError(error.message, hint=f"check {key} in s2s.toml") from None
-    return inputs
-
-
-def _raw_hash(layout: Layout, role: str, name: str) -> str:
-    """Hash a user's file; remembered by size and time, and by the last manifest."""
-    path = layout.root / name
-    if not path.is_file():
-        try:  # the text may be gone once it is preprocessed
-            return read_manifest(layout.preprocess).inputs[role]
-        except (ArtifactError, KeyError):
-            raise CorpusError(
-                f"{path} not found", hint="check [data] in s2s.toml"
-            ) from None
-    status = path.stat()
-    stamp = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
-    memory = layout.state / "hashes.json"
-    known = _read_memory(memory)
-    if stamp not in known:
-        with named_in_settings():
-            known[stamp] = hash_file(path)
-        if not layout.read_only:
-            _write_memory(memory, known)
-    return known[stamp]
-
-
-def _read_memory(path: Path) -> dict[str, str]:
-    try:
-        known = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write_memory(path: Path, known: Mapping[str, str]) -> None:
-    try:
-        path.parent.mkdir(exist_ok=True)
-        write_atomic(path, json.dumps(known, indent=1).encode())
-    except OSError:  # a read-only project only pays for hashing again
-        return

@@ -26,8 +26,9 @@ from pipelines.artifacts.layout import TEXT, Layout, part_name
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.config import Config, PreprocessConfig
 from pipelines.errors import ConfigError, CorpusError
+from pipelines.input_files import corpus_roles
 from pipelines.parallel import map_in_order, num_processes
-from pipelines.plan import corpus_roles, new_manifest
+from pipelines.plan import new_manifest
 from pipelines.progress import SILENT, Progress
 from pipelines.text.coverage import warn_of_unseen_pieces
 from pipelines.text.learn import sentencepiece_models

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from pipelines import plan
+from pipelines import input_files, plan
 from pipelines.artifacts.layout import STAGES, Layout
 from pipelines.artifacts.manifest import write_manifest
 from pipelines.config import load
@@ -51,7 +51,8 @@ def test_a_new_project_misses_everything(layout):
 
 def test_a_finished_project_is_fresh_and_reads_its_text_once(layout, monkeypatch):
     complete(layout, *STAGES)
-    monkeypatch.setattr(plan, "hash_file", None)  # remembered: nothing is read again
+    # remembered: nothing is read again
+    monkeypatch.setattr(input_files, "hash_file", None)
     assert set(states(layout).values()) == {State.FRESH}
 
 

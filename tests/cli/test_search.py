@@ -9,8 +9,6 @@ from threading import Thread
 
 import pytest
 
-from pipelines.errors import Interrupted
-from pipelines.search.translator import Translator
 from tests.cli.conftest import init_arguments, write_corpus
 
 
@@ -129,29 +127,6 @@ def test_members_with_other_text_rules_do_not_vote_together(s2s, project, tmp_pa
     assert (found.status, found.out) == (2, "")
     assert "cannot vote together" in found.err
     assert "source.vocab.tsv" in found.err
-
-
-def test_an_interrupted_translation_goes_on(s2s, project, tmp_path, monkeypatch):
-    source, output = tmp_path / "in", tmp_path / "out"
-    source.write_bytes(b"a b\nc\n\nd e\nf a\nb\n" * 5)
-    command = ["translate", "-m", project, "-i", source, "-o", output, "--nbest", 2]
-    whole = s2s("translate", "-m", project, "--nbest", 2, stdin=source.read_bytes())
-    monkeypatch.setattr(Translator, "window", 4)
-    translate, seen = Translator.translate, []
-
-    def stop(self, lines):
-        seen.append(lines)
-        if len(seen) == 3:
-            raise Interrupted
-        return translate(self, lines)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Translator, "translate", stop)
-        assert s2s(*command).status == 130
-    assert not output.exists()
-    found = s2s(*command)
-    assert "after 8 lines" in found.err
-    assert output.read_text() == whole.out
 
 
 def test_a_pipe_and_a_device_are_read_and_written_as_they_are(s2s, model, tmp_path):
