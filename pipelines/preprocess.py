@@ -196,7 +196,7 @@ class _Outcome:
     token_counts: dict[str, tuple[Counter[str], Counter[str]]] = field(
         default_factory=lambda: {split: (Counter(), Counter()) for split in _NEEDED}
     )
-    """Of the source and of the target, for each split that training needs."""
+    """Token counts of source and target, for each split that training needs."""
 
     def add(self, part: _PartOutcome) -> None:
         self.tallies[part.split].add(part.tally)

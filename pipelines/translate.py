@@ -157,7 +157,7 @@ class _Findings:
     num_translated: int = 0
     """Lines that are not blank."""
     num_empty: int = 0
-    """Of these, lines whose translation is empty."""
+    """Number of these lines whose translation is empty."""
     first_empty: int = 0
     num_tokens: int = 0
     num_unknown: int = 0

@@ -38,7 +38,7 @@ class StrictCommand(TyperCommand):
                 a value is missing or wrong, or there is an argument too many.
             ConfigError: A variable `S2S_...` is not a setting.
         """
-        if ctx.resilient_parsing:  # a shell asks how an unfinished line goes on
+        if ctx.resilient_parsing:  # a shell asks for completions
             return super().parse_args(ctx, args)
         values = self._every_value(ctx, args)
         with usage_errors(ctx):

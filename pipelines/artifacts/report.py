@@ -40,7 +40,7 @@ class Report:
     num_hyp_tokens: int
     """Of the translation, as counted by the tokenised metrics."""
     num_ref_tokens: int
-    """Of the reference; of the first one where there are several."""
+    """Tokens of the reference; of the first one where there are several."""
     metrics: tuple[Metric, ...]
     perplexity: float | None = None
     """Of the reference under the model, where a model was at hand."""

@@ -17,8 +17,8 @@ _LONG_S = 300.0
 """A training that takes so long on a slow processor is timed by a trial."""
 _MILLION = 1e6
 _FLOPS_A_WEIGHT = 6
-"""Of a weight for each word: a multiplication and an addition, forward and twice in
-the backward pass."""
+"""Operations on a weight for each word: a multiplication and an addition, once in the
+forward and twice in the backward pass."""
 
 
 def log_cost(

@@ -55,7 +55,7 @@ class Translation:
     num_tokens: int = 0
     """Source tokens, without EOS."""
     num_unknown: int = 0
-    """Of these, tokens that the vocabulary lacks."""
+    """Number of these tokens that the vocabulary lacks."""
 
     @property
     def text(self) -> str:

@@ -16,7 +16,7 @@ class TextSettings:
     source_lang: str
     target_lang: str
     tokenizer: TokenizerName
-    """Of the source; of the target, too, unless `target_tokenizer` is set."""
+    """The source's; the target's, too, unless `target_tokenizer` is set."""
     lowercase: bool
     normalization: Form
     reverse_source: bool
