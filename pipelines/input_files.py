@@ -35,6 +35,14 @@ def hash_input_files(config: Config, layout: Layout) -> dict[str, str]:
     return inputs | _own_inputs(config, layout)
 
 
+def missing_files(config: Config, layout: Layout) -> list[str]:
+    """Names of the user's files that are not there, in order."""
+    corpora = (pair for pairs in config.data.splits().values() for pair in pairs)
+    names = [name for pair in corpora for name in pair]
+    names += config.preprocess.input_files().values()
+    return [name for name in names if not (layout.root / name).is_file()]
+
+
 def hash_references(config: Config, layout: Layout) -> dict[str, str]:
     """Hash the target files of the split: `reference`, `reference.2` and so on."""
     hashes = hash_input_files(config, layout)

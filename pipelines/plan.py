@@ -26,7 +26,7 @@ from pipelines.errors import (
     CorpusError,
     MissingArtifactError,
 )
-from pipelines.input_files import hash_input_files, hash_references
+from pipelines.input_files import hash_input_files, hash_references, missing_files
 
 _GONE = (CorpusError, ConfigError)
 """What `identity` raises where a file of the user is missing."""
@@ -138,7 +138,9 @@ def standing(stage: str, config: Config, layout: Layout) -> Standing:
     except _GONE as error:
         return _standing_without_text(manifest, config, layout, error.message)
     if manifest.fingerprint == wanted.fingerprint:
-        return Standing(stage, State.FRESH)
+        gone = missing_files(config, layout) if stage == "preprocess" else []
+        reason = f"{', '.join(gone)} not found: taken as unchanged" if gone else ""
+        return Standing(stage, State.FRESH, reason)
     changed = "; ".join(differences(manifest, wanted))
     reason = changed or "written by another version of s2s"
     return Standing(stage, State.STALE, reason)

@@ -109,6 +109,10 @@ def test_text_that_is_gone_is_taken_as_unchanged(layout):
     complete(layout, *STAGES)
     (layout.root / "train.en").unlink()
     assert set(states(layout).values()) == {State.FRESH}
+    found = plan.standing("preprocess", config(layout), layout)
+    assert found.reason == "train.en not found: taken as unchanged"
+    typo = config(layout, 'data.train=["trian.en", "train.fr"]')
+    assert "trian.en not found" in plan.standing("preprocess", typo, layout).reason
 
 
 def test_text_that_was_never_there_is_an_error(layout):
