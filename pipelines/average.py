@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
-    AVERAGE,
-    CHECKPOINT,
     MODEL_INFO,
     Part,
     open_weights,
@@ -28,7 +26,7 @@ from pipelines.artifacts.checkpoint import (
     sound_checkpoints,
     write_average,
 )
-from pipelines.artifacts.layout import TEXT
+from pipelines.artifacts.layout import AVERAGE, CHECKPOINT, TEXT
 from pipelines.artifacts.manifest import Manifest, read_manifest
 from pipelines.errors import MissingArtifactError, S2SError, UsageError
 from pipelines.progress import SILENT, Progress

@@ -146,19 +146,19 @@ def _number_words(
         f"data.{split}": [f"{_FOLDER}/{split}.{language}" for language in languages]
         for split in SPLITS
     }
-    told = "number words {} -> {}: {:,}, {:,} and {:,} pairs".format(
+    summary = "number words {} -> {}: {:,}, {:,} and {:,} pairs".format(
         *languages, *(len(splits[split]) for split in SPLITS)
     )
     if len(splits["train"]) < NUM_TRAIN:
-        told += ", all that num2words can say"
+        summary += ", all that num2words can say"
     unseen = share_of_unseen_words(splits)
     if unseen > _MOST_UNSEEN_WORDS and "preprocess.tokenizer" not in values:
         found["preprocess.tokenizer"] = "characters"
-        told += (
+        summary += (
             f"; tokenizer characters, as training lacks {100 * unseen:.0f} % of the "
             "words to translate"
         )
-    log.info("%s", told)
+    log.info("%s", summary)
     files = number_files(splits, languages)
     return found, {folder / _FOLDER / name: text for name, text in files.items()}
 

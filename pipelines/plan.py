@@ -6,6 +6,7 @@ stages is `pipelines.run`.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -158,8 +159,9 @@ def settings_of_translation(config: Config, layout: Layout) -> list[str]:
     Empty where it was made with these settings, is not there, or belongs to another
     model: then it is made again before it is scored.
     """
-    found = _translation_of_this_model(config, layout)
-    return differences(found, identity("translate", config, layout)) if found else []
+    wanted = identity("translate", config, layout)
+    found = _translation_of_this_model(wanted, layout)
+    return differences(found, wanted) if found else []
 
 
 def changed_since_training(config: Config, layout: Layout) -> list[str]:
@@ -253,12 +255,10 @@ def _standing_without_text(
     if stage == "preprocess":
         changed += _changed_own_files(manifest, config)
     before = STAGES[max(0, STAGES.index(stage) - 1)]
-    try:
+    with suppress(ArtifactError):  # the stage before may be gone, too
         made = read_manifest(layout.stage(before)).fingerprint
         if manifest.inputs.get(before, made) != made:
             changed.append(f"{before} changed")
-    except ArtifactError:
-        pass  # gone, too
     if changed:
         return Standing(stage, State.STALE, "; ".join(changed))
     return Standing(stage, State.FRESH, f"{why}: only settings are compared")
@@ -271,19 +271,18 @@ def _changed_own_files(manifest: Manifest, config: Config) -> list[str]:
     return [f"{name} changed" for name in sorted(named ^ used)]
 
 
-def _translation_of_this_model(config: Config, layout: Layout) -> Manifest | None:
+def _translation_of_this_model(wanted: Identity, layout: Layout) -> Manifest | None:
     """The manifest of a translation by the trained model, by whichever settings."""
     try:
         found = read_manifest(layout.translate)
     except ArtifactError:
         return None
-    wanted = identity("translate", config, layout)
     return found if dict(found.inputs) == dict(wanted.inputs) else None
 
 
 def _translation_to_score(config: Config, layout: Layout) -> str:
-    found = _translation_of_this_model(config, layout)
-    return (found or identity("translate", config, layout)).fingerprint
+    wanted = identity("translate", config, layout)
+    return (_translation_of_this_model(wanted, layout) or wanted).fingerprint
 
 
 def _sections(*names: str) -> Callable[[Config], dict[str, Any]]:

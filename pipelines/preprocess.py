@@ -63,7 +63,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         ConfigError: There is no training or validation text, or a vocabulary or model
             that a setting names is missing.
         CorpusError: A text is missing, empty, not UTF-8 or unequal in length, or
-            nothing of it can be kept; or a vocabulary or model of the user's is none.
+            nothing of it can be kept; or a vocabulary or model is not one.
     """
     splits = _survey(config, layout, progress)
     own = OwnFiles.read(config.preprocess, layout.root)

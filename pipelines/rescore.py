@@ -16,7 +16,7 @@ from typing import Protocol
 
 from pipelines.artifacts.corpus import warn_of_lines
 from pipelines.artifacts.inputs import (
-    STANDARD_INPUT,
+    STANDARD_STREAM,
     decoded_input,
     input_name,
 )
@@ -248,7 +248,7 @@ def check_list(nbest: Path, num_lines: int, *, progress: Progress = SILENT) -> N
     Raises:
         CorpusError: As `rescore_list`.
     """
-    if nbest == STANDARD_INPUT or not nbest.is_file():
+    if nbest == STANDARD_STREAM or not nbest.is_file():
         return
     with progress.task("check the list", total=num_lines, unit="sentences") as task:
         for _ in _known(read_nbest(nbest), nbest, num_lines):

@@ -8,19 +8,16 @@ read, and nothing that loads torch.
 import io
 import os
 import sys
-import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from pipelines.artifacts.layout import STAGES, TRANSLATED_SPLITS
+from pipelines.artifacts.layout import CHECKPOINT, STAGES, TRANSLATED_SPLITS
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import Config, load, recipe_names
+from pipelines.config.fields import field_of, known_keys
 from pipelines.errors import S2SError
 
 Candidates = list[str] | list[tuple[str, str]]
@@ -28,8 +25,6 @@ Candidates = list[str] | list[tuple[str, str]]
 _VARIABLE = "_S2S_COMPLETE"
 _BASH = "complete_bash"
 _NEVER_FOLD = "10000"
-_DEVICES = ("auto", "cpu", "cuda")
-_CHECKPOINT = "checkpoint"
 _MODELS_BELOW = ("*", "checkpoints/*", "train/checkpoints/*", "*/train/checkpoints/*")
 
 
@@ -159,26 +154,21 @@ def join_words(words: Sequence[str]) -> tuple[list[str], str]:
 
 def _sections() -> dict[str, str]:
     """Sections, and settings outside any: name -> meaning."""
-    return {name: _meaning(field) for name, field in Config.model_fields.items()}
+    found: dict[str, str] = {}
+    for name, field in Config.model_fields.items():
+        text = field.description or getattr(field.annotation, "__doc__", None) or ""
+        found[name] = _escaped(" ".join(text.split()))
+    return found
 
 
 def _meanings() -> dict[str, str]:
     """Every `section.key` -> meaning."""
-    found: dict[str, str] = {}
-    for name, field in Config.model_fields.items():
-        model = field.annotation
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            for key, own in model.model_fields.items():
-                found[f"{name}.{key}"] = _meaning(own)
-        else:
-            found[name] = _meaning(field)
-    return found
+    return {key: _escaped(field_of(key).meaning) for key in known_keys()}
 
 
-def _meaning(field: FieldInfo) -> str:
-    """What a setting or section means; brackets are escaped, as Typer reads markup."""
-    text: str = field.description or getattr(field.annotation, "__doc__", None) or ""
-    return " ".join(text.split()).replace("[", r"\[")
+def _escaped(text: str) -> str:
+    """The text without markup, as which Typer reads brackets."""
+    return text.replace("[", r"\[")
 
 
 def _settings(ctx: typer.Context) -> Config:
@@ -191,29 +181,19 @@ def _settings(ctx: typer.Context) -> Config:
 
 def _values(key: str, config: Config) -> list[str]:
     """Words that a setting accepts, and its present value."""
-    if key not in _meanings():
+    if key not in known_keys():
         return []
     section, _, name = key.rpartition(".")
-    owner = getattr(config, section) if section else config
-    words = [*_words(type(owner).model_fields[name].annotation)]
-    if name == "device":
-        words = [*_DEVICES]
-    elif name == "recipe":
+    field = field_of(key)
+    words = [*field.words]
+    if isinstance(field.default, bool):
+        words = ["true", "false"]
+    elif key == "recipe":
         words = recipe_names()
-    present = getattr(owner, name)
+    present = getattr(getattr(config, section) if section else config, name)
     if isinstance(present, str | int | float) and not isinstance(present, bool):
         words.append(str(present))
     return list(dict.fromkeys(words))
-
-
-def _words(kind: Any) -> Iterator[str]:
-    if kind is bool:
-        yield from ("true", "false")
-    elif get_origin(kind) is Literal:
-        yield from map(str, get_args(kind))
-    elif get_origin(kind) in (Annotated, Union, types.UnionType):
-        for part in get_args(kind):
-            yield from _words(part)
 
 
 def _folders(
@@ -239,7 +219,7 @@ def _kind(folder: Path) -> str:
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    return _kind(folder) == _CHECKPOINT
+    return _kind(folder) == CHECKPOINT
 
 
 def _is_model(folder: Path) -> bool:

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
+from pipelines.artifacts.inputs import STANDARD_STREAM
 from pipelines.errors import UsageError
 from s2scli.signals import if_stopped
 
-STANDARD_STREAM = Path("-")
-"""Standard input where a file is read, standard output where one is written."""
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 """Names of open files; a file can replace what they lead to, but not them."""
 _NOT_KEPT = "nothing is kept beyond what was written"

@@ -215,14 +215,14 @@ class TerminalProgress:
 class _PlainTask(Meter):
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         super().__init__(description, total, unit)
-        self._told_s = time.monotonic()
+        self._logged_s = time.monotonic()
 
     def advance(self, amount: int = 1, **figures: str) -> None:
         """Count, and log from time to time."""
         super().advance(amount, **figures)
         now_s = time.monotonic()
-        if now_s - self._told_s >= _PLAIN_EVERY_S:
-            self._told_s = now_s
+        if now_s - self._logged_s >= _PLAIN_EVERY_S:
+            self._logged_s = now_s
             count = str(self.done)
             if self.total is not None:
                 count += f" of {self.total}"

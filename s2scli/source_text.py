@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from pipelines.artifacts.inputs import (
-    STANDARD_INPUT,
+    STANDARD_STREAM,
     check_inputs,
     input_lines,
     open_input,
@@ -30,12 +30,12 @@ class SourceText:
     @property
     def is_in_files(self) -> bool:
         """Whether all are named regular files, which can be read again."""
-        return STANDARD_INPUT not in self.paths and not any(map(_is_live, self.paths))
+        return STANDARD_STREAM not in self.paths and not any(map(_is_live, self.paths))
 
     @property
     def is_typed(self) -> bool:
         """Whether lines are typed at a terminal."""
-        return STANDARD_INPUT in self.paths and sys.stdin.isatty()
+        return STANDARD_STREAM in self.paths and sys.stdin.isatty()
 
     def count_lines(self) -> int | None:
         """The number of lines; None where a pipe or a terminal is among the files.
@@ -55,9 +55,9 @@ class SourceText:
                 total = None
                 continue
             with open_input(path) as file:
-                start = file.tell() if path == STANDARD_INPUT else 0
+                start = file.tell() if path == STANDARD_STREAM else 0
                 num_lines = count_lines(file)
-                if path == STANDARD_INPUT:
+                if path == STANDARD_STREAM:
                     file.seek(start)
             total = None if total is None else total + num_lines
         return total
@@ -77,6 +77,6 @@ class SourceText:
 
 def _is_live(path: Path) -> bool:
     """Whether it is a pipe, a terminal or another device, whose end is not known."""
-    if path == STANDARD_INPUT:
+    if path == STANDARD_STREAM:
         return not is_regular(standard_input())
     return path.exists() and not (path.is_file() or path.is_dir())

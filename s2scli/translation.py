@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeGuard
 
+from pipelines.artifacts.inputs import STANDARD_STREAM
 from pipelines.progress import SILENT
 from s2scli.console import progress, show_note
 from s2scli.output import (
-    STANDARD_STREAM,
     can_be_replaced,
     follow_link,
     open_output,
@@ -58,7 +58,7 @@ def translate_source(
         output_file: None and `-` are standard output. Files into a file are resumed
             where an earlier process with the same task stopped.
         form: How a translation is written.
-        num_lines: Of the source, where it is known.
+        num_lines: Number of lines of the source, where it is known.
     """
     if source.is_in_files and _is_resumable(output_file):
         _translate_files(translator, source, output_file, form, num_lines)

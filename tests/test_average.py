@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from pipelines.artifacts.checkpoint import (
-    AVERAGE,
     Part,
     read_model,
     write_checkpoint,
 )
+from pipelines.artifacts.layout import AVERAGE
 from pipelines.artifacts.manifest import Manifest, damaged_files, write_manifest
 from pipelines.average import STEPS, average_named, average_newest
 from pipelines.errors import (

@@ -61,7 +61,7 @@ def test_a_translation_is_scored_against_the_raw_reference(tmp_path):
 
 
 def lower_cased_project(folder, **scored):
-    """Of which the model's text, and so its output, is lower-cased."""
+    """A finished project whose model, and so its output, is lower-cased."""
     output, tokens = ([line.lower() for line in lines] for lines in (OUTPUT, TOKENS))
     config, layout = translated_project(
         folder, output=output, tokens=tokens, lowercase=True

@@ -88,28 +88,31 @@ def read_corpora(
     corpora: Sequence[Corpus], *, part_size: int
 ) -> Iterator[tuple[Corpus, RawPart]]:
     """Yield the parts of a split, each with the corpus that it is of."""
-    first = 0
-    for corpus in corpora:
+    for corpus, first in _with_first_part(corpora, part_size):
         for part in read_parts(*corpus.files, part_size=part_size, first_index=first):
             yield corpus, part
-        first += corpus.num_parts(part_size)
 
 
 def describe_corpora(
     corpora: Sequence[Corpus], *, part_size: int
 ) -> list[dict[str, Any]]:
     """Say which parts hold which files, as a manifest has it."""
-    described: list[dict[str, Any]] = []
+    return [
+        {
+            "files": list(corpus.names),
+            "first_part": first,
+            "parts": corpus.num_parts(part_size),
+            "read": corpus.num_pairs,
+        }
+        for corpus, first in _with_first_part(corpora, part_size)
+    ]
+
+
+def _with_first_part(
+    corpora: Sequence[Corpus], part_size: int
+) -> Iterator[tuple[Corpus, int]]:
+    """Yield each corpus with the index of its first part."""
     first = 0
     for corpus in corpora:
-        parts = corpus.num_parts(part_size)
-        described.append(
-            {
-                "files": list(corpus.names),
-                "first_part": first,
-                "parts": parts,
-                "read": corpus.num_pairs,
-            }
-        )
-        first += parts
-    return described
+        yield corpus, first
+        first += corpus.num_parts(part_size)

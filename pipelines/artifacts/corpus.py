@@ -214,7 +214,7 @@ def warn_of_lines(log: logging.Logger, numbers: Sequence[int], what: str) -> Non
     Args:
         log: Where to warn.
         numbers: The lines, from 1; without any there is no warning.
-        what: Is the matter with them; follows "1 line" as well as "2 lines".
+        what: The problem; follows "1 line" as well as "2 lines".
     """
     if numbers:
         named = ", ".join(map(str, numbers[:_NAMED_LINES]))

@@ -15,12 +15,13 @@ from pipelines.artifacts.corpus import decode_line, open_text
 from pipelines.artifacts.stream import strip_lines
 from pipelines.errors import CorpusError, UsageError
 
-STANDARD_INPUT = Path("-")
+STANDARD_STREAM = Path("-")
+"""Standard input where a file is read, standard output where one is written."""
 
 
 def input_name(path: Path) -> Path:
     """What a message calls the file."""
-    return Path("standard input") if path == STANDARD_INPUT else path
+    return Path("standard input") if path == STANDARD_STREAM else path
 
 
 def check_inputs(paths: Sequence[Path]) -> None:
@@ -30,7 +31,7 @@ def check_inputs(paths: Sequence[Path]) -> None:
         CorpusError: A file is missing.
         UsageError: Standard input is closed, or would have to be read twice.
     """
-    count = [*paths].count(STANDARD_INPUT)
+    count = [*paths].count(STANDARD_STREAM)
     if count > 1:
         times = "twice" if count == 2 else f"{count} times"
         raise UsageError(
@@ -40,7 +41,7 @@ def check_inputs(paths: Sequence[Path]) -> None:
     if count:
         standard_input()
     for path in paths:
-        if path != STANDARD_INPUT and not path.exists():
+        if path != STANDARD_STREAM and not path.exists():
             raise CorpusError(f"{path} not found", hint="check the path")
 
 
@@ -52,7 +53,7 @@ def open_input(path: Path) -> Iterator[BinaryIO]:
         CorpusError: The file is missing, a folder, unreadable or damaged.
         UsageError: Standard input is closed.
     """
-    if path == STANDARD_INPUT:
+    if path == STANDARD_STREAM:
         yield standard_input()
         return
     with open_text(path) as file:

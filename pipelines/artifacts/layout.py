@@ -18,6 +18,8 @@ SPLITS = ("train", "valid", "test")
 TEST = "test"
 TRANSLATED_SPLITS = (TEST, "valid")
 """Splits that `translate` and `score` work on."""
+CHECKPOINT, AVERAGE = "checkpoint", "average"
+"""Who wrote the folder of a model, as its manifest says; else it is a stage."""
 MANIFEST = "manifest.json"
 RUN = "run.json"
 TEXT = "text"

@@ -112,7 +112,7 @@ class _Checkpoint:
     text: str
     """The file that describes the pipeline."""
     sha256: str
-    """Of the weights."""
+    """Hash of the weights."""
 
 
 def _read_checkpoint(path: Path, model: Part) -> tuple[_Checkpoint, Part]:

@@ -58,8 +58,13 @@ def language_of(path: Path) -> str | None:
 
 def main_language(code: str) -> str:
     """Reduce `pt-BR`, `pt_br` and `por` to `pt`."""
-    main = code.lower().replace("_", "-").partition("-")[0]
+    main = primary_subtag(code)
     return _THREE_LETTERS.get(main, main)
+
+
+def primary_subtag(code: str) -> str:
+    """Cut region and script off: `pt-BR` and `pt_br` become `pt`, `por` stays."""
+    return code.lower().replace("_", "-").partition("-")[0]
 
 
 def languages_of(paths: Iterable[Path]) -> dict[str, Path]:

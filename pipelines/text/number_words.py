@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pipelines.errors import ConfigError
+from pipelines.text.languages import primary_subtag
 
 Pairs = list[tuple[str, str]]
 Splits = dict[str, Pairs]
@@ -191,8 +192,7 @@ def _converter(language: str) -> type:
             hint="pip install 's2s[numbers]'",
         ) from error
     known = {code.lower(): type(found) for code, found in CONVERTER_CLASSES.items()}
-    code = language.lower().replace("-", "_")
-    main = code.partition("_")[0]
+    code, main = language.lower().replace("-", "_"), primary_subtag(language)
     names = (code, main, _OTHER_CODES.get(main, ""))
     found = [known[name] for name in names if name in known]
     if not found or not _CODE.fullmatch(language):

@@ -118,7 +118,7 @@ class TextPipeline:
 
     def prepare(self) -> None:
         """Build the tokenizers now, so that any warning comes before the work."""
-        _ = self._cut_source, self._cut_target
+        _ = self._built_source_tokenizer, self._built_target_tokenizer
 
     def with_vocabularies(self, source: Vocabulary, target: Vocabulary) -> Self:
         """The same rules with vocabularies."""
@@ -131,7 +131,7 @@ class TextPipeline:
 
     def tokenize_source(self, line: str) -> TokenizedLine:
         """The source sequence of a raw line: reversed if so set, with `</s>`."""
-        found = self._tokenize(line, self._cut_source)
+        found = self._tokenize(line, self._built_source_tokenizer)
         tokens = found.tokens
         if self.settings.reverse_source:
             tokens = reverse(tokens)
@@ -139,7 +139,7 @@ class TextPipeline:
 
     def tokenize_target(self, line: str) -> TokenizedLine:
         """The target sequence of a raw line, with `</s>`."""
-        found = self._tokenize(line, self._cut_target)
+        found = self._tokenize(line, self._built_target_tokenizer)
         return replace(found, tokens=append_eos(found.tokens))
 
     def source_tokens(self, line: str) -> list[str]:
@@ -166,7 +166,7 @@ class TextPipeline:
 
     def unknown_source_words(self, line: str) -> list[str]:
         """Tokens of a raw line that its vocabulary lacks, in the line's order."""
-        tokens = self._tokenize(line, self._cut_source).tokens
+        tokens = self._tokenize(line, self._built_source_tokenizer).tokens
         ids = self.source_vocab.ids(tokens)
         return [
             token for token, number in zip(tokens, ids, strict=True) if number == UNK
@@ -178,7 +178,7 @@ class TextPipeline:
 
     def target_text(self, tokens: Sequence[str]) -> str:
         """The line that target tokens stand for, with or without their `</s>`."""
-        return self._cut_target.detokenize(drop_eos(tokens))
+        return self._built_target_tokenizer.detokenize(drop_eos(tokens))
 
     def target_text_from_ids(self, ids: Sequence[int]) -> str:
         """The line that target ids stand for, with or without their EOS."""
@@ -248,11 +248,11 @@ class TextPipeline:
         return TokenizedLine(tokens, num_controls, num_specials)
 
     @cached_property
-    def _cut_source(self) -> Tokenizer:
+    def _built_source_tokenizer(self) -> Tokenizer:
         return self._make(self.source_tokenizer, self.source_lang, SOURCE_MODEL)
 
     @cached_property
-    def _cut_target(self) -> Tokenizer:
+    def _built_target_tokenizer(self) -> Tokenizer:
         return self._make(self.target_tokenizer, self.target_lang, TARGET_MODEL)
 
     def _make(self, name: TokenizerName, language: str, model: str) -> Tokenizer:

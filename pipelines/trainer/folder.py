@@ -157,9 +157,10 @@ def _is_extension(
     late = settings.max_minutes and position.elapsed_s > 60 * settings.max_minutes
     if late and found.settings["train.max_minutes"] != settings.max_minutes:
         return False
-    last = last_step(
-        settings, steps_per_epoch=position.steps_per_epoch, ahead=position.ahead
-    )
+    steps_per_epoch, ahead = position.steps_per_epoch, position.ahead
+    if not steps_per_epoch:
+        return True  # no checkpoint says how long it trained
+    last = last_step(settings, steps_per_epoch=steps_per_epoch, ahead=ahead)
     return last >= position.step
 
 
@@ -186,7 +187,7 @@ def _log_extension(
 def _origin(
     before: RunRecord, wanted: RunRecord, position: Position
 ) -> ForkedFrom | None:
-    """From where a training comes that takes over the folder of `before`.
+    """Find the earlier training, if any, of one that takes over the folder of `before`.
 
     Where the learning rate depends on the limits an extended training is not the one
     that would have had them from the start, and its record says so.

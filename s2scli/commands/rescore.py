@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.artifacts.inputs import check_inputs
+from pipelines.artifacts.inputs import STANDARD_STREAM, check_inputs
 from pipelines.progress import SILENT
 from pipelines.wording import plural
 from s2scli.commands.stage import find_models
@@ -25,7 +25,6 @@ from s2scli.options import (
     with_common_options,
 )
 from s2scli.output import (
-    STANDARD_STREAM,
     open_output,
     refuse_same_file,
     require_output,
@@ -172,7 +171,7 @@ def command(
         rescore_list,
     )
 
-    # What can be wrong is found before a model is loaded, or trained.
+    # What can be wrong is found before a model is loaded.
     settings = RescoreSettings(weight=weight, tokenize=tokenize)
     src, refs = read_source(source, references)
     check_list(nbest, len(src), progress=progress())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.artifacts.inputs import STANDARD_INPUT, check_inputs
+from pipelines.artifacts.inputs import STANDARD_STREAM, check_inputs
 from pipelines.artifacts.layout import TEST
 from pipelines.errors import UsageError
 from pipelines.progress import SILENT
@@ -135,7 +135,7 @@ def command(
                 "reads and writes no artifact",
                 hint="leave it out",
             )
-        hyp = translation or STANDARD_INPUT
+        hyp = translation or STANDARD_STREAM
         _score_files(request, hyp, references, lowercase, as_json)
         return
     if translation is not None:

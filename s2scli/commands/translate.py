@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.artifacts.inputs import STANDARD_INPUT
+from pipelines.artifacts.inputs import STANDARD_STREAM
 from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.completion import values_of
 from s2scli.options import (
@@ -227,7 +227,7 @@ def command(
         "files are named and -i is given, expected not both",
         "s2s translate FILE FILE translates one after the other",
     )
-    source = SourceText(tuple(files or [input_file or STANDARD_INPUT]))
+    source = SourceText(tuple(files or [input_file or STANDARD_STREAM]))
     check_output(output_file, source)
     num_lines = source.count_lines()
     models, config = find_models(request, model, **flags)

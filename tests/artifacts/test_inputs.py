@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts.inputs import (
-    STANDARD_INPUT,
+    STANDARD_STREAM,
     check_inputs,
     decoded_input,
     input_name,
@@ -25,20 +25,20 @@ def standard_input(monkeypatch):
 
 def test_a_dash_is_standard_input(standard_input):
     standard_input(b"\xef\xbb\xbfa\r\n\xc3\xa9")
-    assert list(decoded_input(STANDARD_INPUT)) == ["a", "é"]
+    assert list(decoded_input(STANDARD_STREAM)) == ["a", "é"]
     assert input_name(Path("-")) == Path("standard input")
 
 
 def test_a_bad_line_of_standard_input_is_named(standard_input):
     standard_input(b"a\n\xe9\n")
     with pytest.raises(CorpusError, match=r"^standard input:2: not UTF-8"):
-        list(decoded_input(STANDARD_INPUT))
+        list(decoded_input(STANDARD_STREAM))
 
 
 def test_a_closed_standard_input_is_named(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)  # as Python has it after `<&-`
     with pytest.raises(UsageError, match="standard input is closed"):
-        list(decoded_input(STANDARD_INPUT))
+        list(decoded_input(STANDARD_STREAM))
 
 
 def test_files_may_be_compressed(tmp_path):
@@ -50,13 +50,13 @@ def test_files_may_be_compressed(tmp_path):
 
 def test_inputs_are_checked_before_any_work(tmp_path):
     (tmp_path / "text").touch()
-    check_inputs([tmp_path / "text", STANDARD_INPUT, tmp_path / "text"])
+    check_inputs([tmp_path / "text", STANDARD_STREAM, tmp_path / "text"])
     with pytest.raises(CorpusError, match=r"none not found"):
         check_inputs([tmp_path / "text", tmp_path / "none"])
     with pytest.raises(UsageError, match=r"standard input \(-\) is named twice"):
-        check_inputs([STANDARD_INPUT, tmp_path / "text", STANDARD_INPUT])
+        check_inputs([STANDARD_STREAM, tmp_path / "text", STANDARD_STREAM])
     with pytest.raises(UsageError, match=r"is named 3 times"):
-        check_inputs([STANDARD_INPUT] * 3)
+        check_inputs([STANDARD_STREAM] * 3)
 
 
 def test_a_closed_standard_input_is_found_before_any_work(tmp_path, monkeypatch):
@@ -64,14 +64,14 @@ def test_a_closed_standard_input_is_found_before_any_work(tmp_path, monkeypatch)
     (tmp_path / "text").touch()
     check_inputs([tmp_path / "text"])
     with pytest.raises(UsageError, match="standard input is closed"):
-        check_inputs([tmp_path / "text", STANDARD_INPUT])
+        check_inputs([tmp_path / "text", STANDARD_STREAM])
 
 
 def test_a_dash_and_a_file_are_opened_alike(tmp_path, standard_input):
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(b"a\n"))
     standard_input(b"a\n")
-    for each in (path, STANDARD_INPUT):
+    for each in (path, STANDARD_STREAM):
         with open_input(each) as file:
             assert file.read() == b"a\n"
 
@@ -83,4 +83,4 @@ def test_compressed_bytes_without_the_name_are_refused(tmp_path, standard_input,
     standard_input(content)
     name = str(path) if named else "standard input"
     with pytest.raises(CorpusError, match=f"{name} is gzip-compressed"):
-        list(decoded_input(path if named else STANDARD_INPUT))
+        list(decoded_input(path if named else STANDARD_STREAM))

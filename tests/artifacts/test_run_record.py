@@ -45,7 +45,7 @@ def test_what_cannot_be_read_is_no_record(tmp_path, content):
         ({"train.schedule": "cosine"}, False),
     ],
 )
-def test_limits_may_change_between_two_sittings(changed, same):
+def test_limits_may_change_between_two_processes(changed, same):
     other = RunRecord({**SETTINGS, **changed}, RECORD.inputs)
     assert (other.key == RECORD.key) == same
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.cli.conftest import init_arguments, write_corpus
-from tests.cli.sittings import (
+from tests.cli.train_process import (
     assert_same,
     final_state,
     newest_step,

@@ -11,8 +11,8 @@ from pipelines.artifacts.lock import locked
 from pipelines.config import TranslateConfig
 from pipelines.search.members import Members
 from tests.cli.conftest import init_arguments, write_corpus
-from tests.cli.sittings import Sitting
 from tests.cli.test_fork import files
+from tests.cli.train_process import TrainProcess
 
 pytestmark = pytest.mark.slow
 
@@ -67,18 +67,18 @@ def test_checkpoints_may_be_deleted_while_they_are_read(s2s, project, caplog):
     options = [option for setting in every_step for option in ("--set", setting)]
     best = project / "train" / "best.json"
     best.unlink()
-    training = Sitting(project, "--force", *options)
+    training = TrainProcess(project, "--force", *options)
     try:
         training.wait_until(best.exists, "it has a best checkpoint")
         names: set[str] = set()
         while len(names) < 40:
             for path in (project, best.with_name("latest.json")):
                 names |= set(Members.load([path], TranslateConfig()).names)
-        assert training.process.poll() is None
+        assert training.popen.poll() is None
         found = s2s("verify", "-d", project)
         assert (found.status, "missing" in found.out) == (0, False)
     finally:
-        training.process.kill()
+        training.popen.kill()
         training.end()
     assert "damaged" not in caplog.text
 

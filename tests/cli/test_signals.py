@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.cli.conftest import init_arguments, write_corpus
-from tests.cli.sittings import (
-    Sitting,
+from tests.cli.train_process import (
+    TrainProcess,
     assert_same,
     final_state,
     half_written,
@@ -59,7 +59,7 @@ def ready(tmp_path_factory):
         assert caught.value.code in (0, None)
     sys.argv = before
     shutil.copytree(root / "ready", root / "whole")
-    status, said = Sitting(root / "whole").end()
+    status, said = TrainProcess(root / "whole").end()
     assert status == 0, said
     return root / "ready", final_state(root / "whole")
 
@@ -79,39 +79,39 @@ def wanted(ready):
     ("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
 def test_a_signal_finishes_the_step_saves_and_ends(project, wanted, number, expected):
-    sitting = Sitting(project)
-    sitting.wait_until(lambda: newest_step(project), "there is a checkpoint")
-    sitting.send(number)
-    status, said = sitting.end()
+    process = TrainProcess(project)
+    process.wait_until(lambda: newest_step(project), "there is a checkpoint")
+    process.send(number)
+    status, said = process.end()
     assert status == expected
     stopped = newest_step(project)
     assert f"stopped at step {stopped} of 200; everything is saved" in said
     assert "error" not in said
     assert said.endswith("s2s train resumes from there\n")
-    assert Sitting(project).end()[0] == 0
+    assert TrainProcess(project).end()[0] == 0
     assert_same(final_state(project), wanted)
 
 
 @pytest.mark.parametrize("slow", [SLOW_DISK, SLOW_STEPS], ids=["disk", "steps"])
 def test_a_second_signal_ends_at_once(s2s, project, wanted, tmp_path, slow):
     brake = tmp_path / "brake"
-    sitting = Sitting(project, before=slow.format(brake=str(brake)))
-    sitting.wait_until(lambda: newest_step(project) >= 20, "there are checkpoints")
+    process = TrainProcess(project, before=slow.format(brake=str(brake)))
+    process.wait_until(lambda: newest_step(project) >= 20, "there are checkpoints")
     brake.touch()
     if slow == SLOW_DISK:
-        sitting.wait_until(lambda: is_writing(project), "it writes a checkpoint")
-    sitting.send(signal.SIGTERM)
+        process.wait_until(lambda: is_writing(project), "it writes a checkpoint")
+    process.send(signal.SIGTERM)
     time.sleep(1)  # it is busy for a minute
-    assert sitting.process.poll() is None
+    assert process.popen.poll() is None
     before = newest_step(project)
     asked = time.monotonic()
-    sitting.send(signal.SIGTERM)
-    status, said = sitting.end()
+    process.send(signal.SIGTERM)
+    status, said = process.end()
     assert time.monotonic() - asked < 10
     assert status == 143
     assert "stopped at once" in said
     assert newest_step(project) == before
     assert not half_written(project)
     assert s2s("verify", "-d", project).status == 0
-    assert Sitting(project).end()[0] == 0
+    assert TrainProcess(project).end()[0] == 0
     assert_same(final_state(project), wanted)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from pipelines.text.languages import primary_subtag
+
 _log = logging.getLogger(__name__)
 
 _BESIDE_PREFIXES = ("ja", "ko")  # rules of their own, but no list of abbreviations
@@ -59,7 +61,7 @@ def word_tokenizer(language: str) -> MosesTokenizer:
 def _moses_code(language: str) -> str | None:
     from sacremoses.corpus import NonbreakingPrefixes
 
-    code = language.lower().replace("_", "-").partition("-")[0]
+    code = primary_subtag(language)
     if code in _BESIDE_PREFIXES:
         return code
     known: dict[str, str] = NonbreakingPrefixes().available_langs

@@ -67,7 +67,7 @@ def read_pieces(path: Path) -> bytes:
     """Read a trained SentencePiece model and check it.
 
     Raises:
-        CorpusError: It is none, or a piece holds a blank, which separates tokens here.
+        CorpusError: It is not a model, or a piece holds a blank.
     """
     model = path.read_bytes()
     try:

@@ -1,4 +1,4 @@
-"""Training in a real process, which is stopped and goes on in another."""
+"""Training in a real process, which is stopped and resumed by another."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PLAIN = "from s2scli.main import main; main()"
 
 
-class Sitting:
+class TrainProcess:
     """One process of `s2s train`.
 
     Args:
@@ -33,7 +33,7 @@ class Sitting:
 
     def __init__(self, project, *options, before=""):
         self.project = project
-        self.process = subprocess.Popen(
+        self.popen = subprocess.Popen(
             [
                 *(sys.executable, "-c", f"{before}\n{PLAIN}"),
                 *("train", "-d", project, *options),
@@ -48,17 +48,17 @@ class Sitting:
     def wait_until(self, condition, what):
         deadline = time.monotonic() + 120
         while not condition():
-            assert self.process.poll() is None, self.process.communicate()[1]
+            assert self.popen.poll() is None, self.popen.communicate()[1]
             assert time.monotonic() < deadline, f"waited in vain until {what}"
             time.sleep(0.0005)
 
     def send(self, number):
-        self.process.send_signal(number)
+        self.popen.send_signal(number)
 
     def end(self, timeout_s=120):
         """Wait for the end; returns the status and what was said."""
-        _, said = self.process.communicate(timeout=timeout_s)
-        return self.process.returncode, said
+        _, said = self.popen.communicate(timeout=timeout_s)
+        return self.popen.returncode, said
 
 
 def newest_step(project):
@@ -79,18 +79,18 @@ def is_writing(project):
 def kill_somewhere(project, generator):
     """Start training and kill it at a random moment; returns where that was."""
     before = newest_step(project)
-    sitting = Sitting(project)
+    process = TrainProcess(project)
     while_writing, more = generator.random() < 0.5, generator.randint(0, 1)
-    sitting.wait_until(
+    process.wait_until(
         lambda: newest_step(project) > before + 7 * more, "it has written a checkpoint"
     )
     if while_writing:
-        sitting.wait_until(lambda: is_writing(project), "it writes a checkpoint")
+        process.wait_until(lambda: is_writing(project), "it writes a checkpoint")
         time.sleep(generator.uniform(0, 0.002))
     else:
         time.sleep(generator.uniform(0, 0.12))
-    sitting.send(signal.SIGKILL)
-    status, said = sitting.end()
+    process.send(signal.SIGKILL)
+    status, said = process.end()
     assert status == -signal.SIGKILL, said
     assert "training on" in said
     assert not (project / "train" / "manifest.json").exists()
@@ -112,7 +112,7 @@ def where_it_stands(project):
 def survive(project, *, kills, generator):
     """Kill a training again and again, then let it end; returns where kills landed."""
     landed = Counter(kill_somewhere(project, generator) for _ in range(kills))
-    status, said = Sitting(project).end()
+    status, said = TrainProcess(project).end()
     assert status == 0, said
     assert "going on from step" in said
     return landed
