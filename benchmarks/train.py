@@ -37,8 +37,8 @@ from pipelines.model.engine.device import choose_device, cpu_for_training, descr
 from pipelines.model.engine.matmul import choose_matmul
 from pipelines.model.engine.precision import choose_precision, tf32_switched
 from pipelines.model.seq2seq import Seq2Seq, initialize
+from pipelines.trainer.checkpoints import CheckpointManager
 from pipelines.trainer.loop import Trainer
-from pipelines.trainer.store import CheckpointStore
 
 ADAM = {"optimizer": "adam", "learning_rate": 0.001, "schedule": "constant"}
 SGD = {"optimizer": "sgd", "learning_rate": 0.7, "schedule": "constant"}
@@ -211,7 +211,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
             validate_every_epochs=1e6,  # nor does it write a checkpoint
         )
         (folder / "checkpoints").mkdir()
-        store = CheckpointStore(folder, settings, text=folder, run="", model_info={})
+        store = CheckpointManager(folder, settings, text=folder, run="", model_info={})
         clock = Clock(args.steps, args.warmup, device)
         clock.trainer = Trainer(
             model,

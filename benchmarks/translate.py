@@ -37,14 +37,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.artifacts.checkpoint import Part, write_checkpoint
+from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
 from pipelines.artifacts.vocab import EOS, SPECIALS, Vocabulary
 from pipelines.config import ModelConfig, TranslateConfig
 from pipelines.errors import UsageError
 from pipelines.model.engine.device import choose_device, describe, use_threads
 from pipelines.model.engine.packed_linear import Precision, choose_linear
 from pipelines.model.seq2seq import Seq2Seq, initialize
-from pipelines.search.members import Members
+from pipelines.search.loading import load_ensemble
 from pipelines.search.translator import Translator
 from pipelines.text import TextPipeline, TextSettings
 
@@ -138,8 +138,8 @@ def write_models(size: Size, folder: Path, count: int) -> list[str]:
         path = write_checkpoint(
             folder,
             seed,
-            model=Part(dict(model.named_parameters()), info),
-            trainer=Part({}, {}),
+            model=TensorBundle(dict(model.named_parameters()), info),
+            trainer=TensorBundle({}, {}),
             text=folder / "text",
             run="",
         )
@@ -195,8 +195,8 @@ def measure(models: list[str], source: str, settings: Settings, repeat: int) -> 
     lines = Path(source).read_text(encoding="utf-8").split("\n")[:-1]
     config = TranslateConfig.model_validate(settings)
     started = time.perf_counter()
-    members = Members.load([Path(model) for model in models], config)
-    translator = Translator(members, config)
+    loaded = load_ensemble([Path(model) for model in models], config)
+    translator = Translator(loaded, config)
     load_s = time.perf_counter() - started
     translator.translate(lines[:WARMUP_LINES])
     seconds: list[float] = []
@@ -214,7 +214,7 @@ def measure(models: list[str], source: str, settings: Settings, repeat: int) -> 
             "words": num_words,
             "seconds": statistics.median(seconds),
             "load_s": load_s,
-            "peak_memory_gb": peak_bytes(members.device) / 1e9,
+            "peak_memory_gb": peak_bytes(loaded.device) / 1e9,
         }
     )
 

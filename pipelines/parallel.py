@@ -35,16 +35,6 @@ def num_processes(workers: int, num_items: int) -> int:
     return max(1, min(workers or os.cpu_count() or 1, num_items))
 
 
-def is_one_of_several() -> bool:
-    """Whether torchrun or `s2s train --num-gpus` started this process among others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def is_follower() -> bool:
-    """Whether this is one of several processes and not the first."""
-    return is_one_of_several() and os.environ.get("RANK", "0") != "0"
-
-
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, processes: int
 ) -> Generator[Result, None, None]:

@@ -26,23 +26,23 @@ from pipelines.artifacts.layout import TEXT, Layout, part_name
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.config import Config, PreprocessConfig
 from pipelines.errors import ConfigError, CorpusError
-from pipelines.input_files import corpus_roles
 from pipelines.parallel import map_in_order, num_processes
-from pipelines.plan import new_manifest
 from pipelines.progress import SILENT, Progress
+from pipelines.project.input_files import corpus_roles
+from pipelines.project.plan import new_manifest
 from pipelines.text.coverage import warn_of_unseen_pieces
 from pipelines.text.learn import sentencepiece_models
 from pipelines.text.own_files import OwnFiles
-from pipelines.text.parts import (
+from pipelines.text.pipeline import TextPipeline
+from pipelines.text.settings import TextSettings
+from pipelines.text.symbols import warn_of_symbols
+from pipelines.text.tokenize_part import (
     Filter,
     Tally,
     count_tokens,
     notable_losses,
     tokenize_part,
 )
-from pipelines.text.pipeline import TextPipeline
-from pipelines.text.settings import TextSettings
-from pipelines.text.symbols import warn_of_symbols
 from pipelines.text.vocabularies import Vocabularies, make_vocabularies
 from pipelines.wording import plural
 

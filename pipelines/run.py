@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from pipelines import plan
 from pipelines.artifacts.layout import Layout
-from pipelines.artifacts.lock import locked
 from pipelines.artifacts.manifest import Manifest
 from pipelines.config import Config
 from pipelines.errors import ConfigError
-from pipelines.plan import State
 from pipelines.progress import SILENT, Progress
+from pipelines.project import plan
+from pipelines.project.lock import locked
+from pipelines.project.plan import State
 
 log = logging.getLogger(__name__)
 
@@ -131,21 +131,21 @@ def train_together(
         PeerError: Another process has ended.
     """
     from pipelines import train
+    from pipelines.distributed.process_group import joined
     from pipelines.model.engine.device import choose_device
-    from pipelines.trainer.world import joined
 
-    with joined(choose_device(config.train.device).type) as world:
-        if not world.is_first:
-            if world.share(None):
-                train.follow(config, layout, world=world)
+    with joined(choose_device(config.train.device).type) as distributed:
+        if not distributed.is_first:
+            if distributed.broadcast_object(None):
+                train.follow(config, layout, distributed=distributed)
             return []
         waiting = True
 
         def lead(config: Config, layout: Layout, *, progress: Progress) -> Manifest:
             nonlocal waiting
             waiting = False
-            world.share(True)
-            return train.run(config, layout, progress=progress, world=world)
+            distributed.broadcast_object(True)
+            return train.run(config, layout, progress=progress, distributed=distributed)
 
         try:
             return bring_up_to_date(
@@ -159,7 +159,7 @@ def train_together(
             )
         finally:
             if waiting:
-                world.share(False)
+                distributed.broadcast_object(False)
 
 
 def _runner(stage: str) -> Run:
@@ -183,7 +183,7 @@ def _log_cost(
     config: Config, layout: Layout, *, with_trial: bool, from_zero: bool = False
 ) -> None:
     from pipelines.estimate.cost import log_cost
-    from pipelines.trainer.folder import resumed_position
+    from pipelines.project.runs import resumed_position
 
     resumed = None if from_zero else resumed_position(config, layout)
     log_cost(config, layout, with_trial=with_trial, resumed=resumed)
@@ -205,16 +205,16 @@ def _training_to_be(
     if "train" not in wanted:
         return _nothing
     if fork:
-        from pipelines.trainer.fork import carry_out, find_fork
+        from pipelines.project.fork import carry_out, find_fork
 
         found = find_fork(config, layout)
         return lambda: carry_out(found, config, layout)
     if force and wanted[-1] == "train":
-        from pipelines.trainer.folder import set_aside
+        from pipelines.project.runs import set_aside
 
         return lambda: set_aside(config, layout)
     if plan.standing("train", config, layout).state is not State.FRESH:
-        from pipelines.trainer.folder import require_own
+        from pipelines.project.runs import require_own
 
         require_own(config, layout)
     return _nothing

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines import plan
 from pipelines.artifacts.corpora import decoded_lines_of
 from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.files import staged
@@ -22,10 +21,11 @@ from pipelines.artifacts.report import REPORT, Metric, Report, write_report
 from pipelines.config import Config
 from pipelines.config.schema import ScoreConfig
 from pipelines.errors import CorpusError
-from pipelines.metrics import bleu, exact
+from pipelines.metrics import bleu, token_errors
 from pipelines.metrics.bootstrap import Resampling
 from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
+from pipelines.project import plan
 from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural
 
@@ -198,8 +198,10 @@ def _metrics(
     yield bleu.bleu_detokenised(hyp, *refs, lowercase=lowercase, resampling=resampling)
     yield bleu.chrf(hyp, *refs, lowercase=lowercase, resampling=resampling)
     yield bleu.ter(hyp, *refs, resampling=resampling)
-    yield exact.exact_match(hyp, *refs, lowercase=lowercase, resampling=resampling)
-    yield exact.token_error_rate(
+    yield token_errors.exact_match(
+        hyp, *refs, lowercase=lowercase, resampling=resampling
+    )
+    yield token_errors.token_error_rate(
         hyp_tokens, *ref_tokens, lowercase=lowercase, resampling=resampling
     )
 

@@ -4,36 +4,36 @@
                                     metrics.jsonl, run.json, manifest.json
 
 The folder grows while training runs, so that a killed run goes on; `manifest.json`
-comes at the end. Whose folder it is, `pipelines.trainer.folder` knows.
+comes at the end. Whose folder it is, `pipelines.project.runs` knows.
 """
 
 import logging
 from typing import Any
 
-from pipelines import plan
 from pipelines.artifacts.corpora import decoded_lines_of
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.run_record import record_arithmetic
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
-from pipelines.metrics.bleu import detokenised_bleu
+from pipelines.distributed.process_group import DistributedContext
+from pipelines.metrics.bleu import bleu_detokenised_value
 from pipelines.model.engine.device import choose_device, cpu_for_training, describe
 from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.engine.precision import choose_precision
 from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
+from pipelines.project import plan
+from pipelines.project.runs import claim
 from pipelines.search.ensemble import Ensemble
-from pipelines.search.members import Members
+from pipelines.search.loading import LoadedEnsemble
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
-from pipelines.trainer.folder import claim
+from pipelines.trainer.checkpoints import CheckpointManager
 from pipelines.trainer.loop import Trainer
-from pipelines.trainer.position import Position
-from pipelines.trainer.store import CheckpointStore
+from pipelines.trainer.train_state import TrainState
 from pipelines.trainer.validation import Bleu
-from pipelines.trainer.world import World
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def run(
     layout: Layout,
     *,
     progress: Progress = SILENT,
-    world: World | None = None,
+    distributed: DistributedContext | None = None,
 ) -> Manifest:
     """Train until the end, going on from the newest sound checkpoint of this run.
 
@@ -52,7 +52,7 @@ def run(
         config: The project's settings.
         layout: Its folders.
         progress: Where to show.
-        world: This process, the first one, among those that train together.
+        distributed: This process, the first one, among those that train together.
 
     Raises:
         Interrupted: A signal asked to stop; a checkpoint is written.
@@ -62,7 +62,9 @@ def run(
     """
     key = claim(config, layout)
     with cpu_for_training(config.train.threads):
-        trainer = _make_trainer(config, layout, key, progress=progress, world=world)
+        trainer = _make_trainer(
+            config, layout, key, progress=progress, distributed=distributed
+        )
         record_arithmetic(layout.train, trainer.arithmetic)
         position = trainer.fit()
     _tell(position)
@@ -73,10 +75,12 @@ def run(
     return write_manifest(layout.train, manifest)
 
 
-def follow(config: Config, layout: Layout, *, world: World) -> None:
+def follow(config: Config, layout: Layout, *, distributed: DistributedContext) -> None:
     """Train together with the first process, which writes; arguments as `run`."""
     with cpu_for_training(config.train.threads):
-        _make_trainer(config, layout, "", progress=SILENT, world=world).fit()
+        _make_trainer(
+            config, layout, "", progress=SILENT, distributed=distributed
+        ).fit()
 
 
 def _make_trainer(
@@ -85,10 +89,10 @@ def _make_trainer(
     key: str,
     *,
     progress: Progress,
-    world: World | None,
+    distributed: DistributedContext | None,
 ) -> Trainer:
-    settings, world = config.train, world or World()
-    device = choose_device(settings.device, local_rank=world.local_rank)
+    settings, distributed = config.train, distributed or DistributedContext()
+    device = choose_device(settings.device, local_rank=distributed.local_rank)
     precision = choose_precision(settings.precision, device)
     text = layout.preprocess / TEXT
     pipeline = TextPipeline.load(text)
@@ -110,7 +114,7 @@ def _make_trainer(
         settings,
         train=data["train"],
         valid=data["valid"],
-        store=CheckpointStore(
+        store=CheckpointManager(
             layout.train,
             settings,
             text=text,
@@ -126,12 +130,12 @@ def _make_trainer(
         bleu=_validation_bleu(config, layout, pipeline, length_ratio)
         if settings.valid_bleu
         else None,
-        world=world,
+        distributed=distributed,
     )
     counted = model.count_parameters()
     log.info(
         "training on %s%s in %s: %.1fM parameters (%.1fM recurrent), %s, %s of %d",
-        f"{world.size} x " if world.size > 1 else "",
+        f"{distributed.size} x " if distributed.size > 1 else "",
         describe(device),
         precision,
         counted.total / 1e6,
@@ -159,10 +163,10 @@ def _validation_bleu(
         device = next(model.parameters()).device
         linears = choose_linear(precision, device)
         member = InferenceSeq2Seq(model, linears, device=device)
-        members = Members(Ensemble([member]), pipeline, device, length_ratio)
-        translator = Translator(members, greedy)
+        loaded = LoadedEnsemble(Ensemble([member]), pipeline, device, length_ratio)
+        translator = Translator(loaded, greedy)
         output = [found.text for found in translator.translate(src)]
-        return detokenised_bleu(output, tgt, lowercase=pipeline.lowercase)
+        return bleu_detokenised_value(output, tgt, lowercase=pipeline.lowercase)
 
     return bleu
 
@@ -177,7 +181,7 @@ def validation_text(config: Config, layout: Layout) -> list[list[str]]:
     return [list(decoded_lines_of(layout.root, names)) for names in sides]
 
 
-def _counts(position: Position, num_parameters: int) -> dict[str, Any]:
+def _counts(position: TrainState, num_parameters: int) -> dict[str, Any]:
     best = position.best
     return {
         "steps": position.step,
@@ -190,7 +194,7 @@ def _counts(position: Position, num_parameters: int) -> dict[str, Any]:
     }
 
 
-def _tell(position: Position) -> None:
+def _tell(position: TrainState) -> None:
     best = position.best
     log.info(
         "trained %s in %.0f s, %.0f words/s; best step %d, valid perplexity %s",

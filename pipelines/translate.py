@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pipelines import plan
 from pipelines.artifacts.corpora import lines_of
 from pipelines.artifacts.corpus import warn_of_lines
 from pipelines.artifacts.files import sha256_bytes, sha256_file, staged
@@ -27,8 +26,9 @@ from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
 from pipelines.metrics.perplexity import perplexity
 from pipelines.progress import SILENT, Progress
-from pipelines.search.members import Members
-from pipelines.search.scorer import Candidates, Scorer
+from pipelines.project import plan
+from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
+from pipelines.search.loading import LoadedEnsemble, load_ensemble
 from pipelines.search.translator import Translation, Translator
 from pipelines.wording import plural
 
@@ -54,9 +54,9 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         ArtifactError: No sound checkpoint is there.
         CorpusError: The source cannot be read.
     """
-    members = Members.load([layout.train], config.translate)
-    translator = Translator(members, config.translate)
-    (checkpoint,) = members.names
+    loaded = load_ensemble([layout.train], config.translate)
+    translator = Translator(loaded, config.translate)
+    (checkpoint,) = loaded.names
     log.info("translating with %s, %s", checkpoint, translator.settings)
     sources = [source for source, _ in config.data.splits()[layout.split]]
     raw = list(lines_of(layout.root, sources))
@@ -71,7 +71,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         "blank": sum(not t.candidates for t in found),
         "truncated": sum(t.truncated for t in found),
         "checkpoint": checkpoint,
-        "perplexity": _perplexity(members, layout),
+        "perplexity": _perplexity(loaded, layout),
         "seconds": round(elapsed_s, 1),
     }
     with staged(layout.translate) as folder:
@@ -85,7 +85,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
             for number, translation in enumerate(found):
                 write_nbest(file, entries(number, translation))
         manifest = plan.new_manifest(
-            "translate", config, layout, counts, arithmetic=members.arithmetic
+            "translate", config, layout, counts, arithmetic=loaded.arithmetic
         )
         written = write_manifest(folder, manifest)
     log.info(
@@ -204,7 +204,7 @@ def task_identity(translator: Translator, sources: Sequence[Path], form: str) ->
     """Hash of all that decides the translation of files, and how it is written."""
     settings = translator.config.fingerprinted()
     hashes = [sha256_file(source) for source in sources]
-    content = [translator.members.identity, settings, *hashes, form]
+    content = [translator.loaded.identity, settings, *hashes, form]
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())
 
 
@@ -221,12 +221,12 @@ def entries(number: int, translation: Translation) -> list[NbestEntry]:
     ]
 
 
-def _perplexity(members: Members, layout: Layout) -> float:
+def _perplexity(loaded: LoadedEnsemble, layout: Layout) -> float:
     """Perplexity of the references, by forced decoding; of the pairs that were kept."""
     dataset = ParallelDataset.open(layout.binarize, layout.split)
     pairs = [dataset.pair(number) for number in range(len(dataset))]
-    scores = Scorer(members).score(
-        [Candidates(src, [tgt[:-1].tolist()]) for src, tgt in pairs]
+    scores = ForcedDecoder(loaded).score(
+        [ForcedTargets(src, [tgt[:-1].tolist()]) for src, tgt in pairs]
     )
     num_tokens = sum(len(tgt) for _, tgt in pairs)
     log_prob = sum(sum(score[0]) for score in scores)

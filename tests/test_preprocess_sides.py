@@ -6,13 +6,14 @@ import random
 
 import pytest
 
-from pipelines import binarize, plan, preprocess
+from pipelines import binarize, preprocess
 from pipelines.artifacts.shards import open_shard
 from pipelines.artifacts.vocab import SPECIALS
 from pipelines.errors import ConfigError, CorpusError
-from pipelines.plan import State
+from pipelines.project import plan
+from pipelines.project.plan import State
 from pipelines.text import TextPipeline
-from pipelines.text.tokenizers import PieceTokenizer, train_pieces
+from pipelines.text.tokenizers import SentencePieceTokenizer, train_sentencepiece
 from tests.small_corpus import PAIRS, make_project, write_lines, write_pairs
 
 PHONES = [("cat", "K AE T"), ("tack", "T AE K"), ("act", "AE K T")] * 4
@@ -121,7 +122,7 @@ def brought(tmp_path):
     """Files beside a project, and the settings that name them."""
     write_lines(tmp_path / "words.txt", ["cat", ".", "never", "The"])
     write_lines(tmp_path / "mots.tsv", ["chat\t9", "</s>\t3", ".\t1"])
-    model = train_pieces(["Le chat dort, vite !"] * 9, kind="bpe", vocab_size=30)
+    model = train_sentencepiece(["Le chat dort, vite !"] * 9, kind="bpe", vocab_size=30)
     (tmp_path / "fr.model").write_bytes(model)
     return {"source_vocab": "words.txt", "target_vocab": "mots.tsv"}
 
@@ -142,7 +143,7 @@ def test_an_own_model_is_used_as_it_is(tmp_path, brought, caplog):
     assert (layout.preprocess / "text" / "target.spm").read_bytes() == model
     assert "SentencePiece: target side: 30 pieces of fr.model" in caplog.messages
     tokens = lines_of(layout.preprocess / "valid.00000.tgt")[0].split(" ")
-    assert tokens[:2] == PieceTokenizer(model).tokenize("Le chat")
+    assert tokens[:2] == SentencePieceTokenizer(model).tokenize("Le chat")
 
 
 def test_one_own_model_and_one_that_is_trained(tmp_path, brought):
@@ -179,7 +180,7 @@ def test_a_changed_model_makes_the_stage_stale(tmp_path, brought):
     own = {"tokenizer": "sentencepiece", "source_sentencepiece": "fr.model"}
     config, layout = make_project(tmp_path, **own)
     preprocess.run(config, layout)
-    other = train_pieces(["other words"] * 9, kind="bpe", vocab_size=20)
+    other = train_sentencepiece(["other words"] * 9, kind="bpe", vocab_size=20)
     (tmp_path / "fr.model").write_bytes(other)
     found = plan.standing("preprocess", config, layout)
     assert found.reason == "preprocess.source_sentencepiece changed"
@@ -279,7 +280,7 @@ def test_the_pieces_of_each_side_are_reported(tmp_path, caplog, size, level, kin
     found = [r for r in caplog.records if r.getMessage().startswith("SentencePiece")]
     assert [record.levelno for record in found] == [level, level]
     for record, (side, model) in zip(found, pipeline.models.items(), strict=True):
-        number = len(PieceTokenizer(model).pieces)
+        number = len(SentencePieceTokenizer(model).pieces)
         text = f"SentencePiece: {side.removesuffix('.spm')} side: {number} pieces"
         if size == 30:
             assert record.getMessage() == f"{text} from 12 lines"

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines import plan, preprocess, score
+from pipelines import preprocess, score
 from pipelines.artifacts.manifest import damaged_files, read_manifest, write_manifest
 from pipelines.artifacts.report import read_report
 from pipelines.config.schema import Config, ScoreConfig
@@ -9,7 +9,8 @@ from pipelines.errors import (
     CorruptArtifactError,
     MissingArtifactError,
 )
-from pipelines.plan import State
+from pipelines.project import plan
+from pipelines.project.plan import State
 from tests.small_corpus import make_project, write_lines, write_pairs
 
 PAIRS = [

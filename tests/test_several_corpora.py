@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines import plan, preprocess
+from pipelines import preprocess
 from pipelines.artifacts.corpora import decoded_lines_of, lines_of
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import load
 from pipelines.config.schema import Config, DataConfig
 from pipelines.errors import CorpusError
 from pipelines.estimate.data import expect_data
-from pipelines.plan import State
+from pipelines.project import plan
+from pipelines.project.plan import State
 from pipelines.text import TextPipeline
 from pipelines.train import validation_text
 from tests.small_corpus import PAIRS, make_project, write_lines, write_pairs

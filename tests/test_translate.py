@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from pipelines.config import TranslateConfig
 from pipelines.errors import S2SError
-from pipelines.search.translator import Candidate, Translation
+from pipelines.search.translator import Output, Translation
 from pipelines.translate import entries, translate_stream
 
 
@@ -15,7 +15,7 @@ class Echo:
 
     def translate(self, lines):
         return [
-            Translation((Candidate(x, (x,), -1.0, -1.0, ()),), truncated=len(x) > 5)
+            Translation((Output(x, (x,), -1.0, -1.0, ()),), truncated=len(x) > 5)
             for x in lines
         ]
 
@@ -38,7 +38,7 @@ def test_bad_bytes_and_cut_lines_are_told_with_their_numbers(caplog):
 def test_a_stream_of_empty_translations_is_told(caplog):
     class Empty(Echo):
         def translate(self, lines):
-            empty = Candidate("", (), -1.0, -1.0, ())
+            empty = Output("", (), -1.0, -1.0, ())
             return [Translation((empty,) if line else ()) for line in lines]
 
     list(translate_stream([[b"", b"a"], [b"b"]], Empty(), first=5))
@@ -73,7 +73,7 @@ def test_a_lost_line_is_an_error_not_a_shorter_output():
 
 
 def test_entries_carry_the_log_probability_and_the_score():
-    candidate = Candidate("A b", ("A", "b"), -1.5, -0.5, (-1.0, -0.5))
+    candidate = Output("A b", ("A", "b"), -1.5, -0.5, (-1.0, -0.5))
     (entry,) = entries(3, Translation((candidate,)))
     assert (entry.sentence, entry.tokens) == (3, ("A", "b"))
     assert entry.features == {"LSTM": (-1.5,)}

@@ -45,7 +45,7 @@ NAME_A_CHECKPOINT = "name a folder such as train/checkpoints/step-00001200"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TensorBundle:
     """Tensors and the plain values that go with them."""
 
     tensors: Mapping[str, Tensor]
@@ -53,7 +53,13 @@ class Part:
 
 
 def write_checkpoint(
-    folder: Path, step: int, *, model: Part, trainer: Part, text: Path, run: str
+    folder: Path,
+    step: int,
+    *,
+    model: TensorBundle,
+    trainer: TensorBundle,
+    text: Path,
+    run: str,
 ) -> Path:
     """Write one checkpoint; it is there whole or not at all.
 
@@ -76,7 +82,7 @@ def write_checkpoint(
 
 
 def write_average(
-    path: Path, model: Part, *, text: Path, run: str, counts: Mapping[str, Any]
+    path: Path, model: TensorBundle, *, text: Path, run: str, counts: Mapping[str, Any]
 ) -> Manifest:
     """Write a folder that translates, and from which no training goes on.
 
@@ -96,7 +102,7 @@ def write_average(
 
 def _write(
     path: Path,
-    parts: Mapping[tuple[str, str], Part],
+    parts: Mapping[tuple[str, str], TensorBundle],
     *,
     text: Path,
     manifest: Manifest,
@@ -111,7 +117,7 @@ def _write(
         return write_manifest(temporary, manifest)
 
 
-def read_model(path: Path) -> Part:
+def read_model(path: Path) -> TensorBundle:
     """Read what translates, after checking its hashes.
 
     Raises:
@@ -138,7 +144,7 @@ def open_weights(path: Path) -> safe_open:
     return safe_open(path / MODEL, framework="pt")
 
 
-def read_trainer(path: Path) -> Part:
+def read_trainer(path: Path) -> TensorBundle:
     """Read what training needs to go on.
 
     Raises:
@@ -166,9 +172,9 @@ def read_trainer_info(path: Path) -> dict[str, Any]:
     return _read_info(path / TRAINER_INFO)
 
 
-def _read_part(path: Path, tensors: str, info: str) -> Part:
+def _read_part(path: Path, tensors: str, info: str) -> TensorBundle:
     try:
-        return Part(load_file(path / tensors), _read_info(path / info))
+        return TensorBundle(load_file(path / tensors), _read_info(path / info))
     except (OSError, ValueError) as error:
         raise CorruptArtifactError(f"{path}: {error}") from error
     except RuntimeError as error:  # of torch, which maps the file
@@ -222,7 +228,7 @@ def latest_sound(folder: Path) -> Path | None:
     return None
 
 
-def newest_to_go_on(folder: Path) -> Path | None:
+def newest_resumable(folder: Path) -> Path | None:
     """The checkpoint from which training goes on; None before there is any.
 
     Raises:
@@ -261,7 +267,7 @@ def read_pointer(pointer: Path) -> Path:
         ) from error
 
 
-def read_best(train: Path) -> tuple[Path, Part]:
+def read_best(train: Path) -> tuple[Path, TensorBundle]:
     """The checkpoint that translates, the best one if it is sound, and its model.
 
     A running training points to a better checkpoint before it deletes the earlier one:
@@ -287,7 +293,7 @@ def read_best(train: Path) -> tuple[Path, Part]:
         return _read_newest(train, error)
 
 
-def _read_newest(train: Path, error: Exception) -> tuple[Path, Part]:
+def _read_newest(train: Path, error: Exception) -> tuple[Path, TensorBundle]:
     """The newest sound checkpoint and its model, in place of the best."""
     folder = train / CHECKPOINTS
     sound = latest_sound(folder)

@@ -14,7 +14,7 @@ from pipelines.artifacts.checkpoint import (
     NAME_A_CHECKPOINT,
     TRAINER,
     TRAINER_INFO,
-    Part,
+    TensorBundle,
     checkpoints,
     latest_sound,
     read_best,
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def read_named(path: Path, read: Callable[[Path, Part], T]) -> T:
+def read_named(path: Path, read: Callable[[Path, TensorBundle], T]) -> T:
     """Read the model that a path names, and what else its checkpoint holds.
 
     A running training deletes checkpoints: where the one that is meant vanishes while
@@ -64,7 +64,7 @@ def _beside(path: Path) -> list[list[Path]]:
     return [checkpoints(place / CHECKPOINTS) for place in places]
 
 
-def find_model(path: Path) -> tuple[Path, Part]:
+def find_model(path: Path) -> tuple[Path, TensorBundle]:
     """The model that a path names.
 
     Args:
@@ -98,7 +98,7 @@ def find_model(path: Path) -> tuple[Path, Part]:
     return path, read_model(path)
 
 
-def _find_model_of_file(path: Path) -> tuple[Path, Part]:
+def _find_model_of_file(path: Path) -> tuple[Path, TensorBundle]:
     if path.name == LATEST:
         checkpoint = read_pointer(path)
         return checkpoint, read_model(checkpoint)
@@ -109,7 +109,7 @@ def _find_model_of_file(path: Path) -> tuple[Path, Part]:
     )
 
 
-def _newest(folder: Path) -> tuple[Path, Part]:
+def _newest(folder: Path) -> tuple[Path, TensorBundle]:
     path = latest_sound(folder)
     if path is None:
         raise CorruptArtifactError(

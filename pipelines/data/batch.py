@@ -19,7 +19,7 @@ from pipelines.artifacts.vocab import EOS
 from pipelines.data.dataset import ParallelDataset, Ragged
 
 Ids = Sequence[int] | NDArray[np.int32]
-Numbers = NDArray[np.int64]
+PairIds = NDArray[np.int64]
 Types = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Token ids of source and target, ascending, each once."""
 
@@ -66,7 +66,7 @@ class Batch:
     """EOS, then the target but its last token: the decoder's input."""
     tgt_out_N: Tensor
     """int64 [N], what the decoder is to say at each of its inputs."""
-    numbers: Numbers
+    numbers: PairIds
     """int64 [B], the pairs' numbers in their dataset."""
 
     @property
@@ -85,7 +85,7 @@ class Batch:
         return len(self.src.places_N) + self.num_tgt_tokens
 
     @property
-    def num_cells(self) -> int:
+    def num_padded_tokens(self) -> int:
         """Places of the two rectangles that padding would have filled up."""
         longest = len(self.src.sizes) + len(self.tgt_in.sizes)
         return longest * self.num_sentences
@@ -119,13 +119,13 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def collate(dataset: ParallelDataset, numbers: Numbers) -> Batch:
+def collate(dataset: ParallelDataset, numbers: PairIds) -> Batch:
     """Make the batch of some pairs of a dataset."""
     return _collate(dataset, numbers)
 
 
 def collate_part(
-    dataset: ParallelDataset, numbers: Numbers, *, among: Numbers
+    dataset: ParallelDataset, numbers: PairIds, *, among: PairIds
 ) -> Batch:
     """Make one process's part of a batch that several processes share.
 
@@ -143,7 +143,7 @@ def collate_part(
 
 
 def _collate(
-    dataset: ParallelDataset, numbers: Numbers, types: Types | None = None
+    dataset: ParallelDataset, numbers: PairIds, types: Types | None = None
 ) -> Batch:
     order = np.argsort(-dataset.tgt_lengths[numbers], kind="stable")
     numbers = numbers[order]
@@ -172,7 +172,7 @@ def lay_out(sentences: Sequence[Ids]) -> Sequences:
 
 
 def _make(
-    src: Ragged, tgt: Ragged, numbers: Numbers, types: Types | None = None
+    src: Ragged, tgt: Ragged, numbers: PairIds, types: Types | None = None
 ) -> Batch:
     src_types, tgt_types = types or (None, None)
     lanes = np.argsort(-src.lengths, kind="stable")
@@ -196,7 +196,7 @@ def _ragged(sentences: Sequence[Ids]) -> Ragged:
     return Ragged(np.concatenate(arrays), lengths)
 
 
-def _step_by_step(ragged: Ragged, lanes: Numbers) -> tuple[Numbers, tuple[int, ...]]:
+def _step_by_step(ragged: Ragged, lanes: PairIds) -> tuple[PairIds, tuple[int, ...]]:
     """Places of the tokens, step by step, and the number of sentences in each step.
 
     `lanes` orders the sentences longest first.
@@ -211,7 +211,7 @@ def _step_by_step(ragged: Ragged, lanes: Numbers) -> tuple[Numbers, tuple[int, .
 def _sequences(
     tokens: NDArray[np.int32],
     sizes: tuple[int, ...],
-    lanes: Numbers,
+    lanes: PairIds,
     types: NDArray[np.int32] | None = None,
 ) -> Sequences:
     if types is None:

@@ -9,18 +9,18 @@ any batch.
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+PairIds = NDArray[np.int64]
 
 
 def epoch_batches(
-    src_lengths: Indices,
-    tgt_lengths: Indices,
+    src_lengths: PairIds,
+    tgt_lengths: PairIds,
     *,
     batch_size: int,
     max_tokens: int,
     seed: int,
     epoch: int,
-) -> list[Indices]:
+) -> list[PairIds]:
     """Cut an epoch into batches.
 
     Each source length gives as many full batches as it can, ordered inside by target
@@ -42,8 +42,8 @@ def epoch_batches(
     order = generator.permutation(len(src_lengths))
     order = order[np.lexsort((tgt_lengths[order], src_lengths[order]))]
     longest = np.maximum(src_lengths, tgt_lengths)
-    full: list[Indices] = []
-    left: list[Indices] = []
+    full: list[PairIds] = []
+    left: list[PairIds] = []
     changes = np.flatnonzero(np.diff(src_lengths[order])) + 1
     for group in np.split(order, changes):
         num_full = len(group) - len(group) % batch_size
@@ -59,8 +59,8 @@ def epoch_batches(
 
 
 def sequential_batches(
-    src_lengths: Indices, tgt_lengths: Indices, *, batch_size: int, max_tokens: int
-) -> list[Indices]:
+    src_lengths: PairIds, tgt_lengths: PairIds, *, batch_size: int, max_tokens: int
+) -> list[PairIds]:
     """Batches in order of length, without chance: for validation."""
     order = np.lexsort((tgt_lengths, src_lengths))
     longest = np.maximum(src_lengths, tgt_lengths)
@@ -73,7 +73,7 @@ def sequential_batches(
     ]
 
 
-def _split(batch: Indices, longest: Indices, max_tokens: int) -> list[Indices]:
+def _split(batch: PairIds, longest: PairIds, max_tokens: int) -> list[PairIds]:
     if len(batch) <= 1 or int(longest[batch].max()) * len(batch) <= max_tokens:
         return [batch] if len(batch) else []
     middle = len(batch) // 2

@@ -14,24 +14,24 @@ from types import TracebackType
 
 import torch
 
-from pipelines.data.batch import Batch, Numbers, collate, collate_part
+from pipelines.data.batch import Batch, PairIds, collate, collate_part
 from pipelines.data.dataset import ParallelDataset
 
 _AHEAD = 8
 """Batches that wait ready made."""
 
-Plan = Callable[[int], Sequence[Numbers]]
+Plan = Callable[[int], Sequence[PairIds]]
 """Epoch -> the numbers of the pairs in each of its batches."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class LoadedBatch:
     """This process's share of one update's pairs, and what all processes have."""
 
     batch: Batch
     weight: float
     """1, or 0 where there were too few pairs for this process to have one."""
-    numbers: Numbers
+    numbers: PairIds
     """int64, the pairs of all processes."""
     num_tgt_tokens: int
     """Target tokens of all processes, EOS included."""
@@ -62,7 +62,7 @@ class Loader:
     ) -> None:
         self._dataset, self._plan, self._device = dataset, plan, device
         self._rank, self._num_ranks = rank, num_ranks
-        self._ready: queue.Queue[Planned | BaseException] = queue.Queue(_AHEAD)
+        self._ready: queue.Queue[LoadedBatch | BaseException] = queue.Queue(_AHEAD)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.waited_s = 0.0
@@ -84,7 +84,7 @@ class Loader:
         if self._thread is not None:
             self._thread.join()
 
-    def batches(self, epoch: int, start: int) -> Iterator[Planned]:
+    def batches(self, epoch: int, start: int) -> Iterator[LoadedBatch]:
         """All batches from number `start` of `epoch` on; may be called once."""
         self._thread = threading.Thread(
             target=self._make, args=(epoch, start), name="loader", daemon=True
@@ -110,7 +110,7 @@ class Loader:
         except BaseException as error:  # noqa: BLE001 # it is raised where it is waited for
             self._hand_over(error)
 
-    def _share(self, numbers: Numbers, ends_epoch: bool) -> Planned:
+    def _share(self, numbers: PairIds, ends_epoch: bool) -> LoadedBatch:
         own = numbers[self._rank :: self._num_ranks]
         idle = len(own) == 0
         if self._num_ranks == 1:
@@ -119,7 +119,7 @@ class Loader:
             part = numbers[:1] if idle else own
             batch = collate_part(self._dataset, part, among=numbers)
         num_tgt_tokens = int(self._dataset.tgt_lengths[numbers].sum())
-        return Planned(
+        return LoadedBatch(
             batch=batch if self._device.type == "cpu" else batch.pinned(),
             weight=0.0 if idle else 1.0,
             numbers=numbers,
@@ -128,7 +128,7 @@ class Loader:
             ends_epoch=ends_epoch,
         )
 
-    def _hand_over(self, item: Planned | BaseException) -> None:
+    def _hand_over(self, item: LoadedBatch | BaseException) -> None:
         while not self._stopping.is_set():
             try:
                 self._ready.put(item, timeout=0.1)

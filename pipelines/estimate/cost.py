@@ -6,7 +6,7 @@ from pipelines.artifacts.layout import Layout
 from pipelines.config import Config
 from pipelines.estimate.training import Estimate, estimate, quick_estimate
 from pipelines.trainer.epochs import last_step
-from pipelines.trainer.position import Position
+from pipelines.trainer.train_state import TrainState
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def log_cost(
     layout: Layout,
     *,
     with_trial: bool,
-    resumed: Position | None = None,
+    resumed: TrainState | None = None,
 ) -> None:
     """Log what the training of a preprocessed project takes.
 
@@ -46,7 +46,9 @@ def log_cost(
     log.info("train: %s", describe_cost(found, config, resumed))
 
 
-def num_updates_left(found: Estimate, config: Config, resumed: Position | None) -> int:
+def num_updates_left(
+    found: Estimate, config: Config, resumed: TrainState | None
+) -> int:
     """The updates that a training has yet to make, as far as they limit it."""
     if resumed is None:
         return found.epoch.total_updates
@@ -64,7 +66,7 @@ def may_be_long(found: Estimate, num_updates: int) -> bool:
     return work / _SLOW_FLOPS > _LONG_S
 
 
-def describe_cost(found: Estimate, config: Config, resumed: Position | None) -> str:
+def describe_cost(found: Estimate, config: Config, resumed: TrainState | None) -> str:
     """The updates, the size, the time, the memory and the disk space of a training."""
     epoch, memory, speed = found.epoch, found.memory, found.speed
     left = num_updates_left(found, config, resumed)

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import plan
 from pipelines.artifacts.corpus import named_in_settings, read_lines
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import read_manifest
@@ -18,10 +17,11 @@ from pipelines.config import Config, PreprocessConfig
 from pipelines.config.preprocess import TokenizerName
 from pipelines.data.batch import collate, make_batch
 from pipelines.data.dataset import ParallelDataset
-from pipelines.data.loader import Planned
+from pipelines.data.loader import LoadedBatch
 from pipelines.errors import ArtifactError, CorpusError
+from pipelines.project import plan
 from pipelines.text.own_files import OwnFiles
-from pipelines.text.parts import Filter
+from pipelines.text.tokenize_part import Filter
 
 Basis = Literal["shards", "text", "nothing"]
 """Exact from shards, counted in the text, or not known yet."""
@@ -51,7 +51,7 @@ class ExpectedData:
     """Entries of source and target; the most there may be while that is open."""
     dataset: ParallelDataset | None = None
 
-    def planned(self, numbers: Lengths) -> Planned:
+    def planned(self, numbers: Lengths) -> LoadedBatch:
         """Make the batch of some pairs; random words where only lengths are known."""
         if self.dataset is not None:
             batch = collate(self.dataset, numbers)
@@ -64,7 +64,7 @@ class ExpectedData:
                 for size, lengths in zip(self.vocab_sizes, sides, strict=True)
             )
             batch = make_batch(list(zip(src, tgt, strict=True)))
-        return Planned(
+        return LoadedBatch(
             batch=batch,
             weight=1.0,
             numbers=numbers,

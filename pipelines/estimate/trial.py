@@ -17,15 +17,15 @@ import torch
 from torch import nn
 
 from pipelines.config import Config
-from pipelines.data.batching import Indices
-from pipelines.data.loader import Planned
+from pipelines.data.batching import PairIds
+from pipelines.data.loader import LoadedBatch
+from pipelines.distributed.process_group import DistributedContext
 from pipelines.errors import OutOfMemoryError
 from pipelines.estimate.data import ExpectedData
 from pipelines.model.loss import CPU_CHUNK_ROWS
 from pipelines.model.seq2seq import Seq2Seq
-from pipelines.trainer.learner import Learner
 from pipelines.trainer.optimizer import prepare_state
-from pipelines.trainer.world import World
+from pipelines.trainer.train_step import TrainStep
 from pipelines.wording import plural
 
 _TOTAL_S = 10.0
@@ -93,12 +93,12 @@ class TrialTrainer:
         span = config.model.init_range
         for parameter in model.parameters():
             nn.init.uniform_(parameter, -span, span)
-        self.learner = Learner(model, config.train, World())
+        self.learner = TrainStep(model, config.train, DistributedContext())
         prepare_state(self.learner.optimizer)
         self._device, self._on_gpu = device, device.type == "cuda"
         self._base_bytes = torch.cuda.memory_allocated(device) if self._on_gpu else 0
 
-    def time(self, planned: Planned) -> Step:
+    def time(self, planned: LoadedBatch) -> Step:
         """Make a step and time it.
 
         Raises:
@@ -115,7 +115,7 @@ class TrialTrainer:
             raise OutOfMemoryError(message, hint=error.hint) from error
         return Step(pairs, planned.num_words, time.perf_counter() - started)
 
-    def measure(self, planned: Planned) -> Step:
+    def measure(self, planned: LoadedBatch) -> Step:
         """Make a step, time it and measure its memory; raises as `time`."""
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -135,7 +135,7 @@ class TrialTrainer:
 def run_trial(
     trainer: TrialTrainer,
     data: ExpectedData,
-    batches: Sequence[Indices],
+    batches: Sequence[PairIds],
     *,
     available_bytes: float,
 ) -> Trial:
@@ -174,13 +174,13 @@ def run_trial(
     return Trial(measured, timed)
 
 
-def largest_batch(data: ExpectedData, batches: Sequence[Indices]) -> Indices:
+def largest_batch(data: ExpectedData, batches: Sequence[PairIds]) -> PairIds:
     """Find the batch of the most words."""
     lengths = data.src_lengths + data.tgt_lengths
     return max(batches, key=lambda numbers: int(lengths[numbers].sum()))
 
 
-def parts_of_batch(numbers: Indices, data: ExpectedData) -> list[Indices]:
+def parts_of_batch(numbers: PairIds, data: ExpectedData) -> list[PairIds]:
     """Cut a batch into growing parts, the last of which is all of it.
 
     On a CPU the softmax takes target tokens in chunks of up to `CPU_CHUNK_ROWS`, all

@@ -102,7 +102,7 @@ def ter(
     return _score("ter", TER(), hyp, refs, resampling)
 
 
-def detokenised_bleu(
+def bleu_detokenised_value(
     hyp: Sequence[str], ref: Sequence[str], *, lowercase: bool = False
 ) -> float:
     """The value of `bleu_detokenised` alone, for validation during training."""

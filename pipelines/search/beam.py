@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import to_device
 from pipelines.errors import DivergenceError
-from pipelines.search.candidates import Extensions, Live
 from pipelines.search.settings import SearchSettings
+from pipelines.search.topk import Extensions, Live
 
 State = TypeVar("State")
 

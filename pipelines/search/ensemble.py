@@ -14,8 +14,8 @@ from torch import Tensor
 from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import Sequences, to_device
 from pipelines.model.inference import InferenceSeq2Seq, RowState
-from pipelines.search.candidates import Extensions, Live, best_extensions, joined
 from pipelines.search.sampling import Draw, draw_words
+from pipelines.search.topk import Extensions, Live, best_extensions, joined
 
 Mean = Literal["probabilities", "log_probabilities"]
 

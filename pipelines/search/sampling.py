@@ -23,8 +23,8 @@ from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import to_device
 from pipelines.errors import DivergenceError
 from pipelines.search.beam import Hypothesis
-from pipelines.search.candidates import Extensions, best_extensions
 from pipelines.search.settings import SearchSettings
+from pipelines.search.topk import Extensions, best_extensions
 
 State = TypeVar("State")
 
@@ -257,7 +257,7 @@ def _uniforms(
     seed, the sentence and the draw's number. Its raw bits are the same in every release
     of NumPy.
 
-    Source: Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3" (Philox).
+    Source: Salmon et al. 2011, "Parallel Random PairIds: As Easy as 1, 2, 3" (Philox).
     """
     bits: list[np.ndarray] = []
     for ids in sources:

@@ -13,9 +13,9 @@ import torch
 from pipelines.artifacts.vocab import UNK, UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.data.batch import lay_out
-from pipelines.search.batches import batch_size, side_by_side
+from pipelines.search.batch_execution import batch_size, side_by_side
 from pipelines.search.beam import Hypothesis, beam_search
-from pipelines.search.members import Members
+from pipelines.search.loading import LoadedEnsemble
 from pipelines.search.sampling import sample
 from pipelines.search.settings import SearchSettings
 
@@ -29,7 +29,7 @@ _LEAST_SENTENCES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Output:
     """One translation of one line."""
 
     text: str
@@ -48,7 +48,7 @@ class Candidate:
 class Translation:
     """What came out for one line."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Output, ...]
     """Best first; empty for a blank line."""
     truncated: bool = False
     """The source was longer than `max_source_length` and was cut."""
@@ -72,7 +72,7 @@ class Translator:
     """Translates lines.
 
     Args:
-        members: One model or an ensemble.
+        loaded: One model or an ensemble.
         config: How to search, or to draw.
 
     Attributes:
@@ -83,12 +83,12 @@ class Translator:
     of Neural Text Degeneration", for top-k sampling.
     """
 
-    def __init__(self, members: Members, config: TranslateConfig) -> None:
-        self.members = members
+    def __init__(self, loaded: LoadedEnsemble, config: TranslateConfig) -> None:
+        self.loaded = loaded
         self.config = config
         self.settings = SearchSettings.from_config(config)
-        self._ratio = config.max_length_ratio or members.length_ratio
-        places = _PLACES[members.device.type]
+        self._ratio = config.max_length_ratio or loaded.length_ratio
+        places = _PLACES[loaded.device.type]
         self._batch_size = config.batch_size or max(
             _LEAST_SENTENCES, places // self.settings.most_rows
         )
@@ -122,14 +122,14 @@ class Translator:
         Yields:
             Positions in `lines`, and their translations. Blank lines do not appear.
         """
-        pipeline, limit = self.members.pipeline, self.config.max_source_length
+        pipeline, limit = self.loaded.pipeline, self.config.max_source_length
         read = [pipeline.source_ids_within(line, limit) for line in lines]
         sources, cut = [ids for ids, _ in read], [too_long for _, too_long in read]
         batches = list(self._batches([len(ids) for ids in sources]))
         found_of = side_by_side(
             self._search,
             [[sources[n] for n in numbers] for numbers in batches],
-            device=self.members.device,
+            device=self.loaded.device,
         )
         for numbers, hypotheses in zip(batches, found_of, strict=True):
             yield (
@@ -144,7 +144,7 @@ class Translator:
         """Numbers of sentences that are not blank, the longest batch first."""
         order = [n for n, length in enumerate(lengths) if length > 1]
         order.sort(key=lambda n: (-lengths[n], n))
-        most = batch_size(self._batch_size, len(order), device=self.members.device)
+        most = batch_size(self._batch_size, len(order), device=self.loaded.device)
         while order:
             by_tokens = self.config.max_batch_tokens // lengths[order[0]]
             size = max(1, min(most, by_tokens))
@@ -152,7 +152,7 @@ class Translator:
             del order[:size]
 
     def _search(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
-        ensemble, device = self.members.ensemble, self.members.device
+        ensemble, device = self.loaded.ensemble, self.loaded.device
         state = ensemble.encode(lay_out(sources).to(device))
         max_lengths = [self._max_length(len(ids)) for ids in sources]
         if self.settings.sample:
@@ -187,14 +187,14 @@ class Translator:
         *,
         truncated: bool,
     ) -> Translation:
-        pipeline = self.members.pipeline
-        candidates: list[Candidate] = []
+        pipeline = self.loaded.pipeline
+        candidates: list[Output] = []
         for hypothesis in hypotheses:
             tokens = pipeline.target_vocab.tokens_of(hypothesis.ids)
             if self.config.unk == "copy" and UNK_TOKEN in tokens:
                 tokens = _with_copies(tokens, pipeline.unknown_source_words(line))
             candidates.append(
-                Candidate(
+                Output(
                     text=pipeline.target_text(tokens),
                     tokens=tuple(tokens),
                     log_prob=hypothesis.log_prob,

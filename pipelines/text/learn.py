@@ -11,7 +11,7 @@ from pipelines.artifacts.corpus import decode_line, read_lines
 from pipelines.config import PreprocessConfig
 from pipelines.text.normalise import is_blank
 from pipelines.text.pipeline import SOURCE_MODEL, TARGET_MODEL, TextPipeline
-from pipelines.text.tokenizers import PieceTokenizer, train_pieces
+from pipelines.text.tokenizers import SentencePieceTokenizer, train_sentencepiece
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def sentencepiece_models(
         log.info(
             "SentencePiece: %s side: %s of %s",
             _SIDES[file],
-            plural(len(PieceTokenizer(own[setting]).pieces), "piece"),
+            plural(len(SentencePieceTokenizer(own[setting]).pieces), "piece"),
             getattr(settings, setting),
         )
     return models | _train(settings, pipeline, corpora, to_train)
@@ -86,7 +86,7 @@ def _train(
         texts = {SOURCE_MODEL: texts[SOURCE_MODEL] + texts[TARGET_MODEL]}
     models: dict[str, bytes] = {}
     for file, lines in texts.items():
-        models[file] = train_pieces(
+        models[file] = train_sentencepiece(
             lines,
             kind=settings.sentencepiece_model,
             vocab_size=settings.sentencepiece_vocab_size,
@@ -99,7 +99,7 @@ def _train(
 
 def _report(side: str, model: bytes, num_lines: int, wanted: int) -> None:
     """Log how many pieces there are; fewer than were asked for are a warning."""
-    num_pieces = len(PieceTokenizer(model).pieces)
+    num_pieces = len(SentencePieceTokenizer(model).pieces)
     found = f"SentencePiece: {side}: {plural(num_pieces, 'piece')}"
     lines = plural(num_lines, "line")
     if num_pieces >= wanted:

@@ -9,7 +9,7 @@ from pipelines.artifacts.corpus import hash_file
 from pipelines.artifacts.vocab import read_token_list
 from pipelines.config import PreprocessConfig
 from pipelines.errors import ConfigError
-from pipelines.text.tokenizers import read_pieces
+from pipelines.text.tokenizers import load_sentencepiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,6 @@ class OwnFiles:
         return cls(
             paths,
             {n: read_token_list(p) for n, p in paths.items() if n.endswith("vocab")},
-            {n: read_pieces(p) for n, p in paths.items() if n.endswith("piece")},
+            {n: load_sentencepiece(p) for n, p in paths.items() if n.endswith("piece")},
             {name: hash_file(path) for name, path in paths.items()},
         )

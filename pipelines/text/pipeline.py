@@ -35,10 +35,10 @@ from pipelines.text.normalise import is_blank, normalise, split_blanks
 from pipelines.text.sequence import append_eos, drop_eos, replace_specials, reverse
 from pipelines.text.settings import TextSettings
 from pipelines.text.tokenizers import (
-    BlankTokenizer,
     CharacterTokenizer,
-    PieceTokenizer,
+    SentencePieceTokenizer,
     Tokenizer,
+    WhitespaceTokenizer,
     moses_tokenizer,
     word_tokenizer,
 )
@@ -259,10 +259,10 @@ class TextPipeline:
         if name == "moses":
             return moses_tokenizer(language)
         if name == "sentencepiece":
-            return PieceTokenizer(self.models[model])
+            return SentencePieceTokenizer(self.models[model])
         if name == "characters":
             return CharacterTokenizer()
-        return BlankTokenizer()
+        return WhitespaceTokenizer()
 
 
 def _own_hash(content: Mapping[str, Any]) -> str:

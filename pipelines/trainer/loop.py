@@ -10,22 +10,22 @@ import time
 from dataclasses import asdict
 
 from pipelines.config import TrainConfig
-from pipelines.data.batching import Indices
+from pipelines.data.batching import PairIds
 from pipelines.data.dataset import ParallelDataset
-from pipelines.data.loader import Loader, Planned
+from pipelines.data.loader import LoadedBatch, Loader
+from pipelines.distributed.process_group import AsyncAllReduceMax, DistributedContext
 from pipelines.errors import DivergenceError, Interrupted
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress, Task
+from pipelines.trainer.checkpoints import CheckpointManager
 from pipelines.trainer.epochs import batches_of, last_step
-from pipelines.trainer.interrupt import Requests, listening
-from pipelines.trainer.learner import Learner
 from pipelines.trainer.metrics_log import MetricsLog
-from pipelines.trainer.position import Position
+from pipelines.trainer.running_metrics import RunningMetrics
 from pipelines.trainer.schedule import learning_rate
-from pipelines.trainer.store import CheckpointStore
+from pipelines.trainer.signals import SignalRequests, receive_signals
+from pipelines.trainer.train_state import TrainState
+from pipelines.trainer.train_step import TrainStep
 from pipelines.trainer.validation import Bleu, Validation, validate
-from pipelines.trainer.window import Window
-from pipelines.trainer.world import AsyncAllReduceMax, World
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Trainer:
         store: Reads and writes the checkpoints.
         progress: Where to show.
         bleu: Scores a translation of the validation text, if that is wanted.
-        world: The processes that train this model together.
+        distributed: The processes that train this model together.
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class Trainer:
         *,
         train: ParallelDataset,
         valid: ParallelDataset,
-        store: CheckpointStore,
+        store: CheckpointManager,
         progress: Progress,
         bleu: Bleu | None = None,
-        world: World | None = None,
+        distributed: DistributedContext | None = None,
     ) -> None:
         self.model = model
         self.config = config
         self._train, self._valid = train, valid
         self._store, self._progress, self._bleu = store, progress, bleu
-        self._world = world or World()
-        self._learner = Learner(model, config, self._world)
+        self._distributed = distributed or DistributedContext()
+        self._learner = TrainStep(model, config, self._distributed)
         self.steps_per_epoch = len(self._batches(0))
-        self.position = Position(steps_per_epoch=self.steps_per_epoch)
+        self.position = TrainState(steps_per_epoch=self.steps_per_epoch)
 
     @property
     def arithmetic(self) -> dict[str, str]:
@@ -81,7 +81,7 @@ class Trainer:
             ahead=self.position.ahead,
         )
 
-    def fit(self) -> Position:
+    def fit(self) -> TrainState:
         """Train until a limit, early stopping or a signal.
 
         Returns:
@@ -93,14 +93,14 @@ class Trainer:
         """
         self._resume()
         figures = MetricsLog(
-            self._store.folder if self._world.is_first else None,
+            self._store.folder if self._distributed.is_first else None,
             step=self.position.step,
             tensorboard=self.config.tensorboard,
         )
         self.model.train()
         try:
             with (
-                listening() as requests,
+                receive_signals() as requests,
                 self._progress.task(
                     "train", total=self.total_steps, unit="steps"
                 ) as task,
@@ -108,8 +108,8 @@ class Trainer:
                     self._train,
                     self._batches,
                     device=self._learner.device,
-                    rank=self._world.rank,
-                    num_ranks=self._world.size,
+                    rank=self._distributed.rank,
+                    num_ranks=self._distributed.size,
                 ) as loader,
             ):
                 task.advance(self.position.step)
@@ -125,20 +125,22 @@ class Trainer:
 
     def _resume(self) -> None:
         """Go on from the newest sound checkpoint, which the first process reads."""
-        found = self._store.resume(self._learner) if self._world.is_first else None
-        info = self._world.share(found)
+        found = (
+            self._store.resume(self._learner) if self._distributed.is_first else None
+        )
+        info = self._distributed.broadcast_object(found)
         if not isinstance(info, dict):
             return
-        self._learner.spread()
-        self.position = Position.from_info(info)
+        self._learner.broadcast()
+        self.position = TrainState.from_info(info)
         log.info("going on from step %d of %d", self.position.step, self.total_steps)
 
     def _run(
-        self, loader: Loader, requests: Requests, figures: MetricsLog, task: Task
+        self, loader: Loader, requests: SignalRequests, figures: MetricsLog, task: Task
     ) -> None:
         position = self.position
         batches = loader.batches(position.epoch, position.batch)
-        maxima = AsyncAllReduceMax(self._world)
+        maxima = AsyncAllReduceMax(self._distributed)
         elapsed_s, stop_signal = position.elapsed_s, 0.0
         while not (stop_signal or self._finished()):
             started, waited_s = time.perf_counter(), loader.waited_s
@@ -158,11 +160,11 @@ class Trainer:
             )
         maxima.wait()
         # A signal may have come since the last exchange, as in the last validation.
-        (stop_signal,) = self._world.all_reduce_max(requests.stop_signal or 0)
+        (stop_signal,) = self._distributed.all_reduce_max(requests.stop_signal or 0)
         if stop_signal:
             raise self._interrupted(int(stop_signal))
 
-    def _update(self, planned: Planned, waited_s: float) -> None:
+    def _update(self, planned: LoadedBatch, waited_s: float) -> None:
         position = self.position
         nll, norm = self._learner.learn(
             planned, step=position.step, rate=self.learning_rate(position.step)
@@ -253,7 +255,7 @@ class Trainer:
             self.model,
             self._valid,
             self.config,
-            world=self._world,
+            distributed=self._distributed,
             progress=self._progress,
             bleu=self._bleu,
         )
@@ -287,7 +289,7 @@ class Trainer:
             by_bleu = self.config.best_by == "bleu"
             value = -(found.bleu or 0.0) if by_bleu else found.perplexity
             position.scores[position.step] = value
-        if not self._world.is_first:
+        if not self._distributed.is_first:
             return
         kept = self._store.keep(position.scores, position.step)
         position.scores = {s: v for s, v in position.scores.items() if s in kept}
@@ -300,8 +302,8 @@ class Trainer:
             kept=kept,
         )
 
-    def _batches(self, epoch: int) -> list[Indices]:
+    def _batches(self, epoch: int) -> list[PairIds]:
         return batches_of(self._train, self.config, epoch=epoch)
 
-    def _new_window(self) -> Window:
-        return Window(self._world, clip_norm=self.config.clip_norm)
+    def _new_window(self) -> RunningMetrics:
+        return RunningMetrics(self._distributed, clip_norm=self.config.clip_norm)

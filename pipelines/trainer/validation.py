@@ -10,12 +10,12 @@ from pipelines.config import TrainConfig
 from pipelines.data.batch import collate
 from pipelines.data.batching import sequential_batches
 from pipelines.data.dataset import ParallelDataset
+from pipelines.distributed.process_group import DistributedContext
 from pipelines.metrics.perplexity import perplexity
 from pipelines.model.engine.matmul import choose_matmul
 from pipelines.model.engine.precision import tf32_switched
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress
-from pipelines.trainer.world import World
 
 Bleu = Callable[[Seq2Seq], float]
 """Translates the validation text greedily and scores it."""
@@ -44,7 +44,7 @@ def validate(
     dataset: ParallelDataset,
     config: TrainConfig,
     *,
-    world: World,
+    distributed: DistributedContext,
     progress: Progress,
     bleu: Bleu | None = None,
 ) -> Validation:
@@ -63,7 +63,7 @@ def validate(
         batch_size=config.batch_size,
         max_tokens=config.max_batch_tokens,
     )
-    batches = batches[world.rank :: world.size]
+    batches = batches[distributed.rank :: distributed.size]
     sums = torch.zeros(2, dtype=torch.float64, device=device)
     with progress.task("validate", total=len(batches), unit="batches") as task:
         for indices in batches:
@@ -72,9 +72,10 @@ def validate(
                 sums[0] += model(batch, matmul)[1].double()
             sums[1] += batch.num_tgt_tokens
             task.advance()
-    nll, num_tokens = world.sum(sums).tolist()
-    score = bleu(model) if bleu and world.is_first else None
+    nll, num_tokens = distributed.all_reduce_sum(sums).tolist()
+    score = bleu(model) if bleu and distributed.is_first else None
     model.train(training)
     return Validation(
-        perplexity(-nll, num_tokens), cast(float | None, world.share(score))
+        perplexity(-nll, num_tokens),
+        cast(float | None, distributed.broadcast_object(score)),
     )

@@ -56,7 +56,7 @@ def command(
         "--set: no setting has a part in an average",
         "leave it out",
     )
-    from pipelines.average import average_named, average_newest
+    from pipelines.tools.average import average_named, average_newest
 
     if last is None:
         average_named(checkpoints or [], output, progress=progress())

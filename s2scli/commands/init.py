@@ -116,7 +116,7 @@ def command(
     Example: s2s init demo --train train.de train.en --valid valid.de valid.en
     """
     from pipelines.config.load import parse_overrides
-    from pipelines.init import NUMBERS, names_text, run
+    from pipelines.tools.init import NUMBERS, names_text, run
 
     configure(quiet=quiet, verbose=verbose, log_format=log_format)
     if test is not None and len(test) > 1:

@@ -31,8 +31,8 @@ from s2scli.output import (
 )
 
 if TYPE_CHECKING:
-    from pipelines.metrics.comparison import Comparer, Comparison
-    from pipelines.rescore import Rescored
+    from pipelines.metrics.nbest_comparison import Comparer, Comparison
+    from pipelines.tools.rescore import Rescored
 
 
 @with_common_options
@@ -162,8 +162,8 @@ def command(
     refuse_same_file(outputs, inputs)
     for path in filter(None, outputs):
         require_output(path)
-    from pipelines.metrics.comparison import Comparer
-    from pipelines.rescore import (
+    from pipelines.metrics.nbest_comparison import Comparer
+    from pipelines.tools.rescore import (
         Rescorer,
         RescoreSettings,
         check_list,
@@ -181,14 +181,14 @@ def command(
         "translate__precision": precision,
     }
     checkpoints, config = find_models(request, model, **flags)
-    from pipelines.search.members import Members
-    from pipelines.search.scorer import Scorer
+    from pipelines.search.forced_decoding import ForcedDecoder
+    from pipelines.search.loading import load_ensemble
 
     penalty = 0.0 if length_penalty is None else config.translate.length_penalty
-    members = Members.load(checkpoints, config.translate, weights=model_weight or ())
+    loaded = load_ensemble(checkpoints, config.translate, weights=model_weight or ())
     rescorer = Rescorer(
-        Scorer(members),
-        members.pipeline,
+        ForcedDecoder(loaded),
+        loaded.pipeline,
         replace(
             settings,
             length_penalty=penalty,

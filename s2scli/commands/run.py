@@ -33,7 +33,7 @@ def command(request: Request, target: Target = None, force: Force = False) -> No
 
     Example: s2s run -d demo
     """
-    from pipelines.plan import planned_stages
+    from pipelines.project.plan import planned_stages
 
     if target is not None and target not in STAGES:
         near = difflib.get_close_matches(target, STAGES, n=1)

@@ -218,14 +218,14 @@ def _score_pairs(
     config: "TranslateConfig",
     as_json: bool,
 ) -> None:
-    from pipelines.likelihood import NOTHING, score_pairs
-    from pipelines.search.members import Members
+    from pipelines.search.loading import load_ensemble
+    from pipelines.tools.score_pairs import NOTHING, score_pairs
 
-    members = Members.load(models, config, weights=weights)
+    loaded = load_ensemble(models, config, weights=weights)
     total = NOTHING
     with open_output(None) as output:
         shown = SILENT if output.isatty() else progress()
-        stream = score_pairs(source, target, members, config, progress=shown)
+        stream = score_pairs(source, target, loaded, config, progress=shown)
         for number, found in enumerate(stream, start=1):
             total += found
             if as_json:

@@ -82,7 +82,7 @@ def find_models(
             hint="-m MODEL takes a checkpoint, which needs no project; -d DIR names a "
             "project's folder",
         )
-    from pipelines.plan import changed_since_training
+    from pipelines.project.plan import changed_since_training
 
     project = request.project(**flags)
     changed = changed_since_training(project.config, project.layout)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.distributed.environment import is_distributed, is_follower
 from pipelines.errors import DivergenceError, Interrupted, PeerError
-from pipelines.parallel import is_follower, is_one_of_several
 from s2scli.commands.stage import bring_up_to_date, tell_done
 from s2scli.console import progress
 from s2scli.estimate import show_estimate
@@ -70,7 +70,7 @@ def command(
 
     Example: s2s train -d demo --set train.max_epochs=10
     """
-    from s2scli.launch import launch, require_gpus
+    from pipelines.distributed.launcher import launch, require_gpus
 
     refuse(
         fork and force,
@@ -88,7 +88,7 @@ def command(
             others={"--force": force, "--fork": fork},
         )
         return
-    if is_one_of_several():
+    if is_distributed():
         _train_together(project, force=force, fork=fork)
     elif num_gpus > 1:
         require_gpus(num_gpus, project.config.train.device)

@@ -239,10 +239,10 @@ def command(
 def _translator(
     models: list[Path], weights: list[float], settings: "TranslateConfig"
 ) -> "Translator":
-    from pipelines.search.members import Members
+    from pipelines.search.loading import load_ensemble
     from pipelines.search.translator import Translator
 
-    return Translator(Members.load(models, settings, weights=weights), settings)
+    return Translator(load_ensemble(models, settings, weights=weights), settings)
 
 
 def _text(_number: int, translation: "Translation") -> str:

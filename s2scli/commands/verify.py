@@ -13,8 +13,8 @@ def command(request: Request, as_json: Json = False) -> None:
 
     Example: s2s verify -d demo
     """
-    from pipelines.artifacts.verify import verify
     from pipelines.errors import CorruptArtifactError
+    from pipelines.project.verify import verify
 
     found = verify(request.project().layout)
     if as_json:

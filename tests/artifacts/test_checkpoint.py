@@ -6,10 +6,10 @@ import torch
 from pipelines.artifacts import checkpoint
 from pipelines.artifacts.checkpoint import (
     BEST,
-    Part,
+    TensorBundle,
     checkpoints,
     latest_sound,
-    newest_to_go_on,
+    newest_resumable,
     point_to,
     prune,
     read_best,
@@ -32,8 +32,8 @@ def train(tmp_path):
         write_checkpoint(
             folder,
             step,
-            model=Part({"w": torch.full((2, 3), float(step))}, {"step": step}),
-            trainer=Part({"optimizer.0.m": torch.ones(2)}, {"epoch": 1}),
+            model=TensorBundle({"w": torch.full((2, 3), float(step))}, {"step": step}),
+            trainer=TensorBundle({"optimizer.0.m": torch.ones(2)}, {"epoch": 1}),
             text=text,
             run="run",
         )
@@ -80,7 +80,7 @@ def test_sound_checkpoints_come_newest_first_and_damaged_ones_are_told(train, ca
 
 def test_no_training_goes_on_from_an_average(train):
     path = train / "checkpoints" / "step-00000040"
-    model = Part({"w": torch.ones(2)}, {"step": 40})
+    model = TensorBundle({"w": torch.ones(2)}, {"step": 40})
     text = train.parent / "text"
     manifest = write_average(path, model, text=text, run="run", counts={"step": 40})
     assert set(manifest.outputs) == {
@@ -96,12 +96,12 @@ def test_no_training_goes_on_from_an_average(train):
 
 def test_training_goes_on_from_a_sound_checkpoint_or_not_at_all(train, tmp_path):
     folder = train / "checkpoints"
-    assert newest_to_go_on(tmp_path / "nowhere") is None
-    assert newest_to_go_on(folder) == folder / "step-00000030"
+    assert newest_resumable(tmp_path / "nowhere") is None
+    assert newest_resumable(folder) == folder / "step-00000030"
     for path in checkpoints(folder):
         (path / "manifest.json").unlink()
     with pytest.raises(CorruptArtifactError, match="no sound checkpoint") as caught:
-        newest_to_go_on(folder)
+        newest_resumable(folder)
     assert "--force" in caught.value.hint
 
 
@@ -144,7 +144,7 @@ def test_a_write_that_fails_leaves_the_earlier_checkpoints_alone(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, failing, fail)
-    part = Part({"w": torch.ones(1)}, {})
+    part = TensorBundle({"w": torch.ones(1)}, {})
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(
             train / "checkpoints",

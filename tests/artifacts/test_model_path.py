@@ -9,7 +9,7 @@ import torch
 from pipelines.artifacts.checkpoint import (
     BEST,
     LATEST,
-    Part,
+    TensorBundle,
     point_to,
     prune,
     write_checkpoint,
@@ -27,7 +27,7 @@ def project(tmp_path):
     (project / "s2s.toml").write_text("")
     folder = project / "train" / "checkpoints"
     for step in (1, 2, 3):
-        part = Part({"w": torch.full((2,), float(step))}, {"step": step})
+        part = TensorBundle({"w": torch.full((2,), float(step))}, {"step": step})
         write_checkpoint(
             folder, step, model=part, trainer=part, text=project / "text", run="run"
         )

@@ -7,7 +7,7 @@ import pytest
 from pipelines.artifacts.layout import Layout
 from pipelines.config import load
 from pipelines.estimate.training import quick_estimate
-from pipelines.init import run as make_project
+from pipelines.tools.init import run as make_project
 from s2scli.estimate import _tables
 from tests.cli.conftest import init_arguments, write_corpus
 

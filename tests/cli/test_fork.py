@@ -16,7 +16,7 @@ from pipelines.artifacts.checkpoint import (
 )
 from pipelines.artifacts.layout import Layout
 from pipelines.config import load
-from pipelines.trainer.fork import find_fork
+from pipelines.project.fork import find_fork
 from tests.cli.conftest import init_arguments, write_corpus
 
 pytestmark = pytest.mark.slow
@@ -338,7 +338,7 @@ def test_a_training_that_is_kept_already_is_taken_up_for_one_that_has_not_ended(
 
 
 def test_a_fork_that_was_killed_is_taken_up(s2s, stopped, monkeypatch):
-    from pipelines.trainer import fork
+    from pipelines.project import fork
 
     config = load(stopped, overrides=["train.learning_rate=0.02"]).config
     layout = Layout(stopped)

@@ -7,9 +7,9 @@ import pytest
 
 from pipelines.artifacts.checkpoint import checkpoints
 from pipelines.artifacts.layout import Layout
-from pipelines.artifacts.lock import locked
 from pipelines.config import TranslateConfig
-from pipelines.search.members import Members
+from pipelines.project.lock import locked
+from pipelines.search.loading import load_ensemble
 from tests.cli.conftest import init_arguments, write_corpus
 from tests.cli.test_fork import files
 from tests.cli.train_process import TrainProcess
@@ -73,7 +73,7 @@ def test_checkpoints_may_be_deleted_while_they_are_read(s2s, project, caplog):
         names: set[str] = set()
         while len(names) < 40:
             for path in (project, best.with_name("latest.json")):
-                names |= set(Members.load([path], TranslateConfig()).names)
+                names |= set(load_ensemble([path], TranslateConfig()).names)
         assert training.popen.poll() is None
         found = s2s("verify", "-d", project)
         assert (found.status, "missing" in found.out) == (0, False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts.checkpoint import Part, write_checkpoint
+from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
 from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.nbest import read_nbest
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
@@ -41,12 +41,12 @@ def models(tmp_path_factory):
     for seed in (1, 2):
         model = Seq2Seq(sizes, 9, 9)
         initialize(model, init_range=1.0, seed=seed)
-        part = Part(model.state_dict(), info)
+        part = TensorBundle(model.state_dict(), info)
         path = write_checkpoint(
             folder,
             seed,
             model=part,
-            trainer=Part({}, {}),
+            trainer=TensorBundle({}, {}),
             text=folder / "text",
             run="run",
         )

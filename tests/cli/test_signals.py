@@ -29,7 +29,7 @@ files.sync_tree = slow_sync
 """
 SLOW_STEPS = """
 import os, time
-from pipelines.trainer import learner
+from pipelines.trainer import train_step
 update, brake = learner.update, {brake!r}
 def slow_update(*arguments, **options):
     time.sleep(60 * os.path.exists(brake))

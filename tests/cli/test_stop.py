@@ -165,7 +165,7 @@ def test_a_stopped_stage_says_that_the_finished_ones_are_kept(
 
 def test_what_is_stopped_outside_a_stage_claims_nothing(s2s, project, monkeypatch):
     monkeypatch.setattr(
-        "pipelines.artifacts.verify.verify", lambda *_, **__: signal.raise_signal(15)
+        "pipelines.project.verify.verify", lambda *_, **__: signal.raise_signal(15)
     )
     found = s2s("verify", "-d", project)
     assert (found.status, found.err) == (143, "stopped by SIGTERM\n")

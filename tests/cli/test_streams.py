@@ -16,7 +16,7 @@ import zstandard
 from pipelines.artifacts.checkpoint import BEST
 from pipelines.artifacts.corpus import read_lines
 from pipelines.errors import Interrupted
-from pipelines.search.translator import Candidate, Translation, Translator
+from pipelines.search.translator import Output, Translation, Translator
 from s2scli.output import can_be_replaced
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def files(tmp_path, monkeypatch):
     return folder
 
 
-EMPTY = Candidate("", (), -1.0, -1.0, (-1.0,))
+EMPTY = Output("", (), -1.0, -1.0, (-1.0,))
 ONE, TWO = ["A B", "", "C"], ["D", "E F"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pipelines.artifacts.checkpoint import (
-    Part,
+    TensorBundle,
     checkpoints,
     read_best,
     read_model,
@@ -127,7 +127,7 @@ def final_state(project):
         state[role] = (path.name, read_model(path))
     trainer = read_trainer(newest)
     info = {key: x for key, x in trainer.info.items() if key != "elapsed_s"}
-    state["trainer"] = (newest.name, Part(trainer.tensors, info))
+    state["trainer"] = (newest.name, TensorBundle(trainer.tensors, info))
     return state
 
 

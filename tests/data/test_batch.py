@@ -51,7 +51,7 @@ def test_batch_has_the_longest_target_first_and_the_decoder_reads_eos_first():
 def test_batch_counts_words_with_their_eos_and_what_padding_would_have_added():
     batch = make_batch(PAIRS)
     assert (batch.num_sentences, batch.num_tgt_tokens, batch.num_words) == (3, 7, 14)
-    assert batch.num_cells == 3 * 3 + 4 * 3
+    assert batch.num_padded_tokens == 3 * 3 + 4 * 3
     assert batch.src.types_U.dtype is batch.tgt_out_N.dtype is torch.int64
 
 

@@ -10,7 +10,7 @@ from pipelines.artifacts.layout import Layout
 from pipelines.config import Config
 from pipelines.estimate import cost
 from pipelines.estimate.training import Speed, quick_estimate
-from pipelines.trainer.position import Position
+from pipelines.trainer.train_state import TrainState
 from tests.cli.conftest import init_arguments, s2s, write_corpus
 
 __all__ = ["s2s"]  # a fixture
@@ -35,7 +35,7 @@ def test_a_training_that_is_resumed_costs_its_rest(estimated):
     whole = cost.describe_cost(found, config, None)
     assert f"{total:,} updates in all" in whole
     assert "about 97.7 hours" in whole
-    position = Position(step=total - 200)
+    position = TrainState(step=total - 200)
     rest = cost.describe_cost(found, config, position)
     assert f"200 updates left after step {total - 200:,}" in rest
     assert "about 2 min" in rest
@@ -47,9 +47,9 @@ def test_a_limit_in_minutes_counts_what_was_spent(estimated):
     config, found = estimated
     config = limited(config, max_minutes=60)
     assert "about 60 min" in cost.describe_cost(found, config, None)
-    position = Position(step=100, elapsed_s=2400)
+    position = TrainState(step=100, elapsed_s=2400)
     assert "about 20 min" in cost.describe_cost(found, config, position)
-    position = Position(step=100, elapsed_s=3700)
+    position = TrainState(step=100, elapsed_s=3700)
     assert "about 0 s" in cost.describe_cost(found, config, position)
 
 

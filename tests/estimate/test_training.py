@@ -10,10 +10,10 @@ from pipelines.estimate import trial
 from pipelines.estimate.data import ExpectedData, expect_data
 from pipelines.estimate.training import estimate, expected_epoch, quick_estimate
 from pipelines.estimate.trial import Step, Trial, TrialTrainer, run_trial
-from pipelines.init import run as make_project
 from pipelines.model.engine import device as devices
 from pipelines.model.seq2seq import Seq2Seq
-from pipelines.trainer.learner import Learner
+from pipelines.tools.init import run as make_project
+from pipelines.trainer.train_step import TrainStep
 
 
 def paper(folder, **values):
@@ -48,7 +48,7 @@ def test_a_quick_estimate_runs_nothing(tmp_path, monkeypatch):
     def learn(*args, **kwargs):
         raise AssertionError
 
-    monkeypatch.setattr(Learner, "learn", learn)
+    monkeypatch.setattr(TrainStep, "learn", learn)
     found = quick_estimate(small(tmp_path, TEXT), Layout(tmp_path), most_bytes=1000)
     assert found.memory.gradients_bytes > 0
     with pytest.raises(AssertionError):

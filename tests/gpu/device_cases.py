@@ -15,18 +15,18 @@ from torch import Tensor
 from pipelines.config.load import build, flatten, recipe_names, recipe_text
 from pipelines.config.schema import Config, ModelConfig, TrainConfig, TranslateConfig
 from pipelines.data.batch import Batch, make_batch
-from pipelines.data.loader import Planned
+from pipelines.data.loader import LoadedBatch
+from pipelines.distributed.process_group import DistributedContext
 from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.ensemble import Ensemble
-from pipelines.search.members import Members
-from pipelines.search.scorer import Candidates
+from pipelines.search.forced_decoding import ForcedTargets
+from pipelines.search.loading import LoadedEnsemble
 from pipelines.search.translator import Translation, Translator
-from pipelines.trainer.learner import Learner
 from pipelines.trainer.loop import Trainer
 from pipelines.trainer.optimizer import state_tensors
-from pipelines.trainer.world import World
+from pipelines.trainer.train_step import TrainStep
 from tests.gpu.fake_cuda import host
 from tests.search.tiny import make_pipeline
 from tests.trainer.tiny import MODEL, TRAIN, make_trainer
@@ -85,9 +85,9 @@ def make_model(
     return model.to(device)
 
 
-def planned(batch: Batch, device: torch.device) -> Planned:
+def planned(batch: Batch, device: torch.device) -> LoadedBatch:
     """A batch as the loader hands it over."""
-    return Planned(
+    return LoadedBatch(
         batch=batch if device.type == "cpu" else batch.pinned(),
         weight=1.0,
         numbers=batch.numbers,
@@ -102,12 +102,12 @@ def without_dropout(case: Case) -> Case:
     return Case(case.model.model_copy(update={"dropout": 0.0}), case.train)
 
 
-def make_learner(case: Case, device: torch.device, *, precision: str) -> Learner:
+def make_learner(case: Case, device: torch.device, *, precision: str) -> TrainStep:
     model = make_model(case, device).train()
-    return Learner(model, with_precision(case, precision), World())
+    return TrainStep(model, with_precision(case, precision), DistributedContext())
 
 
-def learned(learner: Learner, nll: Tensor, norm: Tensor, before: list[Tensor]):
+def learned(learner: TrainStep, nll: Tensor, norm: Tensor, before: list[Tensor]):
     """All that one update changed, by name: gradients rather than Adam's steps."""
     found = {"nll": nll, "norm": norm}
     for number, (name, parameter) in enumerate(learner.model.named_parameters()):
@@ -148,12 +148,12 @@ def make_translator(
 ) -> Translator:
     models = [make_model(case, device, seed=n + 1).eval() for n in range(num_models)]
     linears = choose_linear(precision, device)  # type: ignore[arg-type]
-    members = Members(
+    loaded = LoadedEnsemble(
         Ensemble([InferenceSeq2Seq(m, linears, device=device) for m in models]),
         make_pipeline(),
         device,
     )
-    return Translator(members, TranslateConfig(beam=beam, nbest=min(beam, 3)))
+    return Translator(loaded, TranslateConfig(beam=beam, nbest=min(beam, 3)))
 
 
 def outputs(translations: Sequence[Translation]) -> list[list[object]]:
@@ -164,9 +164,9 @@ def outputs(translations: Sequence[Translation]) -> list[list[object]]:
     ]
 
 
-def given_translations() -> list[Candidates]:
+def given_translations() -> list[ForcedTargets]:
     """`TREE` as the scorer takes it."""
-    return [Candidates(source, targets) for source, targets in TREE]
+    return [ForcedTargets(source, targets) for source, targets in TREE]
 
 
 def trained(folder: Path, name: str, device: torch.device, *, steps: int) -> Trainer:

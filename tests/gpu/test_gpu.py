@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, linear
 from pipelines.config import ModelConfig
 from pipelines.data.batch import make_batch
 from pipelines.data.dataset import ParallelDataset
+from pipelines.distributed.process_group import DistributedContext
 from pipelines.model.engine.device import choose_device, describe, free_memory_bytes
 from pipelines.model.engine.library_lstm import cudnn_dtype
 from pipelines.model.engine.matmul import choose_matmul
@@ -17,9 +18,8 @@ from pipelines.model.engine.precision import choose_precision, tf32_switched
 from pipelines.model.loss import summed_cross_entropy
 from pipelines.model.lstm import LSTMStack
 from pipelines.progress import SILENT
-from pipelines.search.scorer import Scorer
+from pipelines.search.forced_decoding import ForcedDecoder
 from pipelines.trainer.validation import validate
-from pipelines.trainer.world import World
 from tests.gpu.device_cases import (
     CASES,
     CPU,
@@ -79,9 +79,9 @@ def test_the_host_waits_once_in_a_validation(gpu, name, tmp_path):
     config = with_precision(CASES[name], "bf16").model_copy(update={"batch_size": 3})
     model = make_model(CASES[name], gpu.device, vocab_size=9)
     options = dataset, config
-    validate(model, *options, world=World(), progress=SILENT)
+    validate(model, *options, distributed=DistributedContext(), progress=SILENT)
     with gpu.record_syncs() as syncs:
-        validate(model, *options, world=World(), progress=SILENT)
+        validate(model, *options, distributed=DistributedContext(), progress=SILENT)
     assert len(syncs) == 1, syncs
 
 
@@ -212,9 +212,9 @@ def test_translations_are_the_cpus(gpu, name, beam, num_models):
 @every_case
 def test_scores_of_given_translations_are_the_cpus(gpu, name, precision):
     found, wanted = (
-        Scorer(make_translator(CASES[name], device, beam=1, precision=p).members).score(
-            given_translations()
-        )
+        ForcedDecoder(
+            make_translator(CASES[name], device, beam=1, precision=p).loaded
+        ).score(given_translations())
         for device, p in ((gpu.device, precision), (CPU, "fp32"))
     )
     tolerance = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 1e-1}[precision]

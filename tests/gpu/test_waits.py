@@ -5,16 +5,16 @@ import torch
 
 from pipelines.config import TranslateConfig
 from pipelines.data.dataset import ParallelDataset
+from pipelines.distributed.process_group import DistributedContext
 from pipelines.model import loss as loss_module
 from pipelines.model.engine import lstm_steps
 from pipelines.model.engine.library_lstm import cudnn_dtype
 from pipelines.progress import SILENT
 from pipelines.search.ensemble import Ensemble
-from pipelines.search.scorer import Scorer
+from pipelines.search.forced_decoding import ForcedDecoder
 from pipelines.search.translator import Translator
-from pipelines.trainer.learner import Learner
+from pipelines.trainer.train_step import TrainStep
 from pipelines.trainer.validation import validate
-from pipelines.trainer.world import World
 from tests.gpu.device_cases import (
     CASES,
     CPU,
@@ -79,13 +79,17 @@ def test_a_validation_waits_once_and_makes_no_gradient(
     cudnn_dtype(torch.bfloat16, GPU)
     before = gpu.num_graph_nodes
     with gpu.record_syncs() as syncs:
-        found = validate(model, dataset, config, world=World(), progress=SILENT)
+        found = validate(
+            model, dataset, config, distributed=DistributedContext(), progress=SILENT
+        )
     assert len(syncs) == 1, syncs
     assert gpu.num_graph_nodes == before
     assert not any(saves)
     assert all(parameter.grad is None for parameter in model.parameters())
     model = make_model(case, CPU, vocab_size=9)
-    wanted = validate(model, dataset, config, world=World(), progress=SILENT)
+    wanted = validate(
+        model, dataset, config, distributed=DistributedContext(), progress=SILENT
+    )
     tolerance = {"fp32": 1e-5, "bf16": 2e-2}[precision]
     assert found.perplexity == pytest.approx(wanted.perplexity, rel=tolerance)
 
@@ -129,7 +133,7 @@ def test_sampling_waits_once_a_step(gpu, name, num_models, top_k, monkeypatch):
 
     def sampler(device):
         return Translator(
-            make_translator(CASES[name], device, **options).members, config
+            make_translator(CASES[name], device, **options).loaded, config
         )
 
     on_gpu = sampler(GPU)
@@ -146,10 +150,10 @@ def test_sampling_waits_once_a_step(gpu, name, num_models, top_k, monkeypatch):
 
 @every_case
 def test_forced_decoding_waits_once_a_depth(gpu, name, monkeypatch):
-    members = make_translator(CASES[name], GPU, beam=1, precision="bf16").members
+    loaded = make_translator(CASES[name], GPU, beam=1, precision="bf16").loaded
     depths = counted(monkeypatch, "log_probs")
     with gpu.record_syncs() as syncs:
-        Scorer(members).score(given_translations())
+        ForcedDecoder(loaded).score(given_translations())
     assert len(depths) == 6
     assert len(syncs) == len(depths), summary(syncs)
 
@@ -162,20 +166,20 @@ def summary(syncs: list[str]) -> str:
 
 def test_training_waits_for_reports_and_validations_only(gpu, tmp_path, monkeypatch):
     write_data(tmp_path)
-    update = Learner.learn
+    update = TrainStep.learn
 
     def checked(self, *arguments, **options):
         with gpu.forbid_syncs():
             return update(self, *arguments, **options)
 
     cudnn_dtype(torch.bfloat16, GPU)
-    monkeypatch.setattr(Learner, "learn", checked)
+    monkeypatch.setattr(TrainStep, "learn", checked)
     with gpu.record_syncs() as syncs:
         trained(tmp_path, "run", GPU, steps=12)
     places = {sync.rpartition(" at ")[2].partition(":")[0] for sync in syncs}
     assert places <= {
         "pipelines/trainer/validation.py",
-        "pipelines/trainer/window.py",
+        "pipelines/trainer/running_metrics.py",
         "pipelines/artifacts/checkpoint.py",
         "tests/trainer/tiny.py",
     }

@@ -32,10 +32,10 @@ def lstm_by_hand(weights, sentence, h0=None, c0=None):
     """Graves' cell over one sentence [T, I], written out in NumPy float64."""
     sequence, last = sentence.astype(np.float64), []
     for number, w in enumerate(weights):
-        num_cells = w["recurrent_weight"].shape[1]
-        peep_i, peep_f, peep_o = w.get("peephole", np.zeros((3, num_cells)))
-        h = np.zeros(num_cells) if h0 is None else h0[number]
-        c = np.zeros(num_cells) if c0 is None else c0[number]
+        num_padded_tokens = w["recurrent_weight"].shape[1]
+        peep_i, peep_f, peep_o = w.get("peephole", np.zeros((3, num_padded_tokens)))
+        h = np.zeros(num_padded_tokens) if h0 is None else h0[number]
+        c = np.zeros(num_padded_tokens) if c0 is None else c0[number]
         outputs = []
         for x in sequence:
             gates = w["input_weight"] @ x + w["recurrent_weight"] @ h + w["bias"]

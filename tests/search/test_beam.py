@@ -13,8 +13,8 @@ from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config.schema import TranslateConfig
 from pipelines.errors import DivergenceError
 from pipelines.search.beam import Hypothesis, beam_search
-from pipelines.search.candidates import Extensions, best_extensions
 from pipelines.search.settings import SearchSettings
+from pipelines.search.topk import Extensions, best_extensions
 
 CPU = torch.device("cpu")
 

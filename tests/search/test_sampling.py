@@ -14,10 +14,10 @@ from pipelines.config import TranslateConfig
 from pipelines.errors import DivergenceError
 from pipelines.search import sampling as sampling_module
 from pipelines.search.beam import Hypothesis
-from pipelines.search.candidates import Extensions
+from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
 from pipelines.search.sampling import draw_words, sample
-from pipelines.search.scorer import Candidates, Scorer
 from pipelines.search.settings import SearchSettings
+from pipelines.search.topk import Extensions
 from pipelines.search.translator import Translator
 from tests.search.test_beam import fixed_step, norm_of, random_step
 from tests.search.test_translator import KEYS, LINES, MEMBERS, lines
@@ -184,10 +184,10 @@ def test_random_numbers_stay_what_they_are():
 @pytest.mark.parametrize("chosen", [{"top_k": 1}, {"temperature": 1e-30}], ids=str)
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_a_draw_without_choice_is_greedy_search(chosen, seeds):
-    members = MEMBERS["fp32 by onednn", seeds]
-    greedy = Translator(members, TranslateConfig(beam=1)).translate(LINES)
+    loaded = MEMBERS["fp32 by onednn", seeds]
+    greedy = Translator(loaded, TranslateConfig(beam=1)).translate(LINES)
     config = TranslateConfig(sample=True, nbest=3, **chosen)
-    drawn = Translator(members, config).translate(LINES)
+    drawn = Translator(loaded, config).translate(LINES)
     # The same translation is drawn again and again, and stays.
     assert [t.candidates for t in drawn] == [t.candidates * 3 for t in greedy]
 
@@ -245,13 +245,13 @@ def test_the_number_of_threads_changes_no_draw():
 @settings(deadline=None, max_examples=30)
 def test_log_probabilities_are_those_of_forced_decoding(key, texts, chosen):
     """Without temperature and among all words, whatever the draw was from."""
-    members = MEMBERS[key]
-    pipeline = members.pipeline
+    loaded = MEMBERS[key]
+    pipeline = loaded.pipeline
     config = TranslateConfig(**{**chosen, "unk": "allow"})
-    found = Translator(members, config).translate(texts)
-    scores = Scorer(members).score(
+    found = Translator(loaded, config).translate(texts)
+    scores = ForcedDecoder(loaded).score(
         [
-            Candidates(
+            ForcedTargets(
                 pipeline.source_ids(line),
                 [pipeline.target_vocab.ids(c.tokens) for c in each.candidates],
             )
@@ -293,9 +293,9 @@ def test_draws_are_sorted_and_within_their_limits(seed, penalty, unk):
 
 
 def test_another_seed_draws_others():
-    members = MEMBERS["fp32 by onednn", (1,)]
+    loaded = MEMBERS["fp32 by onednn", (1,)]
     found = [
-        Translator(members, TranslateConfig(sample=True, seed=seed)).translate(LINES)
+        Translator(loaded, TranslateConfig(sample=True, seed=seed)).translate(LINES)
         for seed in (1, 1, 2)
     ]
     assert found[0] == found[1] != found[2]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines.artifacts.vocab import UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.errors import OutOfMemoryError
-from pipelines.search.scorer import Candidates, Scorer
+from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
 from tests.engines import ROWS_APART
@@ -24,8 +24,8 @@ def pipeline():
 
 def make_translator(pipeline, *seeds, **settings):
     config = TranslateConfig(**{"beam": 3, **settings})
-    members = make_members(*seeds, pipeline=pipeline)
-    return Translator(members, config)
+    loaded = make_members(*seeds, pipeline=pipeline)
+    return Translator(loaded, config)
 
 
 LINES = ["a b c", "", "d", "e e e e e e", " ", "a b c", "zzz a"]
@@ -119,13 +119,13 @@ def test_a_translation_depends_on_its_line_alone(key, lines, search, size, rando
 @given(lines, searches)
 @settings(deadline=None, max_examples=30)
 def test_scores_are_those_of_forced_decoding(key, lines, search):
-    members = MEMBERS[key]
+    loaded = MEMBERS[key]
     config = TranslateConfig(**{**search, "nbest": search["beam"], "unk": "allow"})
-    found = Translator(members, config).translate(lines)
-    pipeline = members.pipeline
-    scores = Scorer(members).score(
+    found = Translator(loaded, config).translate(lines)
+    pipeline = loaded.pipeline
+    scores = ForcedDecoder(loaded).score(
         [
-            Candidates(
+            ForcedTargets(
                 pipeline.source_ids(line),
                 [pipeline.target_vocab.ids(c.tokens) for c in each.candidates],
             )

@@ -8,7 +8,7 @@ from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.ensemble import Ensemble
-from pipelines.search.members import Members
+from pipelines.search.loading import LoadedEnsemble
 from pipelines.text import TextPipeline, TextSettings
 
 CPU = torch.device("cpu")
@@ -34,4 +34,4 @@ def make_member(seed, *, linears=FP32, cells=8):
 
 def make_members(*seeds, pipeline=None, linears=FP32, **options):
     models = [make_member(seed, linears=linears) for seed in seeds]
-    return Members(Ensemble(models, **options), pipeline or make_pipeline(), CPU)
+    return LoadedEnsemble(Ensemble(models, **options), pipeline or make_pipeline(), CPU)

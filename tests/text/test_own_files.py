@@ -4,12 +4,12 @@ from pipelines.artifacts.files import sha256_file
 from pipelines.config import PreprocessConfig
 from pipelines.errors import ConfigError
 from pipelines.text.own_files import OwnFiles
-from pipelines.text.tokenizers import train_pieces
+from pipelines.text.tokenizers import train_sentencepiece
 
 
 def test_files_are_read_from_the_project(tmp_path):
     (tmp_path / "words").write_text("a\nb\t3\n")
-    model = train_pieces(["the cat"] * 3, kind="bpe", vocab_size=20)
+    model = train_sentencepiece(["the cat"] * 3, kind="bpe", vocab_size=20)
     (tmp_path / "pieces.model").write_bytes(model)
     settings = PreprocessConfig(
         tokenizer="sentencepiece",

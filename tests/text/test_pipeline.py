@@ -18,7 +18,7 @@ from pipelines.errors import (
     VersionError,
 )
 from pipelines.text import TextPipeline, TextSettings
-from pipelines.text.tokenizers import train_pieces
+from pipelines.text.tokenizers import train_sentencepiece
 
 SETTINGS = TextSettings("en", "fr", "none", False, "nfc", True)
 WORDS = ("a", "b", "c", "d")
@@ -28,7 +28,7 @@ VOCABULARY = Vocabulary((*SPECIALS, *WORDS), (0, 0, 9, 4, 3, 2, 1))
 def pipeline(**settings) -> TextPipeline:
     models = {}
     if settings.get("tokenizer") == "sentencepiece":
-        model = train_pieces(["a b c the cat"] * 9, kind="bpe", vocab_size=40)
+        model = train_sentencepiece(["a b c the cat"] * 9, kind="bpe", vocab_size=40)
         models = {"source.spm": model, "target.spm": model}
     return TextPipeline(replace(SETTINGS, **settings), VOCABULARY, VOCABULARY, models)
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from pipelines.errors import ConfigError, CorpusError
 from pipelines.text.normalise import normalise
 from pipelines.text.tokenizers import (
-    BlankTokenizer,
     CharacterTokenizer,
-    PieceTokenizer,
+    SentencePieceTokenizer,
+    WhitespaceTokenizer,
+    load_sentencepiece,
     moses_tokenizer,
-    read_pieces,
-    train_pieces,
+    train_sentencepiece,
     word_tokenizer,
 )
 
@@ -124,13 +124,13 @@ def test_moses_takes_time_in_proportion_to_a_very_long_line(text):
 @given(st.lists(word("ab\u00a0\u202fé▁<"), min_size=1))
 def test_blank_tokenizer_round_trip(words):
     line = " ".join(words)
-    tokenizer = BlankTokenizer()
+    tokenizer = WhitespaceTokenizer()
     assert tokenizer.tokenize(line) == words
     assert tokenizer.detokenize(words) == line
 
 
 def test_blank_tokenizer_joins_runs_of_blanks():
-    assert BlankTokenizer().tokenize(" a \t b ") == ["a", "b"]
+    assert WhitespaceTokenizer().tokenize(" a \t b ") == ["a", "b"]
 
 
 @given(st.lists(word("ab▁é\u00a0"), min_size=1))
@@ -148,8 +148,8 @@ def test_character_tokenizer_tells_a_blank_from_a_literal_mark():
 
 
 @pytest.fixture(scope="module")
-def pieces() -> PieceTokenizer:
-    return PieceTokenizer(train_pieces(LINES, kind="bpe", vocab_size=60))
+def pieces() -> SentencePieceTokenizer:
+    return SentencePieceTokenizer(train_sentencepiece(LINES, kind="bpe", vocab_size=60))
 
 
 def test_pieces_round_trip(pieces):
@@ -178,34 +178,38 @@ def test_pieces_of_a_very_long_line_take_no_long_time(pieces):
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_training_twice_gives_the_same_bytes(kind):
-    first = train_pieces(LINES, kind=kind, vocab_size=40)
-    assert first == train_pieces(LINES, kind=kind, vocab_size=40)
+    first = train_sentencepiece(LINES, kind=kind, vocab_size=40)
+    assert first == train_sentencepiece(LINES, kind=kind, vocab_size=40)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_a_small_text_gives_as_many_pieces_as_it_can(kind):
-    model = train_pieces(["ab ab abc"], kind=kind, vocab_size=8000)
-    assert PieceTokenizer(model).detokenize(["▁ab", "c"]) == "abc"
-    assert PieceTokenizer(model).tokenize("abc")
+    model = train_sentencepiece(["ab ab abc"], kind=kind, vocab_size=8000)
+    assert SentencePieceTokenizer(model).detokenize(["▁ab", "c"]) == "abc"
+    assert SentencePieceTokenizer(model).tokenize("abc")
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 @pytest.mark.parametrize("line", ["x" * 70_000, "ab " * 50_000])
 def test_training_takes_very_long_lines(kind, line):
-    assert train_pieces([line, "the cat"], kind=kind, vocab_size=30)
+    assert train_sentencepiece([line, "the cat"], kind=kind, vocab_size=30)
 
 
 def test_training_refuses_fewer_pieces_than_characters():
     with pytest.raises(ConfigError, match="30 different characters") as caught:
-        train_pieces(["abcdefghijklmnopqrstuvwxyz0123"], kind="bpe", vocab_size=33)
+        train_sentencepiece(
+            ["abcdefghijklmnopqrstuvwxyz0123"], kind="bpe", vocab_size=33
+        )
     assert caught.value.hint == "it has to be at least 34"
-    needed = train_pieces(["abcdefghijklmnopqrstuvwxyz0123"], kind="bpe", vocab_size=34)
+    needed = train_sentencepiece(
+        ["abcdefghijklmnopqrstuvwxyz0123"], kind="bpe", vocab_size=34
+    )
     assert needed
 
 
 def test_training_refuses_a_text_of_blanks():
     with pytest.raises(CorpusError, match="no text to train"):
-        train_pieces(["", "  "], kind="bpe", vocab_size=100)
+        train_sentencepiece(["", "  "], kind="bpe", vocab_size=100)
 
 
 # SentencePiece models of other programs
@@ -242,14 +246,14 @@ OTHER_MODELS: dict[str, dict] = {
 @pytest.mark.parametrize("options", OTHER_MODELS.values(), ids=OTHER_MODELS)
 def test_any_model_of_sentencepiece_serves(tmp_path, options):
     (tmp_path / "other.model").write_bytes(train_otherwise(**options))
-    pieces = PieceTokenizer(read_pieces(tmp_path / "other.model"))
+    pieces = SentencePieceTokenizer(load_sentencepiece(tmp_path / "other.model"))
     tokens = pieces.tokenize("the cat and the dog")
     assert all(token and " " not in token for token in tokens)
     assert pieces.detokenize(tokens) == "the cat and the dog"
 
 
 def test_pieces_that_are_bytes_become_characters_again(tmp_path):
-    pieces = PieceTokenizer(train_otherwise(**OTHER_MODELS["bytes"]))
+    pieces = SentencePieceTokenizer(train_otherwise(**OTHER_MODELS["bytes"]))
     tokens = pieces.tokenize("the é€")
     assert tokens[-5:] == ["<0xC3>", "<0xA9>", "<0xE2>", "<0x82>", "<0xAC>"]
     assert pieces.detokenize(tokens) == "the é€"
@@ -263,7 +267,7 @@ def test_bytes_are_text_where_the_model_has_none(pieces):
 def test_another_file_is_no_model(tmp_path, data):
     (tmp_path / "x.model").write_bytes(data)
     with pytest.raises(CorpusError, match=r"x\.model is not a SentencePiece model"):
-        read_pieces(tmp_path / "x.model")
+        load_sentencepiece(tmp_path / "x.model")
 
 
 def test_a_piece_with_a_blank_is_refused(tmp_path):
@@ -272,4 +276,4 @@ def test_a_piece_with_a_blank_is_refused(tmp_path):
     assert changed != model
     (tmp_path / "x.model").write_bytes(changed)
     with pytest.raises(CorpusError, match="the piece 'ab the' holds a blank"):
-        read_pieces(tmp_path / "x.model")
+        load_sentencepiece(tmp_path / "x.model")

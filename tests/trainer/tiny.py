@@ -7,8 +7,8 @@ from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT
+from pipelines.trainer.checkpoints import CheckpointManager
 from pipelines.trainer.loop import Trainer
-from pipelines.trainer.store import CheckpointStore
 
 MODEL = ModelConfig(layers=1, cells=8, embedding_size=6, dropout=0.3)
 TRAIN = TrainConfig(
@@ -47,7 +47,7 @@ def make_trainer(
     initialize(model, init_range=0.1, seed=config.seed)
     model.to(device)
     sizes = {"src_vocab_size": 9, "tgt_vocab_size": 9}
-    store = CheckpointStore(
+    store = CheckpointManager(
         folder / name,
         config,
         text=folder / "text",

@@ -1,22 +1,22 @@
 """From a normalised line to tokens and back: one module for each kind."""
 
 from pipelines.text.tokenizers.base import Tokenizer
-from pipelines.text.tokenizers.blanks import BlankTokenizer
 from pipelines.text.tokenizers.characters import CharacterTokenizer
 from pipelines.text.tokenizers.moses import moses_tokenizer, word_tokenizer
-from pipelines.text.tokenizers.pieces import (
-    PieceTokenizer,
-    read_pieces,
-    train_pieces,
+from pipelines.text.tokenizers.sentencepiece_model import (
+    SentencePieceTokenizer,
+    load_sentencepiece,
+    train_sentencepiece,
 )
+from pipelines.text.tokenizers.whitespace import WhitespaceTokenizer
 
 __all__ = [
-    "BlankTokenizer",
     "CharacterTokenizer",
-    "PieceTokenizer",
+    "SentencePieceTokenizer",
     "Tokenizer",
+    "WhitespaceTokenizer",
+    "load_sentencepiece",
     "moses_tokenizer",
-    "read_pieces",
-    "train_pieces",
+    "train_sentencepiece",
     "word_tokenizer",
 ]

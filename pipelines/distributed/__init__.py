@@ -1,0 +1,1 @@
+"""Distributed data-parallel training: launcher, process group, gradient all-reduce."""

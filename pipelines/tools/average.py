@@ -1,0 +1,218 @@
+"""The mean of the weights of several checkpoints of one training.
+
+    train/checkpoints/step-*/ -> a folder that translates by itself
+
+Not part of a project's chain of stages: nothing depends on it. It holds no state of a
+training, and no training goes on from it.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.artifacts.checkpoint import (
+    MODEL_INFO,
+    TensorBundle,
+    open_weights,
+    require_model,
+    sound_checkpoints,
+    write_average,
+)
+from pipelines.artifacts.layout import AVERAGE, CHECKPOINT, TEXT
+from pipelines.artifacts.manifest import Manifest, read_manifest
+from pipelines.errors import MissingArtifactError, S2SError, UsageError
+from pipelines.progress import SILENT, Progress
+from pipelines.wording import plural
+
+log = logging.getLogger(__name__)
+
+STEPS = "averaged_steps"
+"""Of `model.json` and of the manifest's counts."""
+
+_OWN = ("step", "validation", STEPS)
+"""What may differ between the `model.json` of two checkpoints of one training."""
+_HASH_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A sound checkpoint."""
+
+    path: Path
+    manifest: Manifest
+    info: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Updates that made it."""
+        return int(self.info["step"])
+
+
+def average_named(
+    paths: Sequence[Path], output: Path, *, progress: Progress = SILENT
+) -> Manifest:
+    """Average the checkpoints that are named.
+
+    Args:
+        paths: At least two, of one training; their order does not matter.
+        output: Folder to write.
+        progress: Where to show.
+
+    Returns:
+        The manifest of the folder.
+
+    Raises:
+        UsageError: They are too few or not of one kind, or `output` is there already.
+        MissingArtifactError: One is no checkpoint.
+        CorruptArtifactError: One is damaged.
+    """
+    _require_several(len(paths))
+    _require_free(output)
+    sources = [_source(path, require_model(path)) for path in paths]
+    return _average(sources, output, progress)
+
+
+def average_newest(
+    train: Path, number: int, output: Path, *, progress: Progress = SILENT
+) -> Manifest:
+    """Average the newest sound checkpoints of a training.
+
+    Args:
+        train: Folder of the training.
+        number: Of checkpoints; at least two.
+        output: Folder to write.
+        progress: Where to show.
+
+    Returns:
+        The manifest of the folder.
+
+    Raises:
+        UsageError: There are not so many, or `output` is there already.
+    """
+    _require_several(number)
+    _require_free(output)
+    folder = train / "checkpoints"
+    while True:
+        found = list(islice(sound_checkpoints(folder), number))
+        if len(found) < number:
+            raise UsageError(
+                f"--last {number}: {folder} holds "
+                f"{plural(len(found), 'sound checkpoint')}",
+                hint=f"with train.keep_last = {number} a training keeps that many",
+            )
+        try:
+            sources = [_source(path, read_manifest(path)) for path in found]
+            return _average(sources, output, progress)
+        except (S2SError, OSError, RuntimeError):
+            if all(path.exists() for path in found):
+                raise  # else a running training has deleted one: take newer ones
+
+
+def _require_several(number: int) -> None:
+    if number < 2:
+        raise UsageError(
+            f"{plural(number, 'checkpoint')} to average: expected at least 2"
+        )
+
+
+def _require_free(output: Path) -> None:
+    if output.exists() or output.is_symlink():
+        raise UsageError(
+            f"{output} is there already, and nothing is overwritten",
+            hint="name a new folder with -o, or remove that one",
+        )
+
+
+def _source(path: Path, manifest: Manifest) -> _Source:
+    if manifest.stage == AVERAGE:
+        raise UsageError(
+            f"{path} is an average of steps {_listed(manifest.counts[STEPS])}",
+            hint="name those checkpoints, so that all have the same weight",
+        )
+    if manifest.stage != CHECKPOINT:
+        raise MissingArtifactError(
+            f"{path} is not a checkpoint: {manifest.stage} wrote it",
+            hint="name a folder such as train/checkpoints/step-00001200",
+        )
+    return _Source(path, manifest, json.loads((path / MODEL_INFO).read_bytes()))
+
+
+def _average(sources: Sequence[_Source], output: Path, progress: Progress) -> Manifest:
+    # A sum may depend on its order in the last digit.
+    ordered = sorted(sources, key=lambda source: source.step)
+    newest = ordered[-1]
+    for source in ordered[:-1]:
+        _require_same_kind(source, newest)
+    steps = [source.step for source in ordered]
+    info = {**newest.info, "validation": None, STEPS: steps}
+    manifest = write_average(
+        output,
+        TensorBundle(_mean([source.path for source in ordered], progress), info),
+        text=newest.path / TEXT,
+        run=newest.manifest.fingerprint,
+        counts={"step": newest.step, STEPS: steps},
+    )
+    log.info("%s holds the mean of steps %s", output, _listed(steps))
+    return manifest
+
+
+def _mean(paths: Sequence[Path], progress: Progress) -> dict[str, Tensor]:
+    """The mean of each tensor, in float64: one of them at a time is in memory."""
+    mean = {}
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_weights(path)) for path in paths]
+        names = files[0].keys()
+        task = stack.enter_context(
+            progress.task("averaging", total=len(names), unit="tensors")
+        )
+        for name in names:
+            total = files[0].get_tensor(name).to(torch.float64, copy=True)
+            for file in files[1:]:
+                total += file.get_tensor(name)
+            mean[name] = (total / len(files)).to(torch.float32)
+            task.advance()
+    return mean
+
+
+def _require_same_kind(source: _Source, other: _Source) -> None:
+    own, expected = _traits(source), _traits(other)
+    differing = [
+        f"\n  {name}: {own.get(name)!r} and {expected.get(name)!r}"
+        for name in sorted({*own, *expected})
+        if own.get(name) != expected.get(name)
+    ]
+    if differing:
+        raise UsageError(
+            f"{source.path} and {other.path} cannot be averaged, they differ:"
+            + "".join(differing),
+            hint="checkpoints of several trainings make an ensemble: "
+            "s2s translate --model A --model B",
+        )
+
+
+def _traits(source: _Source) -> dict[str, object]:
+    """All that the checkpoints of one training have in common."""
+    traits = {name: x for name, x in source.info.items() if name not in _OWN}
+    settings = traits.pop("model", {})
+    traits |= {f"model.{name}": value for name, value in settings.items()}
+    traits |= {
+        name: output.sha256[:_HASH_LENGTH]
+        for name, output in source.manifest.outputs.items()
+        if name.startswith(f"{TEXT}/")
+    }
+    with open_weights(source.path) as file:
+        for name in file.keys():  # noqa: SIM118 - it is no mapping
+            traits[f"weights {name}"] = file.get_slice(name).get_shape()
+    return {**traits, "training": source.manifest.fingerprint}
+
+
+def _listed(steps: Sequence[int]) -> str:
+    return ", ".join(map(str, steps))

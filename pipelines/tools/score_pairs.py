@@ -1,0 +1,117 @@
+"""How likely a model finds given translations: forced decoding of pairs of lines."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path
+
+from pipelines.artifacts.corpus import decode_line, warn_of_lines
+from pipelines.artifacts.inputs import input_lines, input_name
+from pipelines.artifacts.vocab import UNK
+from pipelines.config import TranslateConfig
+from pipelines.errors import CorpusError
+from pipelines.metrics.perplexity import perplexity
+from pipelines.progress import SILENT, Progress
+from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
+from pipelines.search.loading import LoadedEnsemble
+from pipelines.wording import plural
+
+log = logging.getLogger(__name__)
+
+_WINDOW = 2048
+"""Pairs that are worth scoring together."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """What a model says of a given translation, or of several together."""
+
+    log_prob: float = 0.0
+    """Natural logarithm, EOS included."""
+    num_tokens: int = 0
+    """EOS included."""
+    num_unknown: int = 0
+    """Tokens that the target vocabulary lacks: scored as `<unk>`."""
+    num_pairs: int = 1
+
+    def __add__(self, other: "PairScore") -> "PairScore":
+        """Of both together."""
+        return PairScore(
+            self.log_prob + other.log_prob,
+            self.num_tokens + other.num_tokens,
+            self.num_unknown + other.num_unknown,
+            self.num_pairs + other.num_pairs,
+        )
+
+    @property
+    def perplexity(self) -> float:
+        """For each token."""
+        return perplexity(self.log_prob, self.num_tokens)
+
+
+NOTHING = PairScore(num_pairs=0)
+
+
+def score_pairs(
+    source: Path,
+    target: Path,
+    loaded: LoadedEnsemble,
+    config: TranslateConfig,
+    *,
+    progress: Progress = SILENT,
+) -> Iterator[PairScore]:
+    """Score given translations by forced decoding, as they come.
+
+    A blank source or translation is scored as the empty sequence that it is.
+
+    Args:
+        source: Raw lines; plain, `.gz` or `.zst`, or `-` for standard input.
+        target: A translation of each.
+        loaded: One model or an ensemble.
+        config: Sources longer than its `max_source_length` are cut.
+        progress: Where to show.
+
+    Raises:
+        CorpusError: A file cannot be read, a line is not UTF-8, or the numbers of lines
+            differ.
+    """
+    scorer, pipeline = ForcedDecoder(loaded), loaded.pipeline
+    pairs = _paired(source, target)
+    cut: list[int] = []
+    number, limit = 0, config.max_source_length
+    with progress.task("score", unit="pairs") as task:
+        while window := list(islice(pairs, _WINDOW)):
+            sentences: list[ForcedTargets] = []
+            for src, tgt in window:
+                number += 1
+                ids, too_long = pipeline.source_ids_within(src, limit)
+                cut += [number] * too_long
+                sentences.append(ForcedTargets(ids, [pipeline.target_ids(tgt)[:-1]]))
+            scores = scorer.score(sentences)
+            for sentence, (log_probs,) in zip(sentences, scores, strict=True):
+                yield PairScore(
+                    log_prob=sum(log_probs),
+                    num_tokens=len(log_probs),
+                    num_unknown=list(sentence.targets[0]).count(UNK),
+                )
+            task.advance(len(window))
+    warn_of_lines(log, cut, f"longer than {limit} tokens; cut")
+
+
+def _paired(source: Path, target: Path) -> Iterator[tuple[str, str]]:
+    names = input_name(source), input_name(target)
+    lines = zip_longest(input_lines(source), input_lines(target))
+    for number, raw in enumerate(lines, start=1):
+        for line, name, other in zip(raw, names, names[::-1], strict=True):
+            if line is None:
+                raise CorpusError(
+                    f"{name} has {plural(number - 1, 'line')}, {other} has more",
+                    hint="line n of the target is scored as a translation of line n "
+                    "of the source",
+                )
+        src, tgt = (
+            decode_line(line, name, number)
+            for line, name in zip(raw, names, strict=True)
+        )
+        yield src, tgt
