@@ -22,7 +22,7 @@ from pipelines.artifacts.corpora import (
 )
 from pipelines.artifacts.corpus import RawPart, write_part
 from pipelines.artifacts.files import staged
-from pipelines.artifacts.layout import TEXT, Layout, part_name
+from pipelines.artifacts.layout import DROPPED, TEXT, Layout, part_name
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.config import Config, PreprocessConfig
 from pipelines.errors import ConfigError, CorpusError
@@ -48,7 +48,6 @@ from pipelines.wording import plural
 
 _log = logging.getLogger(__name__)
 
-DROPPED = "dropped.tsv"
 _DROPPED_HEADER = "split\tpart\tline\treason\n"
 _NEEDED = ("train", "valid")  # the splits that training cannot do without
 _KEEP_ALL = ("test",)  # every line of these gets a translation

@@ -15,9 +15,9 @@ from pipelines.artifacts.corpora import decoded_lines_of
 from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.inputs import decoded_input, input_name
-from pipelines.artifacts.layout import TEXT, Layout
+from pipelines.artifacts.layout import OUTPUT, REPORT, TEXT, TOKENS, Layout
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
-from pipelines.artifacts.report import REPORT, Metric, Report, write_report
+from pipelines.artifacts.report import Metric, Report, write_report
 from pipelines.config import Config
 from pipelines.config.schema import ScoreConfig
 from pipelines.errors import CorpusError
@@ -46,14 +46,14 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     """
     translated = require_sound(layout.translate)
     pipeline = _with_case(TextPipeline.load(layout.preprocess / TEXT))
-    output = layout.translate / "output.txt"
+    output = layout.translate / OUTPUT
     references = [target for _, target in config.data.splits()[layout.split]]
     hyp = list(decoded_lines(output))
     ref = list(decoded_lines_of(layout.root, references))
     reference = " and ".join(str(layout.root / name) for name in references)
     _require_equal_lines(hyp, ref, output, reference)
     if pipeline.target_tokenizer in _OWN_TOKENS:
-        hyp_tokens = list(decoded_lines(layout.translate / "tokens.txt"))
+        hyp_tokens = list(decoded_lines(layout.translate / TOKENS))
     else:
         hyp_tokens = [pipeline.word_tokens(line) for line in hyp]
     report = score_texts(

@@ -18,7 +18,7 @@ from typing import Protocol
 from pipelines.artifacts.corpora import lines_of
 from pipelines.artifacts.corpus import warn_of_lines
 from pipelines.artifacts.files import sha256_bytes, sha256_file, staged
-from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.layout import NBEST, OUTPUT, TOKENS, Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.nbest import LSTM, NbestEntry, write_nbest
 from pipelines.config import Config, TranslateConfig
@@ -76,12 +76,12 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
     }
     with staged(layout.translate) as folder:
         for name, lines in (
-            ("output.txt", [t.text for t in found]),
-            ("tokens.txt", [t.tokens for t in found]),
+            (OUTPUT, [t.text for t in found]),
+            (TOKENS, [t.tokens for t in found]),
         ):
             text = "".join(f"{line}\n" for line in lines)
             (folder / name).write_bytes(text.encode())
-        with (folder / "nbest.txt").open("w", encoding="utf-8", newline="\n") as file:
+        with (folder / NBEST).open("w", encoding="utf-8", newline="\n") as file:
             for number, translation in enumerate(found):
                 write_nbest(file, entries(number, translation))
         manifest = plan.new_manifest(

@@ -30,17 +30,23 @@ from pipelines.artifacts.files import (
     staged,
     write_atomic,
 )
-from pipelines.artifacts.layout import AVERAGE, CHECKPOINT, TEXT, checkpoint_name
+from pipelines.artifacts.layout import (
+    AVERAGE,
+    BEST,
+    CHECKPOINT,
+    CHECKPOINTS,
+    MODEL,
+    MODEL_INFO,
+    TEXT,
+    TRAINER,
+    TRAINER_INFO,
+    checkpoint_name,
+)
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
 from pipelines.errors import ArtifactError, CorruptArtifactError, MissingArtifactError
 
 log = logging.getLogger(__name__)
 
-MODEL, MODEL_INFO = "model.safetensors", "model.json"
-TRAINER, TRAINER_INFO = "trainer.safetensors", "trainer.json"
-LATEST, BEST = "latest.json", "best.json"
-CHECKPOINTS = "checkpoints"
-"""The folder that holds them, beside the pointers."""
 NAME_A_CHECKPOINT = "name a folder such as train/checkpoints/step-00001200"
 
 

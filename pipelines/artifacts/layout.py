@@ -13,6 +13,8 @@ translate/valid/ and score.valid/ hold the same of the validation split
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.config.section import SETTINGS
+
 STAGES = ("preprocess", "binarize", "train", "translate", "score")
 SPLITS = ("train", "valid", "test")
 TEST = "test"
@@ -20,9 +22,27 @@ TRANSLATED_SPLITS = (TEST, "valid")
 """Splits that `translate` and `score` work on."""
 CHECKPOINT, AVERAGE = "checkpoint", "average"
 """Who wrote the folder of a model, as its manifest says; else it is a stage."""
+
 MANIFEST = "manifest.json"
-RUN = "run.json"
-TEXT = "text"
+"""In every folder that is complete."""
+LOCK, HASHES = "lock", "hashes.json"
+"""In `.s2s/`."""
+TEXT, DROPPED = "text", "dropped.tsv"
+"""In `preprocess/`."""
+PIPELINE = "pipeline.json"
+SOURCE_VOCAB, TARGET_VOCAB = "source.vocab.tsv", "target.vocab.tsv"
+SOURCE_MODEL, TARGET_MODEL = "source.spm", "target.spm"
+"""In `text/`, with the two vocabularies and SentencePiece models."""
+RUN, METRICS, EVENTS = "run.json", "metrics.jsonl", "tensorboard"
+CHECKPOINTS, LATEST, BEST = "checkpoints", "latest.json", "best.json"
+"""In `train/`."""
+MODEL, MODEL_INFO = "model.safetensors", "model.json"
+TRAINER, TRAINER_INFO = "trainer.safetensors", "trainer.json"
+"""In a checkpoint."""
+OUTPUT, TOKENS, NBEST = "output.txt", "tokens.txt", "nbest.txt"
+"""In `translate/test/`."""
+REPORT = "report.json"
+"""In `score/`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +58,7 @@ class Layout:
     @property
     def settings(self) -> Path:
         """The file the user edits."""
-        return self.root / "s2s.toml"
+        return self.root / SETTINGS
 
     @property
     def state(self) -> Path:

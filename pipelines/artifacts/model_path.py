@@ -6,14 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipelines.artifacts.checkpoint import (
-    BEST,
-    CHECKPOINTS,
-    LATEST,
-    MODEL,
-    MODEL_INFO,
     NAME_A_CHECKPOINT,
-    TRAINER,
-    TRAINER_INFO,
     TensorBundle,
     checkpoints,
     latest_sound,
@@ -21,7 +14,17 @@ from pipelines.artifacts.checkpoint import (
     read_model,
     read_pointer,
 )
-from pipelines.artifacts.layout import MANIFEST, Layout
+from pipelines.artifacts.layout import (
+    BEST,
+    CHECKPOINTS,
+    LATEST,
+    MANIFEST,
+    MODEL,
+    MODEL_INFO,
+    TRAINER,
+    TRAINER_INFO,
+    Layout,
+)
 from pipelines.errors import (
     ArtifactError,
     CorruptArtifactError,

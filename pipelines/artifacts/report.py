@@ -14,7 +14,6 @@ from pipelines.artifacts.files import write_atomic
 from pipelines.errors import CorruptArtifactError, MissingArtifactError, VersionError
 
 FORMAT_VERSION = 1
-REPORT = "report.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from pipelines.config.fields import field_of, known_keys, refusal
 from pipelines.config.schema import Config
+from pipelines.config.section import SETTINGS
 from pipelines.config.suggest import (
     ENVIRONMENT_PREFIX,
     setting_hint,
@@ -29,7 +30,6 @@ from pipelines.errors import ConfigError, MissingArtifactError
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = "s2s.toml"
 SET = "--set"
 
 Flat = dict[str, Any]  # "train.learning_rate" -> value
@@ -97,7 +97,7 @@ def load(
         MissingArtifactError: There is no `s2s.toml`.
         ConfigError: A file is not TOML, or a setting is unknown or wrong.
     """
-    path = folder / FILE_NAME
+    path = folder / SETTINGS
     own: Flat = {}
     if path.is_file():
         own = flatten(parse_toml(path.read_bytes(), str(path)), str(path))
@@ -114,7 +114,7 @@ def load(
     recipe = {} if name is None else recipe_values(str(name))
     origins = (
         dict.fromkeys(recipe, f"recipe {name}")
-        | dict.fromkeys(own, FILE_NAME)
+        | dict.fromkeys(own, SETTINGS)
         | {key: variable_of(key) for key in variables}
         | dict.fromkeys(sets, SET)
         | {key: option_of(key) for key in typed}

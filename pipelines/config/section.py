@@ -14,6 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SETTINGS = "s2s.toml"
+"""The file that the user edits; `Layout.settings` says where it lies."""
+
 EXECUTION: Any = {"fingerprint": "never"}
 INPUT_FILE: Any = {"fingerprint": "content of the file"}
 LATER: Any = {"fingerprint": "unless default"}

@@ -13,8 +13,6 @@ from pathlib import Path
 from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
-    LATEST,
-    MODEL_INFO,
     TensorBundle,
     newest_resumable,
     point_to,
@@ -23,7 +21,14 @@ from pipelines.artifacts.checkpoint import (
     write_checkpoint,
 )
 from pipelines.artifacts.files import staged
-from pipelines.artifacts.layout import TEXT, Layout
+from pipelines.artifacts.layout import (
+    CHECKPOINTS,
+    LATEST,
+    MODEL_INFO,
+    RUN,
+    TEXT,
+    Layout,
+)
 from pipelines.artifacts.run_record import (
     ForkedFrom,
     RunRecord,
@@ -73,7 +78,7 @@ def find_fork(config: Config, layout: Layout) -> Fork:
     """
     folder = layout.train
     record = read_record(folder)
-    parent = newest_resumable(folder / "checkpoints")
+    parent = newest_resumable(folder / CHECKPOINTS)
     if parent is None:
         raise UsageError(
             f"--fork: {folder} holds no checkpoint to go on from",
@@ -81,7 +86,7 @@ def find_fork(config: Config, layout: Layout) -> Fork:
         )
     if record is None:
         raise CorruptArtifactError(
-            f"{folder / 'run.json'} is missing or damaged, so that the settings of "
+            f"{folder / RUN} is missing or damaged, so that the settings of "
             "the checkpoints are not known",
             hint="s2s train --force keeps them aside and starts afresh",
         )
@@ -112,7 +117,7 @@ def carry_out(fork: Fork, config: Config, layout: Layout) -> None:
         move_aside(new, f"{layout.train.name}.kept-{record.key}")
     with staged(new) as folder:
         path = write_checkpoint(
-            folder / "checkpoints",
+            folder / CHECKPOINTS,
             position.step,
             model=_model(model, trainer, config),
             trainer=_trainer(fork, model, trainer, position, config),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.artifacts.corpus import hash_file, named_in_settings
 from pipelines.artifacts.files import write_atomic
-from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.layout import HASHES, Layout
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import Config
 from pipelines.errors import ArtifactError, ConfigError, CorpusError
@@ -93,7 +93,7 @@ def _hash(layout: Layout, role: str, name: str) -> str:
             ) from None
     status = path.stat()
     stamp = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
-    memory = layout.state / "hashes.json"
+    memory = layout.state / HASHES
     known = _read_memory(memory)
     if stamp not in known:
         with named_in_settings():

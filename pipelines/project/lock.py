@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.layout import LOCK, Layout
 from pipelines.errors import BusyError
 
 
@@ -17,7 +17,7 @@ def locked(layout: Layout) -> Iterator[None]:
         BusyError: Another process holds it.
     """
     layout.state.mkdir(exist_ok=True)
-    with (layout.state / "lock").open("a+") as file:
+    with (layout.state / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

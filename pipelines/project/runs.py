@@ -16,7 +16,7 @@ from pipelines.artifacts.checkpoint import (
     step_of,
 )
 from pipelines.artifacts.files import remove_all_leftovers
-from pipelines.artifacts.layout import MANIFEST, RUN, Layout
+from pipelines.artifacts.layout import CHECKPOINTS, MANIFEST, RUN, Layout
 from pipelines.artifacts.run_record import (
     LIMITS,
     ForkedFrom,
@@ -65,8 +65,8 @@ def claim(config: Config, layout: Layout) -> str:
         _log_extension(before, wanted, position, folder)
         wanted = replace(wanted, forked_from=_origin(before, wanted, position))
     write_record(folder, wanted)
-    (folder / "checkpoints").mkdir(exist_ok=True)
-    for written_into in (folder, folder / "checkpoints"):
+    (folder / CHECKPOINTS).mkdir(exist_ok=True)
+    for written_into in (folder, folder / CHECKPOINTS):
         remove_all_leftovers(written_into)
     (folder / MANIFEST).unlink(missing_ok=True)
     return wanted.key
@@ -138,7 +138,7 @@ def resumed_position(config: Config, layout: Layout) -> TrainState | None:
 
 def _newest_position(folder: Path) -> TrainState | None:
     """Where the newest checkpoint that can be read stands; None where there is none."""
-    done = checkpoints(folder / "checkpoints")
+    done = checkpoints(folder / CHECKPOINTS)
     for path in reversed(done):
         try:
             return TrainState.from_info(read_trainer_info(path))
@@ -251,5 +251,5 @@ def run_in(folder: Path) -> str | None:
     found = read_record(folder)
     if found is not None:
         return found.key
-    worth = (folder / MANIFEST).exists() or checkpoints(folder / "checkpoints")
+    worth = (folder / MANIFEST).exists() or checkpoints(folder / CHECKPOINTS)
     return _UNKNOWN if worth else None

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.artifacts.checkpoint import (
+from pipelines.artifacts.checkpoint import checkpoints, read_pointer
+from pipelines.artifacts.layout import (
     BEST,
+    CHECKPOINTS,
     LATEST,
-    checkpoints,
-    read_pointer,
+    MANIFEST,
+    STAGES,
+    Layout,
 )
-from pipelines.artifacts.layout import MANIFEST, STAGES, Layout
 from pipelines.artifacts.manifest import damaged_files, read_manifest
 from pipelines.errors import ArtifactError, CorruptArtifactError
 
@@ -52,7 +54,7 @@ def verify(layout: Layout) -> Verification:
         if complete:
             found.check(folder)
         if folder == layout.train and not complete:
-            for checkpoint in checkpoints(folder / "checkpoints"):
+            for checkpoint in checkpoints(folder / CHECKPOINTS):
                 found.check_checkpoint(checkpoint)
             for pointer in (LATEST, BEST):
                 _check_pointer(folder / pointer, found)

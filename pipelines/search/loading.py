@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from pipelines.artifacts.checkpoint import MODEL, TensorBundle
+from pipelines.artifacts.checkpoint import TensorBundle
 from pipelines.artifacts.files import sha256_bytes
-from pipelines.artifacts.layout import TEXT
+from pipelines.artifacts.layout import MODEL, PIPELINE, TEXT
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.artifacts.model_path import read_named
 from pipelines.config import TranslateConfig
@@ -21,7 +21,7 @@ from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import build_model
 from pipelines.search.ensemble import Ensemble
-from pipelines.text.pipeline import PIPELINE, TextPipeline
+from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural
 
 _UNKNOWN_RATIO = 2.0

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipelines.artifacts.corpus import decode_line, read_lines
+from pipelines.artifacts.layout import SOURCE_MODEL, TARGET_MODEL
 from pipelines.config import PreprocessConfig
 from pipelines.text.normalise import is_blank
-from pipelines.text.pipeline import SOURCE_MODEL, TARGET_MODEL, TextPipeline
+from pipelines.text.pipeline import TextPipeline
 from pipelines.text.tokenizers import SentencePieceTokenizer, train_sentencepiece
 from pipelines.wording import plural
 

@@ -17,6 +17,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipelines.artifacts.files import sha256_bytes, write_atomic
+from pipelines.artifacts.layout import (
+    PIPELINE,
+    SOURCE_MODEL,
+    SOURCE_VOCAB,
+    TARGET_MODEL,
+    TARGET_VOCAB,
+)
 from pipelines.artifacts.vocab import (
     SPECIALS,
     UNK,
@@ -44,9 +51,6 @@ from pipelines.text.tokenizers import (
 )
 
 FORMAT_VERSION = 1
-PIPELINE = "pipeline.json"
-SOURCE_VOCAB, TARGET_VOCAB = "source.vocab.tsv", "target.vocab.tsv"
-SOURCE_MODEL, TARGET_MODEL = "source.spm", "target.spm"
 
 _NO_TOKENS = Vocabulary(SPECIALS, (0,) * len(SPECIALS))
 

@@ -19,14 +19,19 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
-    MODEL_INFO,
     TensorBundle,
     open_weights,
     require_model,
     sound_checkpoints,
     write_average,
 )
-from pipelines.artifacts.layout import AVERAGE, CHECKPOINT, TEXT
+from pipelines.artifacts.layout import (
+    AVERAGE,
+    CHECKPOINT,
+    CHECKPOINTS,
+    MODEL_INFO,
+    TEXT,
+)
 from pipelines.artifacts.manifest import Manifest, read_manifest
 from pipelines.errors import MissingArtifactError, S2SError, UsageError
 from pipelines.progress import SILENT, Progress
@@ -99,7 +104,7 @@ def average_newest(
     """
     _require_several(number)
     _require_free(output)
-    folder = train / "checkpoints"
+    folder = train / CHECKPOINTS
     while True:
         found = list(islice(sound_checkpoints(folder), number))
         if len(found) < number:

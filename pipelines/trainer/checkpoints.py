@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
-    BEST,
-    LATEST,
     TensorBundle,
     checkpoints,
     newest_resumable,
@@ -21,7 +19,7 @@ from pipelines.artifacts.checkpoint import (
     step_of,
     write_checkpoint,
 )
-from pipelines.artifacts.layout import checkpoint_name
+from pipelines.artifacts.layout import BEST, CHECKPOINTS, LATEST, checkpoint_name
 from pipelines.artifacts.run_record import ARITHMETIC
 from pipelines.config import TrainConfig
 from pipelines.model.engine.arithmetic import differences
@@ -60,7 +58,7 @@ class CheckpointManager:
     @property
     def checkpoints(self) -> Path:
         """The folder that holds them."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     def keep(self, scores: Mapping[int, float], newest: int) -> set[int]:
         """Steps to keep once `newest` is there: the last N and the best N.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts.files import write_atomic
+from pipelines.artifacts.layout import EVENTS, METRICS
 from pipelines.errors import ConfigError
 
 
@@ -32,12 +33,12 @@ class MetricsLog:
         self._events = None
         if folder is None:
             return
-        self._path = folder / "metrics.jsonl"
+        self._path = folder / METRICS
         kept = [line for line in _read(self._path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomic(self._path, text.encode())
         if tensorboard:
-            self._events = _open_events(folder / "tensorboard", step=step)
+            self._events = _open_events(folder / EVENTS, step=step)
 
     def write(self, step: int, kind: str, figures: Mapping[str, Any]) -> None:
         """Append one line.

@@ -186,7 +186,8 @@ def _score_project(
 ) -> None:
     project = with_split(request.project(score__lowercase=lowercase), split)
     bring_up_to_date(project, "score", force=force, keep_translation=True)
-    from pipelines.artifacts.report import REPORT, read_report
+    from pipelines.artifacts.layout import REPORT
+    from pipelines.artifacts.report import read_report
     from pipelines.score import describe_words
 
     report = read_report(project.layout.score / REPORT)

@@ -5,7 +5,6 @@ import torch
 
 from pipelines.artifacts import checkpoint
 from pipelines.artifacts.checkpoint import (
-    BEST,
     TensorBundle,
     checkpoints,
     latest_sound,
@@ -19,6 +18,7 @@ from pipelines.artifacts.checkpoint import (
     write_average,
     write_checkpoint,
 )
+from pipelines.artifacts.layout import BEST
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
 
 

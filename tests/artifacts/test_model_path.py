@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from pipelines.artifacts.checkpoint import (
-    BEST,
-    LATEST,
     TensorBundle,
     point_to,
     prune,
     write_checkpoint,
 )
+from pipelines.artifacts.layout import BEST, LATEST
 from pipelines.artifacts.model_path import find_model, read_named
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
 

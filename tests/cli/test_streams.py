@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from pipelines.artifacts.checkpoint import BEST
 from pipelines.artifacts.corpus import read_lines
+from pipelines.artifacts.layout import BEST
 from pipelines.errors import Interrupted
 from pipelines.search.translator import Output, Translation, Translator
 from s2scli.output import can_be_replaced

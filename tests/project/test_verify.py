@@ -1,14 +1,8 @@
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import (
-    BEST,
-    LATEST,
-    TensorBundle,
-    point_to,
-    write_checkpoint,
-)
-from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.checkpoint import TensorBundle, point_to, write_checkpoint
+from pipelines.artifacts.layout import BEST, LATEST, Layout
 from pipelines.project.verify import verify
 
 

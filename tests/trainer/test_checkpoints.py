@@ -3,7 +3,8 @@ import json
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import BEST, LATEST, checkpoints
+from pipelines.artifacts.checkpoint import checkpoints
+from pipelines.artifacts.layout import BEST, LATEST
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.distributed.process_group import DistributedContext
 from pipelines.errors import CorruptArtifactError
