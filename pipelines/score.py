@@ -21,7 +21,7 @@ from pipelines.artifacts.report import Metric, Report, write_report
 from pipelines.config import Config
 from pipelines.config.schema import ScoreConfig
 from pipelines.errors import CorpusError
-from pipelines.metrics import bleu, token_errors
+from pipelines.metrics import accuracy, bleu
 from pipelines.metrics.bootstrap import Resampling
 from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
@@ -198,10 +198,8 @@ def _metrics(
     yield bleu.bleu_detokenised(hyp, *refs, lowercase=lowercase, resampling=resampling)
     yield bleu.chrf(hyp, *refs, lowercase=lowercase, resampling=resampling)
     yield bleu.ter(hyp, *refs, resampling=resampling)
-    yield token_errors.exact_match(
-        hyp, *refs, lowercase=lowercase, resampling=resampling
-    )
-    yield token_errors.token_error_rate(
+    yield accuracy.exact_match(hyp, *refs, lowercase=lowercase, resampling=resampling)
+    yield accuracy.token_error_rate(
         hyp_tokens, *ref_tokens, lowercase=lowercase, resampling=resampling
     )
 

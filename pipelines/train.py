@@ -17,7 +17,7 @@ from pipelines.artifacts.run_record import record_arithmetic
 from pipelines.config import Config, TranslateConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.distributed.process_group import DistributedContext
-from pipelines.metrics.bleu import bleu_detokenised_value
+from pipelines.metrics.bleu import bleu_detokenised
 from pipelines.model.engine.device import choose_device, cpu_for_training, describe
 from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.engine.precision import choose_precision
@@ -166,7 +166,7 @@ def _validation_bleu(
         loaded = LoadedEnsemble(Ensemble([member]), pipeline, device, length_ratio)
         translator = Translator(loaded, greedy)
         output = [found.text for found in translator.translate(src)]
-        return bleu_detokenised_value(output, tgt, lowercase=pipeline.lowercase)
+        return bleu_detokenised(output, tgt, lowercase=pipeline.lowercase).value
 
     return bleu
 

@@ -1,5 +1,5 @@
-"""How good a translation is: corpus metrics, each with its signature.
+"""Corpus metrics of a translation, each with its signature.
 
-They know lines of text, no models and no files. sacreBLEU is imported when a metric is
-computed, not before.
+They know lines of text, no models. sacreBLEU and rapidfuzz are imported when a metric
+is computed.
 """

@@ -1,51 +1,50 @@
-"""Bootstrap resampling of lines: how far chance could move a corpus metric.
+"""Bootstrap resampling of lines: confidence intervals of corpus metrics.
 
-The draws and the interval are sacreBLEU's (same generator, same indices, same ends),
-so that `bs` and `seed` in a signature mean the same; but one resample is held in memory
-at a time, not all of them.
+The generator, the draws and the bounds are sacreBLEU's, so that `bs` and `seed` mean
+the same in a signature; but only one resample is in memory at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-_TAIL = 40  # an end of the 95 % interval leaves out a fortieth of the resamples
+_TAIL = 40
+"""Each end of the 95 % interval leaves out one in `_TAIL` resamples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How often to resample, and from which seed."""
+    """Number of resamples and seed."""
 
     num_samples: int
     seed: int
 
 
-def resample(
-    statistics: NDArray[np.float64], resampling: Resampling
-) -> NDArray[np.float64]:
-    """Sum the statistics of as many lines as there are, drawn with replacement.
+def confidence_interval(
+    statistics: Sequence[Sequence[float]],
+    score: Callable[[NDArray[np.float64]], float],
+    resampling: Resampling,
+) -> tuple[float, float]:
+    """Compute the 95 % confidence interval of a corpus metric.
+
+    A resample is as many lines as there are, drawn with replacement.
 
     Args:
-        statistics: [lines, figures], what each line adds to a corpus metric.
-        resampling: How often and from which seed.
+        statistics: [lines, columns]; the metric depends on the sums of the columns.
+        score: Computes the metric from the sums, [columns].
+        resampling: Number of resamples and seed.
 
     Returns:
-        [resamples, figures].
+        The lower and the upper bound.
     """
+    table = np.array(statistics, dtype=np.float64)
     random = np.random.default_rng(resampling.seed)
-    num_lines = len(statistics)
-    return np.stack(
-        [
-            statistics[random.choice(num_lines, size=num_lines)].sum(axis=0)
-            for _ in range(resampling.num_samples)
-        ]
+    num_lines = len(table)
+    scores = sorted(
+        score(table[random.choice(num_lines, size=num_lines)].sum(axis=0))
+        for _ in range(resampling.num_samples)
     )
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of the 95 % confidence interval of resampled metrics."""
-    ordered = sorted(values)
-    tail = len(ordered) // _TAIL
-    return ordered[tail], ordered[-tail - 1]
+    tail = len(scores) // _TAIL
+    return scores[tail], scores[-tail - 1]

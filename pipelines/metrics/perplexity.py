@@ -1,9 +1,9 @@
-"""Perplexity: how many words, all alike, a model hesitates between."""
+"""Perplexity of tokens under a model."""
 
 import math
 
-_LARGEST = 700.0
-"""Of an exponent whose power is still a float."""
+_MAX_EXPONENT = 700.0
+"""`math.exp` overflows a float soon above it."""
 
 
 def perplexity(log_prob: float, num_tokens: int) -> float:
@@ -13,4 +13,4 @@ def perplexity(log_prob: float, num_tokens: int) -> float:
         log_prob: Sum of natural log-probabilities.
         num_tokens: EOS included.
     """
-    return math.exp(min(_LARGEST, -log_prob / max(1, num_tokens)))
+    return math.exp(min(_MAX_EXPONENT, -log_prob / max(1, num_tokens)))

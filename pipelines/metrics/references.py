@@ -1,4 +1,4 @@
-"""References of a translation: one, or several of which a line may lack some.
+"""References of a translation: one file, or several with alternatives.
 
 Line n of a reference file is a reference of line n of the translation.
 """
@@ -19,21 +19,21 @@ def read_references(paths: Sequence[Path]) -> list[Reference]:
         paths: Files, plain, `.gz` or `.zst`; `-` is standard input.
 
     Returns:
-        The lines of each file; None where a second or later file has a blank line,
-        which is no further reference.
+        The lines of each file; None for a blank line of a second or later file, which
+        means that there is no further reference.
 
     Raises:
         CorpusError: A file cannot be read, or a line is not UTF-8.
     """
-    found: list[Reference] = []
+    refs: list[Reference] = []
     for path in paths:
         lines = decoded_input(path)
-        found.append([line if line.strip() or not found else None for line in lines])
-    return found
+        refs.append([line if line.strip() or not refs else None for line in lines])
+    return refs
 
 
 def alternatives(refs: Sequence[Reference]) -> list[list[str]]:
-    """The references of each line, those that it lacks left out."""
+    """The references of each line, without those that are None."""
     return [
         [line for line in lines if line is not None]
         for lines in zip(*refs, strict=True)
@@ -41,10 +41,10 @@ def alternatives(refs: Sequence[Reference]) -> list[list[str]]:
 
 
 def num_references(lines: Sequence[Sequence[str]]) -> str:
-    """The number of references, as a signature gives it: `var` where lines differ.
+    """The number of references for a signature; `var` where lines differ in it.
 
     Args:
-        lines: What `alternatives` returns.
+        lines: The references of each line, as `alternatives` returns them.
     """
     counts = {len(line) for line in lines}
     return str(counts.pop()) if len(counts) == 1 else "var"

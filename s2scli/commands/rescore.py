@@ -31,7 +31,7 @@ from s2scli.output import (
 )
 
 if TYPE_CHECKING:
-    from pipelines.metrics.nbest_comparison import Comparer, Comparison
+    from pipelines.metrics.nbest_bleu import NbestBleu, NbestBleuCounter
     from pipelines.tools.rescore import Rescored
 
 
@@ -162,7 +162,7 @@ def command(
     refuse_same_file(outputs, inputs)
     for path in filter(None, outputs):
         require_output(path)
-    from pipelines.metrics.nbest_comparison import Comparer
+    from pipelines.metrics.nbest_bleu import NbestBleuCounter
     from pipelines.tools.rescore import (
         Rescorer,
         RescoreSettings,
@@ -202,7 +202,7 @@ def command(
     if not refs:
         _write(found, output_file, best)
         return
-    comparer = Comparer(*refs, lowercase=_ignores_case(request, lowercase))
+    comparer = NbestBleuCounter(*refs, lowercase=_ignores_case(request, lowercase))
     _write(_compared(found, comparer), output_file, best)
     _show(comparer.result(), as_json=as_json, apart=on_standard_output)
 
@@ -228,7 +228,7 @@ def _write(
 
 
 def _compared(
-    stream: "Iterable[Rescored]", comparer: "Comparer"
+    stream: "Iterable[Rescored]", comparer: "NbestBleuCounter"
 ) -> "Iterator[Rescored]":
     for found in stream:
         hyp = [" ".join(entry.tokens) for entry in found.original]
@@ -236,7 +236,7 @@ def _compared(
         yield found
 
 
-def _show(result: "Comparison", *, as_json: bool, apart: bool) -> None:
+def _show(result: "NbestBleu", *, as_json: bool, apart: bool) -> None:
     """Print the result on standard output, or on standard error beside other data."""
     if as_json:
         print_json(asdict(result), to=sys.stderr if apart else sys.stdout)
