@@ -1,9 +1,9 @@
-"""Stage 5: how good the translation of a split is, or of any file.
+"""Stage 5: score the translation of a split, or of any file.
 
     translate/test/ + the raw test reference -> score/report.json
 
-The reference is scored as it lies on disk; only the tokenised metrics see its tokens.
-Case counts unless the model's text is lower-cased, or as `score.lowercase` says.
+The raw reference is scored; only the tokenised metrics tokenize it. `score.lowercase`
+says whether case counts; by default it does, unless the model's text is lower-cased.
 """
 
 import logging
@@ -17,7 +17,7 @@ from pipelines.artifacts.files import staged
 from pipelines.artifacts.inputs import decoded_input, input_name
 from pipelines.artifacts.layout import OUTPUT, REPORT, TEXT, TOKENS, Layout
 from pipelines.artifacts.manifest import Manifest, require_sound, write_manifest
-from pipelines.artifacts.report import Metric, Report, write_report
+from pipelines.artifacts.report import METRIC_LABELS, Metric, Report, write_report
 from pipelines.config import Config
 from pipelines.config.schema import ScoreConfig
 from pipelines.errors import CorpusError
@@ -31,10 +31,12 @@ from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
-_NUM_METRICS = 6
+LINE_TOKENS = "the lines' own words, between spaces"
+"""The tokens that the tokenised metrics count in `score_files`."""
+
 _EMPTY = "did the program that translates fail? s2s score HYP --ref REF reads a file"
-_OWN_TOKENS = ("moses", "none")
-"""Target tokenizers whose tokens are words: scored as the decoder wrote them."""
+_WORD_TOKENIZERS = ("moses", "none")
+"""Target tokenizers whose tokens are words, scored as the decoder wrote them."""
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
@@ -44,15 +46,15 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         ArtifactError: `translate` has not run, or its files are damaged.
         CorpusError: The reference cannot be read or has another number of lines.
     """
-    translated = require_sound(layout.translate)
-    pipeline = _with_case(TextPipeline.load(layout.preprocess / TEXT))
+    translation = require_sound(layout.translate)
+    pipeline = _cased(TextPipeline.load(layout.preprocess / TEXT))
     output = layout.translate / OUTPUT
-    references = [target for _, target in config.data.splits()[layout.split]]
+    ref_files = [target for _, target in config.data.splits()[layout.split]]
     hyp = list(decoded_lines(output))
-    ref = list(decoded_lines_of(layout.root, references))
-    reference = " and ".join(str(layout.root / name) for name in references)
-    _require_equal_lines(hyp, ref, output, reference)
-    if pipeline.target_tokenizer in _OWN_TOKENS:
+    ref = list(decoded_lines_of(layout.root, ref_files))
+    ref_names = " and ".join(str(layout.root / name) for name in ref_files)
+    _require_equal_lines(hyp, ref, output, ref_names)
+    if pipeline.target_tokenizer in _WORD_TOKENIZERS:
         hyp_tokens = list(decoded_lines(layout.translate / TOKENS))
     else:
         hyp_tokens = [pipeline.word_tokens(line) for line in hyp]
@@ -62,7 +64,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         config=config.score,
         hyp_tokens=hyp_tokens,
         ref_tokens=[[pipeline.word_tokens(line) for line in ref]],
-        perplexity=translated.counts.get("perplexity"),
+        perplexity=translation.counts.get("perplexity"),
         progress=progress,
     )
     with staged(layout.score) as folder:
@@ -70,13 +72,13 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         values = {metric.name: round(metric.value, 4) for metric in report.metrics}
         counts = {"lines": report.num_lines, **values}
         manifest = plan.new_manifest("score", config, layout, counts)
-        written = write_manifest(folder, manifest)
+        manifest = write_manifest(folder, manifest)
     log.info(
         "scored %s: %s",
         plural(report.num_lines, "line"),
         ", ".join(f"{metric.name} {metric.value:.2f}" for metric in report.metrics),
     )
-    return written
+    return manifest
 
 
 def score_files(
@@ -88,15 +90,14 @@ def score_files(
 ) -> Report:
     """Score any translation against reference files; needs no project.
 
-    Every metric takes the lines as they are: blanks separate the tokens of those that
-    count tokens.
+    The tokenised metrics count the words between the lines' own spaces.
 
     Args:
         translation: A line for each source line; `-` is standard input.
         references: One file, or several with alternatives: an empty line of a second or
             later file is no further reference.
-        config: How to score.
-        progress: Where to show.
+        config: Settings of the metrics.
+        progress: Shows a task.
 
     Raises:
         CorpusError: A file cannot be read, a line is not UTF-8, the translation has
@@ -119,17 +120,17 @@ def score_files(
         and not _lacks_capitals(refs[0])
     ):
         log.warning(
-            "%s has no capital letter, the reference has; see --lowercase", name
+            "%s has no capital letter, unlike the reference; see --lowercase", name
         )
     return score_texts(hyp, *refs, config=config, progress=progress)
 
 
-def describe_words(config: Config) -> str:
-    """What the tokenised metrics of a project's test split count, in a few words."""
+def describe_tokens(config: Config) -> str:
+    """Describe the tokens that the tokenised metrics of `run` count."""
     moses = f"words by Moses' rules for {config.data.target_lang}"
     _, tokenizer = config.preprocess.tokenizers
     if tokenizer == "none":
-        return "the decoder's own tokens; the reference's words between blanks"
+        return "the decoder's own tokens; the reference's words between spaces"
     if tokenizer == "moses":
         return f"the decoder's own tokens; the reference's {moses}"
     return moses
@@ -147,13 +148,13 @@ def score_texts(
     """Compute every metric.
 
     Args:
-        hyp: The translation as ordinary text, a line each; lines may be empty.
+        hyp: Lines of the translation as ordinary text; may be empty.
         *refs: The references, as many lines each.
-        config: How to score.
-        hyp_tokens: The translation's tokens joined by blanks; its lines by default.
-        ref_tokens: Each reference's tokens; its lines by default.
+        config: Settings of the metrics.
+        hyp_tokens: Each line's tokens joined by spaces; `hyp` by default.
+        ref_tokens: The same of each reference; `refs` by default.
         perplexity: Of the reference under the model, where it is known.
-        progress: Where to show.
+        progress: Shows a task.
 
     Raises:
         CorpusError: There are no lines, or the numbers of lines differ.
@@ -169,16 +170,16 @@ def score_texts(
             )
     if not hyp:
         raise CorpusError("there is nothing to score: no lines")
-    found: list[Metric] = []
-    with progress.task("score", total=_NUM_METRICS, unit="metrics") as task:
+    metrics: list[Metric] = []
+    with progress.task("score", total=len(METRIC_LABELS), unit="metrics") as task:
         for metric in _metrics(hyp, refs, hyp_tokens, ref_tokens, config):
-            found.append(metric)
+            metrics.append(metric)
             task.advance()
     return Report(
         num_lines=len(hyp),
         num_hyp_tokens=sum(len(line.split()) for line in hyp_tokens),
         num_ref_tokens=sum(len((line or "").split()) for line in ref_tokens[0]),
-        metrics=tuple(found),
+        metrics=tuple(metrics),
         perplexity=perplexity,
     )
 
@@ -204,8 +205,8 @@ def _metrics(
     )
 
 
-def _with_case(pipeline: TextPipeline) -> TextPipeline:
-    """The same rules for words, without lower-casing."""
+def _cased(pipeline: TextPipeline) -> TextPipeline:
+    """The same text pipeline without lower-casing."""
     settings = replace(pipeline.settings, lowercase=False)
     return TextPipeline(settings, models=pipeline.models)
 
@@ -224,14 +225,14 @@ def _require_equal_lines(
         )
 
 
-def _likely_cause(hyp: Sequence[str], num_wanted: int) -> str:
-    """Why a translation may have another number of lines than its reference."""
+def _likely_cause(hyp: Sequence[str], num_ref_lines: int) -> str:
+    """A hint for a translation with another number of lines than its reference."""
     if hyp and " ||| " in hyp[0]:
         return "this is an n-best list; translate without --nbest for a line each"
     if hyp and hyp[0].startswith('{"'):
         return "these are JSON Lines; translate without --json for plain text"
     cause = "is the translation cut short, or are its blank lines gone?"
-    if len(hyp) > num_wanted:
+    if len(hyp) > num_ref_lines:
         cause = "is it the translation of another file?"
     return (
         "line n of the translation is scored against line n of the reference; " + cause

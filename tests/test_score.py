@@ -96,14 +96,14 @@ def test_case_counts_when_it_is_set_to(tmp_path):
     ("tokenizer", "words"),
     [
         ("moses", "the decoder's own tokens; the reference's words by Moses' rules"),
-        ("none", "the decoder's own tokens; the reference's words between blanks"),
+        ("none", "the decoder's own tokens; the reference's words between spaces"),
         ("sentencepiece", "words by Moses' rules for fr"),
         ("characters", "words by Moses' rules for fr"),
     ],
 )
 def test_it_says_which_words_are_counted(tokenizer, words):
     config = Config.model_validate({"preprocess": {"tokenizer": tokenizer}})
-    assert score.describe_words(config).startswith(words)
+    assert score.describe_tokens(config).startswith(words)
 
 
 def test_characters_are_scored_as_words(tmp_path):

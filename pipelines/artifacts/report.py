@@ -1,7 +1,7 @@
-"""The score report: `report.json`, its values and their meaning.
+"""The score report, `report.json`.
 
-Everything a result needs to be compared with another's: each metric's value, its
-sacreBLEU signature and, where it was asked for, its 95 % confidence interval.
+Holds what a comparison with other results needs: each metric's value, its signature
+and, where one was computed, its 95 % confidence interval.
 """
 
 import json
@@ -14,38 +14,52 @@ from pipelines.artifacts.files import write_atomic
 from pipelines.errors import CorruptArtifactError, MissingArtifactError, VersionError
 
 FORMAT_VERSION = 1
+METRIC_LABELS = {
+    "bleu_tokenised": "BLEU, tokenised",
+    "bleu_detokenised": "BLEU, detokenised",
+    "chrf": "chrF",
+    "ter": "TER",
+    "exact_match": "exact match %",
+    "token_error_rate": "token error rate %",
+}
+"""Name of each metric in `report.json` -> its name in a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure of a report."""
+    """One metric of a report."""
 
     name: str
     value: float
     """0 to 100, in percent or points; error rates may exceed 100."""
     signature: str
-    """How it was computed, as sacreBLEU writes it."""
+    """Settings it was computed with, in sacreBLEU's notation."""
     low: float | None = None
-    """Lower end of the 95 % confidence interval."""
+    """Lower bound of the 95 % confidence interval."""
     high: float | None = None
-    """Upper end of the 95 % confidence interval."""
+    """Upper bound of the 95 % confidence interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How good a translation is."""
+    """The metrics of one translation."""
 
     num_lines: int
     num_hyp_tokens: int
-    """Of the translation, as counted by the tokenised metrics."""
+    """Tokens of the translation, as the tokenised metrics count them."""
     num_ref_tokens: int
     """Tokens of the reference; of the first one where there are several."""
     metrics: tuple[Metric, ...]
     perplexity: float | None = None
-    """Of the reference under the model, where a model was at hand."""
+    """Perplexity of the reference under the model; None without a model."""
+
+    @property
+    def has_one_reference(self) -> bool:
+        """Whether every line was scored against exactly one reference."""
+        return self.metrics[0].signature.startswith("nrefs:1|")
 
     def metric(self, name: str) -> Metric:
-        """The metric of that name.
+        """The metric with that name.
 
         Raises:
             KeyError: There is none.
@@ -53,12 +67,12 @@ class Report:
         return {metric.name: metric for metric in self.metrics}[name]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; what is not known is null."""
+        """Plain JSON values; unknown ones are null."""
         return {"version": FORMAT_VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Report":
-        """The report that `to_json` gave.
+        """Build the report that `to_json` was called on.
 
         Raises:
             KeyError, TypeError: A field is missing, unknown or of another type.
@@ -75,12 +89,12 @@ def write_report(path: Path, report: Report) -> None:
 
 
 def read_report(path: Path) -> Report:
-    """Read what `write_report` wrote.
+    """Read a report.
 
     Raises:
         MissingArtifactError: There is no such file.
-        CorruptArtifactError: It is not a report.
-        VersionError: Another version of s2s wrote it in another format.
+        CorruptArtifactError: The file is not a report.
+        VersionError: Another version of s2s wrote it, in another format.
     """
     try:
         content = json.loads(path.read_bytes())

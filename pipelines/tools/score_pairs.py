@@ -1,10 +1,12 @@
 """How likely a model finds given translations: forced decoding of pairs of lines."""
 
+import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
+from typing import TextIO
 
 from pipelines.artifacts.corpus import decode_line, warn_of_lines
 from pipelines.artifacts.inputs import input_lines, input_name
@@ -49,8 +51,41 @@ class PairScore:
         """For each token."""
         return perplexity(self.log_prob, self.num_tokens)
 
+    def describe(self) -> str:
+        """The sums as text."""
+        return (
+            f"{plural(self.num_pairs, 'pair')}, {plural(self.num_tokens, 'token')} "
+            f"({self.num_unknown:,} unknown): log-probability {self.log_prob:.4f}, "
+            f"perplexity {self.perplexity:.4f}"
+        )
+
 
 NOTHING = PairScore(num_pairs=0)
+
+
+def write_tsv(scores: Iterable[PairScore], output: TextIO) -> PairScore:
+    """Write log-probability and number of tokens of each pair.
+
+    Returns:
+        The sums over all pairs.
+    """
+    total = NOTHING
+    for score in scores:
+        total += score
+        output.write(f"{score.log_prob:.6f}\t{score.num_tokens}\n")
+    return total
+
+
+def write_json_lines(scores: Iterable[PairScore], output: TextIO) -> None:
+    """Write a JSON object for each pair, and one with the sums over all pairs."""
+    total = NOTHING
+    for number, score in enumerate(scores, start=1):
+        total += score
+        content = asdict(score)
+        del content["num_pairs"]
+        output.write(json.dumps({"line": number, **content}) + "\n")
+    summary = {**asdict(total), "perplexity": total.perplexity}
+    output.write(json.dumps({"total": summary}) + "\n")
 
 
 def score_pairs(

@@ -66,10 +66,10 @@ def test_the_translation_comes_by_name_or_on_standard_input(score, tmp_path):
 
 
 def test_it_says_what_the_tokenised_metrics_count(s2s, score, project):
-    words = "tokenised: the lines' own words, between blanks"
+    words = "tokenised: the lines' own words, between spaces"
     assert words in score("hyp", "--ref", "one").lines
     found = s2s("score", "-d", project)
-    words = "the decoder's own tokens; the reference's words between blanks"
+    words = "the decoder's own tokens; the reference's words between spaces"
     assert f"tokenised: {words}" in found.lines
     assert "tokenised: " not in s2s("score", "-d", project, "--json").out
 

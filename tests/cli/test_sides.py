@@ -42,7 +42,7 @@ def test_letters_become_phonemes(s2s, tmp_path):
     assert report["num_ref_tokens"] == 8 * 4
     assert s2s("run", "-d", demo).err.count("running it") == 0
     shown = s2s("score", "-d", demo)
-    assert "words between blanks" in shown.out + shown.err  # the target side's
+    assert "words between spaces" in shown.out + shown.err  # the target side's
 
 
 def test_the_scores_words_need_no_rules_of_moses(s2s, tmp_path):
