@@ -1,4 +1,4 @@
-"""Every error s2s raises on purpose.
+"""Every error that s2s raises on purpose.
 
     S2SError                  exit status 1
     ├── UsageError            2   two options that contradict each other, a bad value
@@ -9,13 +9,13 @@
     │   ├── CorruptArtifactError
     │   └── VersionError
     ├── DivergenceError       1   the loss or the gradient is not finite
-    ├── OutOfMemoryError      1   a batch is too large for the machine
-    ├── PeerError             1   another process of the same training has ended
-    ├── BusyError             1   another s2s process works in the same folder
+    ├── OutOfMemoryError      1   a batch does not fit into memory
+    ├── PeerError             1   another process of the same training has ended early
+    ├── BusyError             1   another s2s process works in the same project
     └── Interrupted           128 + signal, after a clean save
 
-A message is the fact: where, what was found, what was expected. `hint` is the remedy,
-usually the next command. Only `s2scli.main` catches; nothing here exits or prints.
+`message` is the fact: path and line, the value, the value expected. `hint` is the
+remedy, usually the next command. `s2scli.main` turns errors into exit statuses.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class S2SError(Exception):
 
 
 class UsageError(S2SError):
-    """The command's options contradict each other or a value is out of range."""
+    """Options of the command contradict each other, or a value is out of range."""
 
     exit_status = 2
 
@@ -61,22 +61,22 @@ class ArtifactError(S2SError):
 
 
 class MissingArtifactError(ArtifactError):
-    """An artifact is not there: its stage has not run, or was interrupted."""
+    """An artifact does not exist: its stage has not run, or was interrupted."""
 
 
 class CorruptArtifactError(ArtifactError):
-    """An artifact is not what its manifest says."""
+    """An artifact differs from its manifest."""
 
 
 class VersionError(ArtifactError):
-    """An artifact was written by a version with another format."""
+    """An artifact was written by another version of s2s, in another format."""
 
 
 class DivergenceError(S2SError):
-    """Training produced a number that is not finite.
+    """The loss or the gradient of a training is not finite.
 
     Attributes:
-        numbers: Training pairs of the batch, from 0.
+        numbers: Indices of the training pairs of the batch, from 0.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class OutOfMemoryError(S2SError):
 
 
 class PeerError(S2SError):
-    """Another process of the same training has ended before its time."""
+    """Another process of the same training has ended early."""
 
 
 class BusyError(S2SError):
@@ -99,7 +99,7 @@ class BusyError(S2SError):
 
 
 class Interrupted(S2SError):
-    """A signal asked to stop, and everything worth keeping has been saved."""
+    """A signal asked to stop, and the work done so far has been saved."""
 
     def __init__(
         self, message: str = "", *, hint: str = "", signal_number: int = 2
@@ -109,7 +109,7 @@ class Interrupted(S2SError):
 
     @property
     def exit_status(self) -> int:  # type: ignore[override] # it depends on the signal
-        """128 plus the signal's number, as a shell reports it."""
+        """128 plus the signal's number, as shells report it."""
         return 128 + self.signal_number
 
 

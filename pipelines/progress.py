@@ -1,6 +1,6 @@
-"""How long work tells of itself: a protocol, and a silent default.
+"""Progress reporting: a protocol and a silent default.
 
-Stages call `progress.task(...)` and know nothing of terminals; `s2scli.console` draws.
+Stages call `progress.task(...)` and know no terminal; `s2scli.progress` draws.
 """
 
 from collections.abc import Iterator
@@ -9,24 +9,24 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """One bar."""
+    """One task, shown as a progress bar."""
 
     def advance(self, amount: int = 1, **figures: str) -> None:
-        """Count `amount` units.
+        """Advance by `amount` units.
 
         Args:
             amount: Units done since the last call.
-            **figures: Replace the figures shown, the most important one first.
+            **figures: Values shown from now on, the most important one first.
         """
 
 
 class Progress(Protocol):
-    """Something that shows tasks."""
+    """Shows tasks."""
 
     def task(
         self, description: str, *, total: int | None = None, unit: str = "lines"
     ) -> AbstractContextManager[Task]:
-        """Open a task; `total` is None where the end is not known."""
+        """Open a task; `total` is None where the number of units is unknown."""
 
 
 class _SilentTask:

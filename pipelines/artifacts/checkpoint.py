@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pipelines.artifacts.files import (
-    remove_all_leftovers,
     remove_folder,
+    remove_leftovers_in,
     staged,
     write_atomic,
 )
@@ -317,4 +317,4 @@ def prune(folder: Path, keep: Iterable[str]) -> None:
     for path in checkpoints(folder):
         if path.name not in names:
             remove_folder(path)
-    remove_all_leftovers(folder)
+    remove_leftovers_in(folder)

@@ -1,7 +1,7 @@
-"""Compressed text: which kind bytes are, and outputs that are written compressed.
+"""Compressed text: recognising it by its first bytes, and writing it.
 
-An output ends a frame (gzip: a member) wherever it is flushed, so that what is on disk
-then can be read and written on. Readers take frames one after the other as one text.
+Each flush ends a frame (gzip: a member), so that the file on disk can then be read and
+appended to. Readers take consecutive frames as one text.
 """
 
 import io
@@ -17,19 +17,19 @@ import zstandard
 from pipelines.errors import CorpusError
 
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
-"""What zlib wants to hear for gzip's header and trailer."""
+"""zlib's notation for gzip's header and trailer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
     name: str
     magic: bytes
-    """First bytes; none of them ends a line."""
+    """First bytes; no line feed among them."""
     suffix: str
     cat: str
-    """The command that prints what such a file holds."""
+    """The command that decompresses such a file."""
     readable: bool
-    """Whether a file with this suffix is decompressed when it is read."""
+    """Whether s2s decompresses files with this suffix."""
 
 
 _FORMATS = (
@@ -44,29 +44,29 @@ _FORMATS = (
 
 
 def refuse_compressed(first_line: bytes, path: Path | None) -> None:
-    """Refuse to take compressed bytes for text.
+    """Refuse compressed bytes where text is expected.
 
     Args:
-        first_line: Of the text.
-        path: Of the file; None is standard input.
+        first_line: The first line that was read.
+        path: The file; None is standard input.
 
     Raises:
-        CorpusError: The line begins as a gzip, Zstandard, xz or bzip2 file does.
+        CorpusError: The line begins like a gzip, Zstandard, xz or bzip2 file.
     """
-    for kind in _FORMATS:
-        if not first_line.startswith(kind.magic):
+    for known in _FORMATS:
+        if not first_line.startswith(known.magic):
             continue
         if path is None:
-            other = f"name the file (-i x{kind.suffix})"
-            decompress = f"{kind.cat} x{kind.suffix} | s2s ..."
+            rename = f"name the file (-i x{known.suffix})"
+            decompress = f"{known.cat} x{known.suffix} | s2s ..."
         else:
-            other = f"name it {path.name}{kind.suffix}"
-            decompress = f"{kind.cat} < {path} > FILE"
+            rename = f"name it {path.name}{known.suffix}"
+            decompress = f"{known.cat} < {path} > FILE"
         hint = f"decompress it: {decompress}"
-        if kind.readable:
-            hint = f"{other}, or {hint}"
-        where = path or "standard input"
-        raise CorpusError(f"{where} is {kind.name}-compressed, not text", hint=hint)
+        if known.readable:
+            hint = f"{rename}, or {hint}"
+        name = path or "standard input"
+        raise CorpusError(f"{name} is {known.name}-compressed, not text", hint=hint)
 
 
 class _Frame(Protocol):
@@ -82,7 +82,7 @@ _NEW_FRAME: dict[str, Callable[[], _Frame]] = {
 
 
 class _CompressedFile(io.RawIOBase):
-    """Compresses what is written; `flush` ends a frame. An empty file gets one, too."""
+    """Compresses what is written; `flush` ends a frame; an empty text is one frame."""
 
     def __init__(self, raw: BinaryIO, new_frame: Callable[[], _Frame]) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class _CompressedFile(io.RawIOBase):
         self._frame = new_frame() if is_empty else None
 
     def writable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def fileno(self) -> int:
@@ -105,7 +105,7 @@ class _CompressedFile(io.RawIOBase):
         return len(data)
 
     def flush(self) -> None:
-        """End the frame and hand all of it to the system."""
+        """End the frame and flush the compressed file."""
         if self._frame is not None:
             self._raw.write(self._frame.flush())
             self._frame = None
@@ -113,11 +113,11 @@ class _CompressedFile(io.RawIOBase):
 
 
 def text_writer(raw: BinaryIO, path: Path) -> TextIO:
-    """UTF-8 text into an open file, compressed where `path` ends in .gz or .zst.
+    """Wrap a binary file for UTF-8 text, compressed where `path` is `.gz` or `.zst`.
 
     Args:
         raw: Open for writing, at its end.
-        path: The name that the file has or will have.
+        path: The file's name, or its name once it is complete.
     """
     new_frame = _NEW_FRAME.get(path.suffix)
     file = cast(BinaryIO, _CompressedFile(raw, new_frame)) if new_frame else raw

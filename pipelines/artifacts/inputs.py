@@ -1,7 +1,7 @@
-"""Files that a command names: plain, `.gz` or `.zst`, or `-` for standard input.
+"""Input files that a command names: plain, `.gz` or `.zst`, or `-` for standard input.
 
-Owns how they are opened, what messages call them, and the check before any work starts.
-Does not know what is in their lines.
+Owns opening them, their names in messages, and the check before any work starts. Does
+not know the content of their lines.
 """
 
 import sys
@@ -20,25 +20,25 @@ STANDARD_STREAM = Path("-")
 
 
 def input_name(path: Path) -> Path:
-    """What a message calls the file."""
+    """The file's name in messages."""
     return Path("standard input") if path == STANDARD_STREAM else path
 
 
 def check_inputs(paths: Sequence[Path]) -> None:
-    """Find out before any work that an input cannot be read.
+    """Check before any work that all inputs can be read.
 
     Raises:
         CorpusError: A file is missing.
         UsageError: Standard input is closed, or would have to be read twice.
     """
-    count = [*paths].count(STANDARD_STREAM)
-    if count > 1:
-        times = "twice" if count == 2 else f"{count} times"
+    num_streams = [*paths].count(STANDARD_STREAM)
+    if num_streams > 1:
+        times = "twice" if num_streams == 2 else f"{num_streams} times"
         raise UsageError(
             f"standard input (-) is named {times}; it can be read once",
             hint="name a file for every input but one",
         )
-    if count:
+    if num_streams:
         standard_input()
     for path in paths:
         if path != STANDARD_STREAM and not path.exists():
@@ -61,9 +61,9 @@ def open_input(path: Path) -> Iterator[BinaryIO]:
 
 
 def standard_input() -> BinaryIO:
-    """Standard input as a binary file of its own.
+    """Open standard input a second time, as a binary file.
 
-    Python closes `sys.stdin` when it ends, and aborts if a thread is reading from it.
+    Python closes `sys.stdin` at exit, and aborts if a thread is reading from it then.
 
     Raises:
         UsageError: Standard input is closed.
@@ -75,15 +75,14 @@ def standard_input() -> BinaryIO:
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
     except UnsupportedOperation:
-        return sys.stdin.buffer  # bytes in memory
+        return sys.stdin.buffer  # in a test: bytes in memory, without a descriptor
 
 
 def input_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file or of standard input, without their ends.
+    """Yield the lines of a file or of standard input, without line ends.
 
     Raises:
-        CorpusError: The file cannot be read, or is compressed and its name does not
-            say so.
+        CorpusError: The file cannot be read, or is compressed without the suffix.
         UsageError: Standard input is closed.
     """
     with open_input(path) as file:

@@ -1,4 +1,4 @@
-"""Zstandard files as binary files, and a cut one as an error.
+"""A reader of Zstandard files that reports truncation.
 
 The library's own reader takes a file that ends inside a frame for a shorter text.
 """
@@ -13,7 +13,7 @@ _CHUNK_BYTES = 1 << 17
 
 
 class ZstdFile(io.RawIOBase):
-    """Decompresses one frame after the other.
+    """A binary file over the decompressed bytes of all frames.
 
     Args:
         raw: The compressed file, open for reading.
@@ -22,39 +22,39 @@ class ZstdFile(io.RawIOBase):
     def __init__(self, raw: BinaryIO) -> None:
         super().__init__()
         self._chunks = _decompressed(raw)
-        self._ready = memoryview(b"")
+        self._chunk = memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # a Buffer
-        """Fill a buffer, as far as the next chunk goes.
+        """Copy at most one decompressed chunk into `buffer`; 0 bytes at the end.
 
         Raises:
             EOFError: The file ends inside a frame.
-            zstandard.ZstdError: It is damaged or not compressed.
+            zstandard.ZstdError: The file is damaged or not compressed.
         """
-        while not self._ready:
+        while not self._chunk:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
-            self._ready = memoryview(chunk)
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
+            self._chunk = memoryview(chunk)
+        size = min(len(buffer), len(self._chunk))
+        buffer[:size] = self._chunk[:size]
+        self._chunk = self._chunk[size:]
         return size
 
 
 def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor()
     frame = None
-    rest = b""
-    while data := rest or raw.read(_CHUNK_BYTES):
+    unused = b""
+    while data := unused or raw.read(_CHUNK_BYTES):
         frame = frame or decompressor.decompressobj()
         yield frame.decompress(data)
-        rest = b""
+        unused = b""
         if frame.eof:
-            rest, frame = frame.unused_data, None
+            unused, frame = frame.unused_data, None
     if frame is not None:
         raise EOFError("it ends inside a Zstandard frame")

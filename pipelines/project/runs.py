@@ -15,7 +15,7 @@ from pipelines.artifacts.checkpoint import (
     read_trainer_info,
     step_of,
 )
-from pipelines.artifacts.files import remove_all_leftovers
+from pipelines.artifacts.files import remove_leftovers_in
 from pipelines.artifacts.layout import CHECKPOINTS, MANIFEST, RUN, Layout
 from pipelines.artifacts.run_record import (
     LIMITS,
@@ -67,7 +67,7 @@ def claim(config: Config, layout: Layout) -> str:
     write_record(folder, wanted)
     (folder / CHECKPOINTS).mkdir(exist_ok=True)
     for written_into in (folder, folder / CHECKPOINTS):
-        remove_all_leftovers(written_into)
+        remove_leftovers_in(written_into)
     (folder / MANIFEST).unlink(missing_ok=True)
     return wanted.key
 

@@ -1,4 +1,4 @@
-"""What compressed bytes are, and outputs that are compressed."""
+"""Compressed bytes where text is expected, and compressed outputs."""
 
 import bz2
 import gzip
@@ -36,7 +36,7 @@ def test_compressed_bytes_are_not_taken_for_text(tmp_path, kind):
 
 
 @pytest.mark.parametrize("level", range(1, 10))
-def test_bzip2_is_known_at_any_level(level):
+def test_bzip2_is_recognised_at_any_level(level):
     data = bz2.compress(b"a\n", level)
     with pytest.raises(CorpusError, match="is bzip2-compressed") as caught:
         list(strip_lines(io.BytesIO(data)))
@@ -48,36 +48,36 @@ def test_text_that_begins_like_compressed_bytes_is_text():
         assert list(strip_lines(io.BytesIO(line))) == [line]
 
 
-def write(path, pieces, mode="wb"):
+def write(path, texts, mode="wb"):
     with path.open(mode) as raw, text_writer(raw, path) as file:
-        for piece in pieces:
-            file.write(piece)
+        for text in texts:
+            file.write(text)
             file.flush()
 
 
 @pytest.mark.parametrize("name", ["out.gz", "out.zst", "out"])
-def test_each_flush_leaves_a_whole_file(tmp_path, name):
+def test_each_flush_leaves_a_file_that_can_be_read_and_appended_to(tmp_path, name):
     path = tmp_path / name
     with path.open("wb") as raw, text_writer(raw, path) as file:
-        for number, piece in enumerate(["ä\n", "b\u2028\n", "c\n"], start=1):
-            file.write(piece)
+        for number, text in enumerate(["ä\n", "b\u2028\n", "c\n"], start=1):
+            file.write(text)
             file.flush()
             assert len(list(read_lines(path))) == number
     write(path, ["d\n"], mode="ab")
     assert [*map(bytes.decode, read_lines(path))] == ["ä", "b\u2028", "c", "d"]
 
 
-@pytest.mark.parametrize("pieces", [[], ["a\n", "b\n"]], ids=["empty", "text"])
+@pytest.mark.parametrize("texts", [[], ["a\n", "b\n"]], ids=["empty", "text"])
 @pytest.mark.parametrize(
     ("name", "cat"), [("out.gz", "gzip"), ("out.zst", "zstd")], ids=["gz", "zst"]
 )
-def test_other_programs_read_it(tmp_path, name, cat, pieces):
+def test_other_programs_read_the_output(tmp_path, name, cat, texts):
     if shutil.which(cat) is None:
         pytest.skip(f"{cat} is not installed")
     path = tmp_path / name
-    write(path, pieces)
+    write(path, texts)
     done = subprocess.run([cat, "-dc", path], capture_output=True, check=True)
-    assert done.stdout.decode() == "".join(pieces)
+    assert done.stdout.decode() == "".join(texts)
 
 
 def test_the_same_text_gives_the_same_bytes(tmp_path):

@@ -4,9 +4,9 @@ import os
 import pytest
 
 from pipelines.artifacts.files import (
-    remove_all_leftovers,
     remove_folder,
-    remove_leftovers,
+    remove_leftovers_in,
+    remove_leftovers_of,
     sha256_bytes,
     sha256_file,
     staged,
@@ -29,7 +29,7 @@ def test_hashes_are_sha256(tmp_path):
     assert sha256_bytes(b"abc") == sha256_file(tmp_path / "f") == ABC
 
 
-def test_a_large_file_is_hashed_in_pieces(tmp_path):
+def test_a_large_file_is_hashed_in_chunks(tmp_path):
     data = b"x" * (3 * (1 << 20) + 5)
     (tmp_path / "f").write_bytes(data)
     assert sha256_file(tmp_path / "f") == sha256_bytes(data)
@@ -65,7 +65,7 @@ def test_a_staged_folder_appears_whole(tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["stage"]
 
 
-def test_a_staged_folder_replaces_the_one_before_it(tmp_path):
+def test_a_staged_folder_replaces_the_old_one(tmp_path):
     for name in ("old", "new"):
         with staged(tmp_path / "stage") as folder:
             (folder / name).touch()
@@ -74,7 +74,7 @@ def test_a_staged_folder_replaces_the_one_before_it(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_staged_folder_that_fails_leaves_the_one_before_it(tmp_path, error):
+def test_an_error_while_staging_leaves_the_old_folder(tmp_path, error):
     with staged(tmp_path / "stage") as folder:
         (folder / "old").touch()
 
@@ -89,29 +89,29 @@ def test_a_staged_folder_that_fails_leaves_the_one_before_it(tmp_path, error):
     assert [p.name for p in tmp_path.iterdir()] == ["stage"]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path, dead_pid):
+def test_leftovers_of_a_killed_process_are_removed(tmp_path, dead_pid):
     (tmp_path / f"stage.tmp-{dead_pid}").mkdir()
     (tmp_path / f"stage.old-{dead_pid}").touch()
     (tmp_path / "stage").mkdir()
-    remove_leftovers(tmp_path / "stage")
+    remove_leftovers_of(tmp_path / "stage")
     assert [p.name for p in tmp_path.iterdir()] == ["stage"]
 
 
-def test_a_swap_that_was_cut_in_half_is_undone(tmp_path, dead_pid):
+def test_a_replacement_killed_between_its_renames_is_undone(tmp_path, dead_pid):
     old = tmp_path / f"stage.old-{dead_pid}"
     old.mkdir()
     (old / "f").touch()
-    remove_leftovers(tmp_path / "stage")
+    remove_leftovers_of(tmp_path / "stage")
     assert (tmp_path / "stage" / "f").exists()
 
 
-def test_all_that_dead_processes_left_is_removed(tmp_path, dead_pid):
+def test_leftovers_of_all_names_in_a_folder_are_removed(tmp_path, dead_pid):
     for name in ("run.json", "step-1"):
         (tmp_path / f"{name}.tmp-{dead_pid}").touch()
     (tmp_path / f"step-2.old-{dead_pid}").mkdir()
     (tmp_path / f"theirs.tmp-{os.getppid()}").mkdir()
     (tmp_path / "not.tmp").touch()
-    remove_all_leftovers(tmp_path)
+    remove_leftovers_in(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "not.tmp",
         "step-2",
@@ -119,7 +119,7 @@ def test_all_that_dead_processes_left_is_removed(tmp_path, dead_pid):
     ]
 
 
-def test_a_folder_is_removed_whole(tmp_path):
+def test_a_removed_folder_leaves_nothing(tmp_path):
     folder = tmp_path / "step-1"
     folder.mkdir()
     (folder / "f").touch()
@@ -130,7 +130,7 @@ def test_a_folder_is_removed_whole(tmp_path):
 def test_the_folder_of_a_living_process_is_left_alone(tmp_path):
     theirs = tmp_path / f"stage.tmp-{os.getppid()}"
     theirs.mkdir()
-    remove_leftovers(tmp_path / "stage")
+    remove_leftovers_of(tmp_path / "stage")
     assert theirs.exists()
 
 
@@ -141,11 +141,11 @@ def test_a_process_of_another_user_is_alive(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "kill", refuse)
     theirs = tmp_path / "stage.tmp-1"
     theirs.mkdir()
-    remove_leftovers(tmp_path / "stage")
+    remove_leftovers_of(tmp_path / "stage")
     assert theirs.exists()
 
 
-def test_what_this_process_left_itself_is_removed(tmp_path):
+def test_leftovers_of_this_process_are_removed(tmp_path):
     (tmp_path / f"stage.tmp-{os.getpid()}").mkdir()
     with staged(tmp_path / "stage"):
         pass

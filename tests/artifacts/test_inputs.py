@@ -29,13 +29,13 @@ def test_a_dash_is_standard_input(standard_input):
     assert input_name(Path("-")) == Path("standard input")
 
 
-def test_a_bad_line_of_standard_input_is_named(standard_input):
+def test_an_error_names_standard_input_and_the_line(standard_input):
     standard_input(b"a\n\xe9\n")
     with pytest.raises(CorpusError, match=r"^standard input:2: not UTF-8"):
         list(decoded_input(STANDARD_STREAM))
 
 
-def test_a_closed_standard_input_is_named(monkeypatch):
+def test_a_closed_standard_input_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)  # as Python has it after `<&-`
     with pytest.raises(UsageError, match="standard input is closed"):
         list(decoded_input(STANDARD_STREAM))
@@ -59,7 +59,7 @@ def test_inputs_are_checked_before_any_work(tmp_path):
         check_inputs([STANDARD_STREAM] * 3)
 
 
-def test_a_closed_standard_input_is_found_before_any_work(tmp_path, monkeypatch):
+def test_a_closed_standard_input_is_refused_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     (tmp_path / "text").touch()
     check_inputs([tmp_path / "text"])
@@ -71,13 +71,13 @@ def test_a_dash_and_a_file_are_opened_alike(tmp_path, standard_input):
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(b"a\n"))
     standard_input(b"a\n")
-    for each in (path, STANDARD_STREAM):
-        with open_input(each) as file:
+    for name in (path, STANDARD_STREAM):
+        with open_input(name) as file:
             assert file.read() == b"a\n"
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_compressed_bytes_without_the_name_are_refused(tmp_path, standard_input, named):
+def test_compressed_bytes_need_the_suffix(tmp_path, standard_input, named):
     path, content = tmp_path / "text", gzip.compress(b"a\n")
     path.write_bytes(content)
     standard_input(content)
