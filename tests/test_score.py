@@ -2,7 +2,7 @@ import pytest
 
 from pipelines import preprocess, score
 from pipelines.artifacts.manifest import damaged_files, read_manifest, write_manifest
-from pipelines.artifacts.report import read_report
+from pipelines.artifacts.report import METRIC_LABELS, read_report
 from pipelines.config.schema import Config, ScoreConfig
 from pipelines.errors import (
     CorpusError,
@@ -20,14 +20,7 @@ PAIRS = [
 ]
 OUTPUT = ["Le chat dort, oui !", "Un chien court ici.", ""]
 TOKENS = ["Le chat dort , oui !", "Un chien court ici .", ""]
-ORDER = [
-    "bleu_tokenised",
-    "bleu_detokenised",
-    "chrf",
-    "ter",
-    "exact_match",
-    "token_error_rate",
-]
+ORDER = list(METRIC_LABELS)
 PLAIN = ScoreConfig(bootstrap_samples=0)
 
 
@@ -67,7 +60,7 @@ def lower_cased_project(folder, **scored):
     config, layout = translated_project(
         folder, output=output, tokens=tokens, lowercase=True
     )
-    # Validated anew: that is when `auto` is resolved.
+    # Validation resolves `auto`.
     wanted = config.model_dump() | {"score": {"bootstrap_samples": 0, **scored}}
     return Config.model_validate(wanted), layout
 
@@ -101,7 +94,7 @@ def test_case_counts_when_it_is_set_to(tmp_path):
         ("characters", "words by Moses' rules for fr"),
     ],
 )
-def test_it_says_which_words_are_counted(tokenizer, words):
+def test_the_counted_tokens_are_described(tokenizer, words):
     config = Config.model_validate({"preprocess": {"tokenizer": tokenizer}})
     assert score.describe_tokens(config).startswith(words)
 
@@ -115,13 +108,13 @@ def test_characters_are_scored_as_words(tmp_path):
     assert (report.num_hyp_tokens, report.num_ref_tokens) == (11, 14)
 
 
-def test_a_missing_translation_is_named(tmp_path):
+def test_a_missing_translation_is_refused(tmp_path):
     config, layout = make_project(tmp_path)
     with pytest.raises(MissingArtifactError, match=r"manifest\.json not found"):
         score.run(config, layout)
 
 
-def test_a_damaged_translation_is_named(tmp_path):
+def test_a_damaged_translation_is_refused(tmp_path):
     config, layout = translated_project(tmp_path)
     (layout.translate / "output.txt").write_text("x\n")
     with pytest.raises(CorruptArtifactError, match=r"output\.txt has 2 bytes"):
@@ -130,10 +123,10 @@ def test_a_damaged_translation_is_named(tmp_path):
 
 def test_another_number_of_lines_is_refused(tmp_path):
     config, layout = translated_project(tmp_path, output=OUTPUT[:2], tokens=TOKENS[:2])
-    with pytest.raises(CorpusError) as found:
+    with pytest.raises(CorpusError) as caught:
         score.run(config, layout)
     output = layout.translate / "output.txt"
-    assert found.value.message == (
+    assert caught.value.message == (
         f"{output} has 2 lines, {tmp_path / 'test.fr'} has 3"
     )
 
@@ -152,7 +145,7 @@ def files(tmp_path):
     return write
 
 
-def test_any_lines_are_scored_against_a_file(files):
+def test_any_translation_is_scored_against_a_file(files):
     hyp, ref = files(hyp=["a b c d", ""], ref=["a b c d", "e f"])
     report = score.score_files(hyp, [ref], config=PLAIN)
     assert [metric.name for metric in report.metrics] == ORDER
@@ -161,7 +154,7 @@ def test_any_lines_are_scored_against_a_file(files):
     assert report.metric("bleu_tokenised").low is None
 
 
-def test_files_of_no_known_model_keep_their_case(files):
+def test_case_counts_for_files_unless_set_otherwise(files):
     hyp, ref = files(hyp=["a"], ref=["A"])
     report = score.score_files(hyp, [ref], config=PLAIN)
     assert report.metric("exact_match").value == 0
@@ -179,7 +172,7 @@ def test_files_of_no_known_model_keep_their_case(files):
         (["a", "b"], ["a", "b"], "auto", False),
     ],
 )
-def test_a_lower_cased_translation_of_cased_text_is_warned_of(
+def test_a_lower_cased_translation_of_cased_text_gives_a_warning(
     files, caplog, hyp, ref, lowercase, warned
 ):
     paths = files(hyp=hyp, ref=ref)
@@ -216,7 +209,7 @@ def test_an_empty_line_of_the_first_reference_is_a_reference(files):
     assert report.metric("exact_match").signature.startswith("nrefs:2|")
 
 
-def test_intervals_are_given_when_asked_for(tmp_path):
+def test_bootstrap_samples_give_every_metric_an_interval(tmp_path):
     config = ScoreConfig(bootstrap_samples=20, seed=5)
     report = score.score_texts(["a b c d", "x"], ["a b c d", "y"], config=config)
     for metric in report.metrics:
@@ -238,12 +231,14 @@ def test_intervals_are_given_when_asked_for(tmp_path):
         (b"a\n\xe9\n", r"hyp:2: not UTF-8", "iconv"),
     ],
 )
-def test_lines_that_cannot_be_scored_are_named(tmp_path, files, hyp, message, hint):
+def test_a_translation_that_cannot_be_scored_is_refused(
+    tmp_path, files, hyp, message, hint
+):
     path, (ref,) = tmp_path / "hyp", files(ref=["a", "b"])
     path.write_bytes(hyp)
-    with pytest.raises(CorpusError, match=message) as found:
+    with pytest.raises(CorpusError, match=message) as caught:
         score.score_files(path, [ref], config=PLAIN)
-    assert hint in found.value.hint
+    assert hint in caught.value.hint
 
 
 def test_every_reference_is_checked(tmp_path, files):
@@ -255,7 +250,7 @@ def test_every_reference_is_checked(tmp_path, files):
         score.score_files(hyp, [one, tmp_path / "latin"], config=PLAIN)
 
 
-def test_texts_need_as_many_lines_each():
+def test_hypotheses_and_references_need_equal_numbers_of_lines():
     with pytest.raises(
         CorpusError, match=r"2 lines \(2 of tokens\).*1 \(1 of tokens\)"
     ):

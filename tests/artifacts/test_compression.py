@@ -26,9 +26,11 @@ COMPRESSED = {
 
 @pytest.mark.parametrize("kind", COMPRESSED)
 def test_compressed_bytes_are_not_taken_for_text(tmp_path, kind):
-    with pytest.raises(CorpusError, match=f"standard input is {kind}-compressed") as e:
+    with pytest.raises(
+        CorpusError, match=f"standard input is {kind}-compressed"
+    ) as caught:
         list(strip_lines(io.BytesIO(COMPRESSED[kind])))
-    assert " | s2s ..." in e.value.hint
+    assert " | s2s ..." in caught.value.hint
     path = tmp_path / "a.txt"
     path.write_bytes(COMPRESSED[kind])
     with pytest.raises(CorpusError, match=f"a.txt is {kind}-compressed"):

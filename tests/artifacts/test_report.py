@@ -43,7 +43,7 @@ GOLDEN = """\
 """
 
 
-def test_a_report_is_plain_json_and_comes_back(tmp_path):
+def test_a_written_report_is_plain_json_and_is_read_back(tmp_path):
     path = tmp_path / "report.json"
     write_report(path, REPORT)
     assert path.read_text() == GOLDEN
@@ -51,7 +51,7 @@ def test_a_report_is_plain_json_and_comes_back(tmp_path):
     assert Report.from_json(json.loads(json.dumps(REPORT.to_json()))) == REPORT
 
 
-def test_a_metric_is_found_by_name():
+def test_a_report_gives_a_metric_by_name():
     assert REPORT.metric("exact_match").value == 50.0
     with pytest.raises(KeyError):
         REPORT.metric("meteor")
@@ -61,7 +61,7 @@ def test_a_metric_is_found_by_name():
     "content",
     ["", "[]", "{}", '{"version": 1}', GOLDEN.replace("num_lines", "lines")],
 )
-def test_a_damaged_report_is_named(tmp_path, content):
+def test_a_damaged_report_is_refused(tmp_path, content):
     path = tmp_path / "report.json"
     path.write_text(content)
     with pytest.raises(CorruptArtifactError, match=r"report\.json is damaged"):
@@ -69,9 +69,9 @@ def test_a_damaged_report_is_named(tmp_path, content):
 
 
 def test_a_missing_report_names_the_command(tmp_path):
-    with pytest.raises(MissingArtifactError, match="not found") as found:
+    with pytest.raises(MissingArtifactError, match="not found") as caught:
         read_report(tmp_path / "report.json")
-    assert found.value.hint == "s2s score"
+    assert caught.value.hint == "s2s score"
 
 
 def test_a_report_of_another_version_is_refused(tmp_path):
@@ -79,3 +79,9 @@ def test_a_report_of_another_version_is_refused(tmp_path):
     path.write_text(GOLDEN.replace('"version": 1', '"version": 2'))
     with pytest.raises(VersionError, match="format 2, this s2s reads 1"):
         read_report(path)
+
+
+@pytest.mark.parametrize(("nrefs", "expected"), [("1", True), ("2", False)])
+def test_a_report_knows_whether_there_was_one_reference(nrefs, expected):
+    metric = Metric("chrf", 1.0, f"nrefs:{nrefs}|case:lc")
+    assert Report(1, 1, 1, (metric,)).has_one_reference is expected

@@ -10,7 +10,7 @@ PLAIN = ("--set", "score.bootstrap_samples=0")
 
 @pytest.fixture
 def score(s2s, tmp_path, monkeypatch):
-    """Run `s2s score` beside small files."""
+    """Run `s2s score` in a folder with small files."""
     monkeypatch.chdir(tmp_path)
     for name, text in {
         "hyp": "a b c d\nx y\n",
@@ -24,12 +24,12 @@ def score(s2s, tmp_path, monkeypatch):
     return lambda *arguments, **options: s2s("score", *arguments, *PLAIN, **options)
 
 
-def signatures(found):
-    return {m["signature"] for m in json.loads(found.out)["metrics"]}
+def signatures(result):
+    return {m["signature"] for m in json.loads(result.out)["metrics"]}
 
 
-def value(found, name):
-    metrics = json.loads(found.out)["metrics"]
+def value(result, name):
+    metrics = json.loads(result.out)["metrics"]
     return {m["name"]: m["value"] for m in metrics}[name]
 
 
@@ -48,9 +48,9 @@ def test_several_references_are_all_used(score):
 
 def test_several_references_have_intervals(s2s, score):
     sets = ("--set", "score.bootstrap_samples=20")
-    found = s2s("score", "hyp", "--ref", "one", "--ref", "one", "--json", *sets)
-    assert all(text.startswith("nrefs:2|bs:20|") for text in signatures(found))
-    for metric in json.loads(found.out)["metrics"]:
+    result = s2s("score", "hyp", "--ref", "one", "--ref", "one", "--json", *sets)
+    assert all(text.startswith("nrefs:2|bs:20|") for text in signatures(result))
+    for metric in json.loads(result.out)["metrics"]:
         assert metric["low"] <= metric["value"] <= metric["high"]
 
 
@@ -68,9 +68,9 @@ def test_the_translation_comes_by_name_or_on_standard_input(score, tmp_path):
 def test_it_says_what_the_tokenised_metrics_count(s2s, score, project):
     words = "tokenised: the lines' own words, between spaces"
     assert words in score("hyp", "--ref", "one").lines
-    found = s2s("score", "-d", project)
+    result = s2s("score", "-d", project)
     words = "the decoder's own tokens; the reference's words between spaces"
-    assert f"tokenised: {words}" in found.lines
+    assert f"tokenised: {words}" in result.lines
     assert "tokenised: " not in s2s("score", "-d", project, "--json").out
 
 
@@ -80,9 +80,9 @@ def test_files_are_cased_whatever_the_projects_model_is(score, tmp_path):
     lower = score("hyp", "--ref", "upper", "--json", "--lowercase")
     assert value(lower, "exact_match") == 100
     (tmp_path / "s2s.toml").write_text("[score]\nlowercase = true\n")
-    found = score("hyp", "--ref", "upper", "--json")
-    assert value(found, "exact_match") == 100
-    assert all("case:lc" in text for text in signatures(found))
+    result = score("hyp", "--ref", "upper", "--json")
+    assert value(result, "exact_match") == 100
+    assert all("case:lc" in text for text in signatures(result))
     cased = score("hyp", "--ref", "upper", "--json", "--cased")
     assert value(cased, "exact_match") == 0
 
@@ -126,10 +126,10 @@ PAIRS_HINT = "s2s score --source SRC --target TGT"
         (["-s", "hyp"], "-s is not an option of s2s score", ""),
     ],
 )
-def test_mistakes_are_refused_with_what_to_do(score, arguments, message, hint):
-    found = score(*arguments)
-    assert (found.status, found.out) == (2, "")
-    text = " ".join(found.err.split())
+def test_contradicting_options_are_refused_with_a_hint(score, arguments, message, hint):
+    result = score(*arguments)
+    assert (result.status, result.out) == (2, "")
+    text = " ".join(result.err.split())
     assert message in text
     assert hint in text
 
@@ -145,17 +145,17 @@ def pairs(tmp_path):
 
 
 def test_pairs_are_scored_as_the_search_scores_them(s2s, project, pairs):
-    found = s2s("score", "--model", project, *pairs)
-    assert [line.split("\t")[1] for line in found.lines] == ["3", "1", "2"]
+    result = s2s("score", "--model", project, *pairs)
+    assert [line.split("\t")[1] for line in result.lines] == ["3", "1", "2"]
     first = s2s("translate", "-m", project, "--json", stdin=LINES).lines[0]
     best = json.loads(first)["candidates"][0]["log_prob"]
-    assert float(found.lines[0].split("\t")[0]) == pytest.approx(best, abs=1e-6)
-    assert "3 pairs, 6 tokens (1 unknown)" in found.err
+    assert float(result.lines[0].split("\t")[0]) == pytest.approx(best, abs=1e-6)
+    assert "3 pairs, 6 tokens (1 unknown)" in result.err
 
 
-def test_the_total_of_pairs_is_told_from_their_lines(s2s, project, pairs):
-    found = s2s("score", "-d", project, *pairs, "--json")
-    *rows, last = [json.loads(line) for line in found.lines]
+def test_json_lines_end_with_the_total_of_the_pairs(s2s, project, pairs):
+    result = s2s("score", "-d", project, *pairs, "--json")
+    *rows, last = [json.loads(line) for line in result.lines]
     assert [row.pop("line") for row in rows] == [1, 2, 3]
     assert [row["num_tokens"] for row in rows] == [3, 1, 2]
     assert [row["num_unknown"] for row in rows] == [0, 0, 1]
@@ -176,6 +176,6 @@ def test_one_side_of_the_pairs_may_be_standard_input(s2s, project, pairs):
 
 def test_pairs_must_be_pairs(s2s, project, pairs, tmp_path):
     (tmp_path / "tgt").write_text("A B\n")
-    found = s2s("score", "--model", project, *pairs)
-    assert found.status == 2
-    assert "tgt has 1 line," in found.err
+    result = s2s("score", "--model", project, *pairs)
+    assert result.status == 2
+    assert "tgt has 1 line," in result.err

@@ -28,8 +28,8 @@ def edit_distance(one, other):
     ],
 )
 def test_known_numbers_of_edits(one, other, edits):
-    found = token_error_rate([one], [other])
-    assert found.value == pytest.approx(100 * edits / len(other.split()))
+    result = token_error_rate([one], [other])
+    assert result.value == pytest.approx(100 * edits / len(other.split()))
 
 
 # Tokens of one and of several characters, which rapidfuzz hashes in different ways.
@@ -40,25 +40,25 @@ sentences = st.lists(st.sampled_from(["a", "b", "é", "ab", "-1", "x" * 40]), ma
 def test_edits_are_those_of_the_table(hyp, ref, others):
     edits, longest = min((edit_distance(r, hyp), -len(r)) for r in [ref, *others])
     columns = [[" ".join(r), "w"] for r in [ref, *others]]
-    found = token_error_rate([" ".join(hyp), "w"], *columns)
-    assert found.value == pytest.approx(100 * edits / (1 - longest))
+    result = token_error_rate([" ".join(hyp), "w"], *columns)
+    assert result.value == pytest.approx(100 * edits / (1 - longest))
 
 
 def test_exact_match_counts_whole_lines():
-    found = exact_match(["a b", "A c ", "", "x"], ["a b", "a c", "", "y"])
-    assert (found.name, found.value) == ("exact_match", 50.0)
-    assert found.signature == "nrefs:1|case:mixed|unit:line"
-    found = exact_match(
+    result = exact_match(["a b", "A c ", "", "x"], ["a b", "a c", "", "y"])
+    assert (result.name, result.value) == ("exact_match", 50.0)
+    assert result.signature == "nrefs:1|case:mixed|unit:line"
+    result = exact_match(
         ["a b", "A c ", "", "x"], ["a b", "a c", "", "y"], lowercase=True
     )
-    assert found.value == 75.0
-    assert found.signature == "nrefs:1|case:lc|unit:line"
+    assert result.value == 75.0
+    assert result.signature == "nrefs:1|case:lc|unit:line"
 
 
 def test_token_error_rate_counts_edits_per_reference_token():
-    found = token_error_rate(["a x c", "", "e"], ["a b c", "d", "e f"])
-    assert (found.name, found.value) == ("token_error_rate", 50.0)
-    assert found.signature == "nrefs:1|case:mixed|unit:token"
+    result = token_error_rate(["a x c", "", "e"], ["a b c", "d", "e f"])
+    assert (result.name, result.value) == ("token_error_rate", 50.0)
+    assert result.signature == "nrefs:1|case:mixed|unit:token"
     assert token_error_rate(["A"], ["a"]).value == 100.0
     assert token_error_rate(["A"], ["a"], lowercase=True).value == 0.0
 
@@ -73,9 +73,9 @@ def test_token_error_rate_at_its_edges(hyp, ref, value):
 
 def test_any_reference_may_be_matched():
     hyp, refs = ["a", "b ", "c", "D"], (["x", "b", "y", "d"], ["a", None, "z", None])
-    found = exact_match(hyp, *refs)
-    assert found.value == 50.0
-    assert found.signature == "nrefs:var|case:mixed|unit:line"
+    result = exact_match(hyp, *refs)
+    assert result.value == 50.0
+    assert result.signature == "nrefs:var|case:mixed|unit:line"
     assert exact_match(hyp, *refs, lowercase=True).value == 75.0
     twice = exact_match(hyp, refs[0], refs[0], resampling=Resampling(10, seed=3))
     assert twice.signature == "nrefs:2|bs:10|seed:3|case:mixed|unit:line"
@@ -94,23 +94,23 @@ def test_any_reference_may_be_matched():
 )
 def test_the_token_error_rate_takes_the_nearest_reference(hyp, refs, edits, length):
     columns = [[ref, "w x y z"] for ref in refs]
-    found = token_error_rate([hyp, "w x y z"], *columns)
-    assert found.value == pytest.approx(100 * edits / (length + 4))
-    assert found.signature == "nrefs:2|case:mixed|unit:token"
+    result = token_error_rate([hyp, "w x y z"], *columns)
+    assert result.value == pytest.approx(100 * edits / (length + 4))
+    assert result.signature == "nrefs:2|case:mixed|unit:token"
 
 
 def test_a_line_may_have_fewer_references():
-    found = token_error_rate(["a b", "c d"], ["a x", "c y"], ["a b", None])
-    assert found.value == pytest.approx(100 / 4)
-    assert found.signature == "nrefs:var|case:mixed|unit:token"
+    result = token_error_rate(["a b", "c d"], ["a x", "c y"], ["a b", None])
+    assert result.value == pytest.approx(100 / 4)
+    assert result.signature == "nrefs:var|case:mixed|unit:token"
 
 
 def test_intervals_enclose_the_value_and_follow_the_seed():
     hyp, ref = ["a"] * 50 + ["b"] * 50, ["a"] * 100
-    found = exact_match(hyp, ref, resampling=Resampling(200, seed=3))
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < 50 < found.high
-    assert found.signature == "nrefs:1|bs:200|seed:3|case:mixed|unit:line"
-    assert found == exact_match(hyp, ref, resampling=Resampling(200, seed=3))
-    assert found != exact_match(hyp, ref, resampling=Resampling(200, seed=4))
+    result = exact_match(hyp, ref, resampling=Resampling(200, seed=3))
+    assert result.low is not None
+    assert result.high is not None
+    assert result.low < 50 < result.high
+    assert result.signature == "nrefs:1|bs:200|seed:3|case:mixed|unit:line"
+    assert result == exact_match(hyp, ref, resampling=Resampling(200, seed=3))
+    assert result != exact_match(hyp, ref, resampling=Resampling(200, seed=4))

@@ -58,10 +58,10 @@ METRICS = [
 def test_metrics_of_known_files_have_their_known_values(metric, value, signature):
     hyp, ref = (golden_lines(f"bleu-golden/{side}.en.gz") for side in ("hyp", "ref"))
     assert hyp.count("") == 3
-    found = metric(hyp, ref)
-    assert found.value == pytest.approx(value, abs=1e-4)
-    assert found.signature.startswith(signature)
-    assert found.low is None
+    result = metric(hyp, ref)
+    assert result.value == pytest.approx(value, abs=1e-4)
+    assert result.signature.startswith(signature)
+    assert result.low is None
 
 
 @pytest.mark.parametrize(("metric", "oracle"), METRICS)
@@ -69,11 +69,11 @@ def test_intervals_and_signatures_are_those_of_sacrebleu(metric, oracle, monkeyp
     monkeypatch.setenv("SACREBLEU_SEED", "7")
     hyp, ref = HYP * 9, REF * 9
     expected = oracle.corpus_score(hyp, [ref], n_bootstrap=200)
-    found = metric(hyp, ref, resampling=Resampling(num_samples=200, seed=7))
-    assert found.value == pytest.approx(expected.score)
-    assert found.signature == str(oracle.get_signature())
-    assert "bs:200|seed:7" in found.signature
-    assert (found.high - found.low) / 2 == pytest.approx(expected._ci, rel=1e-5)
+    result = metric(hyp, ref, resampling=Resampling(num_samples=200, seed=7))
+    assert result.value == pytest.approx(expected.score)
+    assert result.signature == str(oracle.get_signature())
+    assert "bs:200|seed:7" in result.signature
+    assert (result.high - result.low) / 2 == pytest.approx(expected._ci, rel=1e-5)
 
 
 @pytest.mark.parametrize(("metric", "oracle"), METRICS)
@@ -86,20 +86,20 @@ def test_several_references_are_scored_as_by_sacrebleu(
     monkeypatch.setenv("SACREBLEU_SEED", "7")
     refs = [REF * 9, other * 9]
     expected = oracle.corpus_score(HYP * 9, refs, n_bootstrap=50)
-    found = metric(HYP * 9, *refs, resampling=Resampling(num_samples=50, seed=7))
-    assert found.value == pytest.approx(expected.score)
-    assert found.signature == str(oracle.get_signature())
-    assert found.signature.startswith(f"nrefs:{nrefs}|bs:50|seed:7|")
-    assert (found.high - found.low) / 2 == pytest.approx(expected._ci, rel=1e-5)
+    result = metric(HYP * 9, *refs, resampling=Resampling(num_samples=50, seed=7))
+    assert result.value == pytest.approx(expected.score)
+    assert result.signature == str(oracle.get_signature())
+    assert result.signature.startswith(f"nrefs:{nrefs}|bs:50|seed:7|")
+    assert (result.high - result.low) / 2 == pytest.approx(expected._ci, rel=1e-5)
 
 
 @pytest.mark.parametrize("metric", [bleu_tokenised, bleu_detokenised, chrf])
 def test_case_is_ignored_only_when_asked(metric):
     lower = [line.lower() for line in REF]
     assert metric(lower, REF).value < 100
-    found = metric(lower, REF, lowercase=True)
-    assert found.value == pytest.approx(100)
-    assert "case:lc" in found.signature
+    result = metric(lower, REF, lowercase=True)
+    assert result.value == pytest.approx(100)
+    assert "case:lc" in result.signature
 
 
 def test_nothing_right_is_zero():
@@ -138,11 +138,11 @@ def test_private_methods_of_sacrebleu_are_as_they_were(metric, statistics, score
     }
     for name, parameters in methods.items():
         assert list(inspect.signature(getattr(metric, name)).parameters) == parameters
-    found = metric._extract_corpus_statistics(hyp, refs)
-    assert [list(line) for line in found] == [statistics] * 2
-    sums = np.array(found, dtype=np.float64).sum(axis=0)
+    lines = metric._extract_corpus_statistics(hyp, refs)
+    assert [list(line) for line in lines] == [statistics] * 2
+    sums = np.array(lines, dtype=np.float64).sum(axis=0)
     for result in (
-        metric._aggregate_and_compute(found),
+        metric._aggregate_and_compute(lines),
         metric._compute_score_from_stats(sums),
         metric.corpus_score(hyp, refs),
     ):

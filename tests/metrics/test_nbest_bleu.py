@@ -39,11 +39,11 @@ def test_baseline_and_oracle_are_scored_against_several_references():
     counter = NbestBleuCounter(*refs)
     counter.add([HYP[2], HYP[4]], HYP[2])
     counter.add(["x x"], "x x")
-    found = counter.result()
+    result = counter.result()
     expected = bleu_tokenised([HYP[4], "x x"], *refs)
-    assert found.oracle == expected.value > found.baseline == found.rescored
-    assert found.signature == expected.signature
-    assert found.signature.startswith("nrefs:var|")
+    assert result.oracle == expected.value > result.baseline == result.rescored
+    assert result.signature == expected.signature
+    assert result.signature.startswith("nrefs:var|")
 
 
 def test_baseline_rescored_and_oracle_are_scored():
@@ -51,17 +51,19 @@ def test_baseline_rescored_and_oracle_are_scored():
     counter.add([HYP[2], HYP[2], HYP[3]], HYP[3])
     counter.add(["a dog runs here"], "a dog runs here")
     counter.add([], "")
-    found = counter.result()
+    result = counter.result()
     values = [
         bleu_tokenised([line, "a dog runs here", ""], [REF, "a dog runs here", "x"])
         for line in (HYP[2], HYP[3])
     ]
-    assert (found.baseline, found.rescored) == tuple(metric.value for metric in values)
-    assert found.oracle == found.rescored > found.baseline
-    assert (found.sentences, found.hypotheses) == (2, 4)
-    assert found.signature == values[0].signature
-    assert "tok:none|smooth:none" in found.signature
-    assert list(asdict(found))[:3] == ["baseline", "rescored", "oracle"]
+    assert (result.baseline, result.rescored) == tuple(
+        metric.value for metric in values
+    )
+    assert result.oracle == result.rescored > result.baseline
+    assert (result.sentences, result.hypotheses) == (2, 4)
+    assert result.signature == values[0].signature
+    assert "tok:none|smooth:none" in result.signature
+    assert list(asdict(result))[:3] == ["baseline", "rescored", "oracle"]
 
 
 def test_an_nbest_list_of_moses_has_its_known_bleu():
@@ -70,9 +72,9 @@ def test_an_nbest_list_of_moses_has_its_known_bleu():
     for _, entries in read_nbest(path):
         lines = [" ".join(entry.tokens) for entry in entries]
         counter.add(lines, lines[-1])
-    found = counter.result()
-    assert found.baseline == pytest.approx(11.10, abs=0.005)
-    assert found.oracle > found.baseline + 3
-    assert found.rescored < found.oracle
-    assert "case:lc" in found.signature
-    assert (found.sentences, found.hypotheses) == (100, 10_000)
+    result = counter.result()
+    assert result.baseline == pytest.approx(11.10, abs=0.005)
+    assert result.oracle > result.baseline + 3
+    assert result.rescored < result.oracle
+    assert "case:lc" in result.signature
+    assert (result.sentences, result.hypotheses) == (100, 10_000)
