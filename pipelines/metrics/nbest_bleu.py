@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.errors import CorpusError
 from pipelines.metrics.bleu import bleu_tokenised
 from pipelines.metrics.references import Reference
 
@@ -52,7 +53,13 @@ class NbestBleuCounter:
         self._choices.append((lines[0], rescored, oracle))
 
     def result(self) -> NbestBleu:
-        """Compute BLEU of the sentences added so far."""
+        """Compute BLEU of the sentences added so far.
+
+        Raises:
+            CorpusError: There are none.
+        """
+        if not self._choices:
+            raise CorpusError("there is nothing to score: no sentences")
         baseline, rescored, oracle = (
             bleu_tokenised(hyp, *self._refs, lowercase=self._lowercase)
             for hyp in zip(*self._choices, strict=True)

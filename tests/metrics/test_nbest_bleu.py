@@ -4,6 +4,7 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 
 from pipelines.artifacts.nbest import read_nbest
+from pipelines.errors import CorpusError
 from pipelines.metrics.bleu import bleu_tokenised
 from pipelines.metrics.nbest_bleu import NbestBleuCounter, oracle_hypothesis
 from tests.golden_data import golden_lines, golden_path
@@ -64,6 +65,11 @@ def test_baseline_rescored_and_oracle_are_scored():
     assert result.signature == values[0].signature
     assert "tok:none|smooth:none" in result.signature
     assert list(asdict(result))[:3] == ["baseline", "rescored", "oracle"]
+
+
+def test_no_sentences_are_an_error():
+    with pytest.raises(CorpusError, match="nothing to score"):
+        NbestBleuCounter([]).result()
 
 
 def test_an_nbest_list_of_moses_has_its_known_bleu():
