@@ -6,12 +6,8 @@ import shutil
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import (
-    TensorBundle,
-    point_to,
-    prune,
-    write_checkpoint,
-)
+from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
+from pipelines.artifacts.checkpoint_folder import point_to, prune
 from pipelines.artifacts.layout import BEST, LATEST
 from pipelines.artifacts.model_path import find_model, read_named
 from pipelines.errors import CorruptArtifactError, MissingArtifactError

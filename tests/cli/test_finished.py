@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import checkpoints, read_model
+from pipelines.artifacts.checkpoint import read_model
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.errors import Interrupted
 from tests.cli.conftest import init_arguments, write_corpus
 from tests.cli.test_fork import files, metrics, record

@@ -4,19 +4,16 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import (
-    checkpoints,
-    read_best,
-    read_model,
-    read_trainer,
-)
+from pipelines.artifacts.checkpoint import read_best, read_model, read_trainer
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.artifacts.layout import Layout
 from pipelines.config import load
-from pipelines.project.fork import find_fork
+from pipelines.project.fork import find_fork, make_fork
 from tests.cli.conftest import init_arguments, write_corpus
 
 pytestmark = pytest.mark.slow
@@ -151,7 +148,7 @@ def test_a_fork_goes_on_from_the_newest_checkpoint(s2s, stopped):
     assert found.status == 0
     assert f"forked from run {run} at step 60: train.learning_rate" in found.err
     assert "going on from step 60 of 100" in found.err
-    assert "the batches are others" not in found.err
+    assert "the batches differ" not in found.err
     assert "optimizer was" not in found.err
     assert files(aside(stopped)) == before
     assert record(stopped)["forked_from"] == {"run": run, "step": 60}
@@ -190,7 +187,7 @@ def test_other_batches_go_on_at_the_same_part_of_the_epoch(s2s, stopped):
     found = s2s("train", "-d", stopped, "--fork", *changed, *ladder)
     assert found.status == 0
     # 60 of 50 steps an epoch are 24 of 20
-    assert "(train.batch_size)" in found.err
+    assert "the batches differ (train.batch_size)" in found.err
     assert "batch 5 of 20 of epoch 2" in found.err
     assert "going on from step 60 of 76" in found.err
     assert [x["step"] for x in metrics(stopped, "valid")] == [66, 76]
@@ -321,7 +318,7 @@ def test_there_has_to_be_something_to_fork_from(s2s, stopped):
     shutil.rmtree(stopped / "train")
     found = s2s("train", "-d", stopped, "--fork", *RATE)
     assert found.status == 2
-    assert "holds no checkpoint to go on from" in found.err
+    assert "holds no checkpoint to resume from" in found.err
 
 
 def test_a_training_that_is_kept_already_is_taken_up_for_one_that_has_not_ended(
@@ -331,24 +328,26 @@ def test_a_training_that_is_kept_already_is_taken_up_for_one_that_has_not_ended(
     s2s("train", "-q", "-d", stopped, "--fork", *RATE)
     (stopped / "train" / "manifest.json").unlink()
     found = s2s("train", "-d", stopped)
-    assert "taking up train.aside-" in found.err
+    assert "resuming train.aside-" in found.err
     assert "going on from step 60" in found.err
-    assert "taking up train.aside-" in s2s("train", "-d", stopped, *RATE).err
+    assert "resuming train.aside-" in s2s("train", "-d", stopped, *RATE).err
     assert "forked_from" in record(stopped)
 
 
 def test_a_fork_that_was_killed_is_taken_up(s2s, stopped, monkeypatch):
-    from pipelines.project import fork
-
     config = load(stopped, overrides=["train.learning_rate=0.02"]).config
     layout = Layout(stopped)
+    rename = Path.rename
 
-    def die(*_arguments):
-        raise KeyboardInterrupt
+    def die_before_moving_the_parent(path, target):
+        if path == layout.train:
+            raise KeyboardInterrupt
+        return rename(path, target)
 
-    monkeypatch.setattr(fork, "move_aside", die)
-    with pytest.raises(KeyboardInterrupt):
-        fork.carry_out(find_fork(config, layout), config, layout)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", die_before_moving_the_parent)
+        with pytest.raises(KeyboardInterrupt):
+            make_fork(find_fork(config, layout), config, layout)
     found = s2s("train", "-d", stopped, *RATE)
     assert "the earlier training is kept as train.aside-" in found.err
     assert "going on from step 60 of 100" in found.err
@@ -383,7 +382,7 @@ def test_training_does_not_begin_at_zero_over_damaged_checkpoints(
         (path / "model.safetensors").write_bytes(b"")
     found = s2s("train", "-d", stopped, *options)
     assert found.status == 3
-    assert "holds no sound checkpoint to go on from" in found.err
+    assert "holds no sound checkpoint to resume from" in found.err
 
 
 def test_tensorboard_events_are_written_when_asked_for(s2s, stopped):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from pipelines.artifacts.checkpoint import checkpoints
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.artifacts.layout import Layout
 from pipelines.config import TranslateConfig
 from pipelines.project.lock import locked

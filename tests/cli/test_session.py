@@ -69,7 +69,7 @@ def test_a_changed_learning_rate_makes_training_and_what_follows_stale(s2s, proj
     assert list(project.glob("train.aside-*"))  # the earlier model is kept
     (project / "s2s.toml").write_text(text)
     log = s2s("run", "-d", project).err
-    assert "taking up train.aside-" in log  # and taken up again
+    assert "resuming train.aside-" in log
     assert set(states(s2s("status", "-d", project, "--json")).values()) == {"fresh"}
 
 

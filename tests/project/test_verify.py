@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import TensorBundle, point_to, write_checkpoint
+from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
+from pipelines.artifacts.checkpoint_folder import point_to
 from pipelines.artifacts.layout import BEST, LATEST, Layout
 from pipelines.project.verify import verify
 
