@@ -64,7 +64,7 @@ def test_a_damaged_best_is_replaced_by_the_newest_sound_one(train, caplog):
     assert "the best checkpoint is damaged" in caplog.text
 
 
-def test_before_training_there_is_no_best(tmp_path):
+def test_before_training_there_is_no_best_checkpoint(tmp_path):
     with pytest.raises(MissingArtifactError, match=r"best\.json") as caught:
         read_best(tmp_path)
     assert caught.value.hint == "s2s train"

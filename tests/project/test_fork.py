@@ -158,7 +158,7 @@ def test_other_vocabularies_are_refused_with_their_cause(trained):
     assert caught.value.message.splitlines()[1:] == [
         "  source vocabulary: 20 -> 5 entries",
         "  by",
-        "    preprocess.source_vocab_size: 20000 -> 5",
+        "    preprocess.source_vocab_size: 160000 -> 5",
     ]
     assert not list(layout.root.glob("train.*-*"))
 
