@@ -245,16 +245,9 @@ def _prepare_training(
     afresh: bool,
     with_trial: bool,
 ) -> None:
-    """Log the cost of a training, and make its fork or move an earlier one aside.
+    """Make the fork or move an earlier training aside, and log the cost.
 
     A trial that is interrupted moves no earlier training.
-
-    Args:
-        config: The project's settings.
-        layout: The project's folders.
-        fork: The fork to make, if any.
-        afresh: Start at step 0 and keep an earlier training aside.
-        with_trial: Time a few train steps if the training may be long.
     """
     from pipelines.estimate.cost import log_cost
     from pipelines.project import runs

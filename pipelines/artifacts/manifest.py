@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -74,15 +74,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         for p in files
         if p != folder / MANIFEST
     }
-    complete = Manifest(
-        stage=manifest.stage,
-        fingerprint=manifest.fingerprint,
-        settings=manifest.settings,
-        inputs=manifest.inputs,
-        counts=manifest.counts,
-        outputs=outputs,
-        environment={**environment(), **manifest.environment},
-    )
+    versions = {**environment(), **manifest.environment}
+    complete = replace(manifest, outputs=outputs, environment=versions)
     content = _to_json(complete)
     content["sha256"] = sha256_bytes(_canonical(content))
     write_atomic(folder / MANIFEST, _to_bytes(content))

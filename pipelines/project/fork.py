@@ -8,7 +8,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -37,9 +36,10 @@ from pipelines.artifacts.run_record import (
 from pipelines.config import Config
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import ConfigError, CorruptArtifactError, UsageError
-from pipelines.project.run_changes import run_changes, wanted_run
 from pipelines.project.run_identity import BATCHING, SHAPELESS
 from pipelines.project.runs import move_run
+from pipelines.project.stages import setting_changes, wanted_run
+from pipelines.project.status import run_changes
 from pipelines.text.pipeline import TextPipeline
 from pipelines.trainer.epochs import batches_of, last_step
 from pipelines.trainer.train_state import TrainState
@@ -128,23 +128,18 @@ def make_fork(fork: Fork, config: Config, layout: Layout) -> None:
 
 
 def _require_shapes(parent: Path, config: Config) -> None:
-    before = _model_settings(read_info(parent / MODEL_INFO)["model"])
-    now = _model_settings(config.model.model_dump(mode="json"))
-    changed = [
-        f"\n  {name}: {before.get(name)!r} -> {now.get(name)!r}"
-        for name in sorted({*before, *now} - SHAPELESS)
-        if before.get(name) != now.get(name)
-    ]
-    if changed:
+    models = (
+        read_info(parent / MODEL_INFO)["model"],
+        config.model.model_dump(mode="json"),
+    )
+    before, now = ({f"model.{k}": v for k, v in model.items()} for model in models)
+    changes = setting_changes(before, now, free=SHAPELESS)
+    if changes:
         raise ConfigError(
             f"--fork: the weights of {parent.name} have other shapes:"
-            + "".join(changed),
+            + "".join(f"\n  {line}" for line in changes),
             hint="set them back, or start afresh with s2s train --force",
         )
-
-
-def _model_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"model.{name}": value for name, value in values.items()}
 
 
 def _require_vocabularies(fork: Fork, layout: Layout) -> None:

@@ -6,7 +6,7 @@ record of the training; running stages is `pipelines.run`.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.artifacts.layout import STAGES, TEST, Layout
@@ -30,22 +30,13 @@ class Stage:
     """Name of an input -> its fingerprint (a stage) or SHA-256 (a file)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The settings and inputs of one stage in one project."""
-
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    fingerprint: str
-
-
 def project_stages(config: Config, split: str = TEST) -> tuple[str, ...]:
     """The stages of a project: without the split it ends with training."""
     return STAGES if split in config.data.splits() else STAGES[:3]
 
 
-def identity(stage: str, config: Config, layout: Layout) -> Identity:
-    """What a stage's manifest must record to be up to date.
+def identity(stage: str, config: Config, layout: Layout) -> Manifest:
+    """The manifest of a stage that is up to date, without counts and outputs.
 
     Raises:
         CorpusError: A file of the user is missing, and no manifest has its hash.
@@ -53,7 +44,15 @@ def identity(stage: str, config: Config, layout: Layout) -> Identity:
     """
     settings = TABLE[stage].settings(config)
     inputs = TABLE[stage].inputs(config, layout)
-    return Identity(settings, inputs, fingerprint(stage, settings, inputs))
+    key = fingerprint(stage, settings, inputs)
+    return Manifest(stage, key, settings, inputs, counts={})
+
+
+def wanted_run(config: Config, layout: Layout) -> RunRecord:
+    """The training run that the settings ask for."""
+    settings = TABLE["train"].settings(config)
+    inputs = {"binarize": identity("binarize", config, layout).fingerprint}
+    return RunRecord(run_key(settings, inputs), settings, inputs)
 
 
 def new_manifest(
@@ -66,25 +65,13 @@ def new_manifest(
 ) -> Manifest:
     """A manifest for a stage's folder, its outputs still to be added.
 
-    Args:
-        stage: Name of the stage.
-        config: The project's settings.
-        layout: The project's folders.
-        counts: Numbers that the stage reports.
-        arithmetic: What rounding depends on, for a stage that computes.
+    `arithmetic` says what the rounding of a stage that computes depends on.
     """
     own = identity(stage, config, layout)
-    return Manifest(
-        stage,
-        own.fingerprint,
-        own.settings,
-        own.inputs,
-        counts,
-        environment=arithmetic or {},
-    )
+    return replace(own, counts=counts, environment=arithmetic or {})
 
 
-def stage_changes(recorded: Manifest, wanted: Identity) -> list[str]:
+def stage_changes(recorded: Manifest, wanted: Manifest) -> list[str]:
     """One line for each reason why a stage is stale; empty where it is up to date."""
     if recorded.fingerprint == wanted.fingerprint:
         return []
@@ -93,7 +80,7 @@ def stage_changes(recorded: Manifest, wanted: Identity) -> list[str]:
 
 def differences(
     recorded: Manifest | RunRecord,
-    wanted: Identity | RunRecord,
+    wanted: Manifest | RunRecord,
     *,
     free: Collection[str] = (),
 ) -> list[str]:
@@ -126,7 +113,7 @@ def _default(key: str) -> Any:
     return fields[name].default if name in fields else None
 
 
-def translation_by_this_model(wanted: Identity, layout: Layout) -> Manifest | None:
+def translation_by_this_model(wanted: Manifest, layout: Layout) -> Manifest | None:
     """The manifest of the translation by the trained model, whatever its settings."""
     try:
         manifest = read_manifest(layout.translate)
@@ -159,12 +146,10 @@ def _binarize_inputs(config: Config, layout: Layout) -> dict[str, str]:
 
 
 def _train_inputs(config: Config, layout: Layout) -> dict[str, str]:
-    """The shards, and the run from which the wanted training was forked, if any."""
-    inputs = {"binarize": identity("binarize", config, layout).fingerprint}
-    record = read_record(layout.train)
-    if record is None or record.forked_from is None:
-        return inputs
-    if record.key == run_key(TABLE["train"].settings(config), inputs):
+    """The shards, and the run from which the wanted one was forked, if it was."""
+    wanted, record = wanted_run(config, layout), read_record(layout.train)
+    inputs = dict(wanted.inputs)
+    if record is not None and record.forked_from and record.key == wanted.key:
         inputs[FORKED_FROM] = str(record.forked_from)
     return inputs
 

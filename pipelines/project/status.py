@@ -1,14 +1,15 @@
-"""Which stages of a project are up to date, and why the others are not.
+"""Which stages of a project are up to date, and what changed since they were run.
 
 Imports no torch: `s2s status` answers at once.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pipelines.artifacts.layout import RUN, Layout
 from pipelines.artifacts.manifest import Manifest, read_manifest
+from pipelines.artifacts.run_record import RunRecord, read_record
 from pipelines.config import Config
 from pipelines.errors import (
     ArtifactError,
@@ -17,7 +18,7 @@ from pipelines.errors import (
     MissingArtifactError,
 )
 from pipelines.project.input_files import missing_files
-from pipelines.project.run_changes import changes_since_start
+from pipelines.project.run_identity import MINOR_LIMITS, free_settings
 from pipelines.project.stages import (
     TABLE,
     differences,
@@ -26,7 +27,10 @@ from pipelines.project.stages import (
     setting_changes,
     stage_changes,
     translation_by_this_model,
+    wanted_run,
 )
+
+_TEXT_STAGES = ("preprocess", "binarize")
 
 
 class StageState(StrEnum):
@@ -88,6 +92,61 @@ def changes_since_translation(config: Config, layout: Layout) -> list[str]:
     return differences(translation, wanted) if translation else []
 
 
+def run_changes(recorded: RunRecord, config: Config, layout: Layout) -> list[str]:
+    """One line for each change that makes the wanted run another one.
+
+    Where the shards are stale, the changed settings of the text are named, too.
+    """
+    lines = _differences_of_runs(recorded, wanted_run(config, layout))
+    if "binarize changed" not in lines:
+        return lines
+    causes: list[str] = []
+    for stage in _TEXT_STAGES:
+        try:
+            manifest = read_manifest(layout.stage(stage))
+        except ArtifactError:
+            continue
+        causes += stage_changes(manifest, identity(stage, config, layout))
+    lines.remove("binarize changed")
+    causes = [line for line in causes if line != "preprocess changed"]
+    return lines + (causes or ["the training data changed"])
+
+
+def changes_since_start(config: Config, layout: Layout) -> list[str]:
+    """One line for each change since the unfinished training in `train/` began."""
+    recorded = read_record(layout.train)
+    if recorded is None:
+        return []
+    try:
+        wanted = wanted_run(config, layout)
+    except (CorpusError, ConfigError):  # a text is missing: compare settings alone
+        wanted = replace(recorded, settings=TABLE["train"].settings(config))
+    return _differences_of_runs(recorded, wanted)
+
+
+def changes_since_training(config: Config, layout: Layout) -> list[str]:
+    """One line for each change since the model in `train/` was trained.
+
+    Compares what manifests and the run record say; hashes no text of the user.
+    """
+    changes: list[str] = []
+    made: dict[str, str] = {}
+    for stage in _TEXT_STAGES:
+        try:
+            manifest = read_manifest(layout.stage(stage))
+        except ArtifactError:
+            continue
+        made[stage] = manifest.fingerprint
+        changes += setting_changes(manifest.settings, TABLE[stage].settings(config))
+    record = read_record(layout.train)
+    if record is None:
+        return changes
+    if made.get("binarize", record.inputs["binarize"]) != record.inputs["binarize"]:
+        changes.append("the training data changed")
+    wanted = TABLE["train"].settings(config)
+    return changes + setting_changes(record.settings, wanted, free=MINOR_LIMITS)
+
+
 def _status_without_text(
     manifest: Manifest, config: Config, layout: Layout, reason: str
 ) -> StageStatus:
@@ -112,3 +171,8 @@ def _renamed_own_files(manifest: Manifest, config: Config) -> list[str]:
     named = {f"preprocess.{name}" for name in config.preprocess.input_files()}
     used = {name for name in manifest.inputs if name.startswith("preprocess.")}
     return [f"{name} changed" for name in sorted(named ^ used)]
+
+
+def _differences_of_runs(recorded: RunRecord, wanted: RunRecord) -> list[str]:
+    free = free_settings(recorded.settings) & free_settings(wanted.settings)
+    return differences(recorded, wanted, free=free)

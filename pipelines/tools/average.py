@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
+    NAME_A_CHECKPOINT,
     TensorBundle,
     open_weights,
     require_model,
@@ -144,7 +145,7 @@ def _source(path: Path, manifest: Manifest) -> _Source:
     if manifest.stage != CHECKPOINT:
         raise MissingArtifactError(
             f"{path} is not a checkpoint: {manifest.stage} wrote it",
-            hint="name a folder such as train/checkpoints/step-00001200",
+            hint=NAME_A_CHECKPOINT,
         )
     return _Source(path, manifest, read_info(path / MODEL_INFO))
 

@@ -81,7 +81,7 @@ def find_models(
             hint="-m MODEL takes a checkpoint, which needs no project; -d DIR names a "
             "project's folder",
         )
-    from pipelines.project.run_changes import changes_since_training
+    from pipelines.project.status import changes_since_training
 
     project = request.project(**flags)
     changes = changes_since_training(project.config, project.layout)

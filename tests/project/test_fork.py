@@ -12,8 +12,8 @@ from pipelines.artifacts.run_record import ForkedFrom, read_record
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.errors import ConfigError, CorruptArtifactError, UsageError
 from pipelines.project.fork import find_fork, make_fork
-from pipelines.project.run_changes import wanted_run
 from pipelines.project.runs import run_in
+from pipelines.project.stages import wanted_run
 from pipelines.trainer.train_state import TrainState
 from tests.small_corpus import make_project
 

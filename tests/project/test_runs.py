@@ -8,11 +8,6 @@ from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.run_record import ForkedFrom, read_record
 from pipelines.errors import ConfigError, CorruptArtifactError
-from pipelines.project.run_changes import (
-    changes_since_training,
-    run_changes,
-    wanted_run,
-)
 from pipelines.project.runs import (
     claim,
     move_run,
@@ -21,6 +16,8 @@ from pipelines.project.runs import (
     resumed_state,
     run_in,
 )
+from pipelines.project.stages import wanted_run
+from pipelines.project.status import changes_since_training, run_changes
 from pipelines.trainer.train_state import TrainState
 from tests.project.conftest import complete, settings
 
