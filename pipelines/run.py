@@ -206,8 +206,8 @@ def _keeps_other_translation(config: Config, layout: Layout) -> bool:
     changes = changes_since_translation(config, layout)
     if changes:
         log.warning(
-            "scoring the translation in %s, made with other settings than those of "
-            "now (%s); s2s translate --split %s makes it again",
+            "scoring the translation in %s, made with other settings than the current "
+            "ones (%s); s2s translate --split %s makes it again",
             layout.translate.relative_to(layout.root),
             "; ".join(changes),
             layout.split,

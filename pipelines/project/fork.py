@@ -128,10 +128,8 @@ def make_fork(fork: Fork, config: Config, layout: Layout) -> None:
 
 
 def _require_shapes(parent: Path, config: Config) -> None:
-    models = (
-        read_info(parent / MODEL_INFO)["model"],
-        config.model.model_dump(mode="json"),
-    )
+    wanted = config.model.model_dump(mode="json")
+    models = read_info(parent / MODEL_INFO)["model"], wanted
     before, now = ({f"model.{k}": v for k, v in model.items()} for model in models)
     changes = setting_changes(before, now, free=SHAPELESS)
     if changes:

@@ -198,9 +198,8 @@ def _log_extension(
     changes = differences(recorded, wanted, free=_KEPT)
     if not changes or not (folder / MANIFEST).exists():
         return
-    rate = "is computed anew, for the new end"
-    if recorded.key == wanted.key:
-        rate = "does not depend on the end"
+    same = recorded.key == wanted.key
+    rate = "does not depend on the end" if same else "is computed for the new end"
     log.info(
         "extending the finished training from step %d (%s); the learning rate of "
         "schedule %s %s",

@@ -24,5 +24,5 @@ def command(request: Request, as_json: Json = False) -> None:
     if result.problems:
         raise CorruptArtifactError(
             f"{len(result.problems)} of {plural(result.num_files, 'file')} damaged",
-            hint="s2s run STAGE --force makes a stage again",
+            hint="s2s run STAGE --force runs a stage again",
         )

@@ -63,7 +63,7 @@ def test_a_cosine_schedule_is_computed_again_for_the_new_end(s2s, project):
     found = s2s("train", "-d", project, *longer)
     assert found.status == 0
     assert "extending the finished training from step 800" in found.err
-    assert "schedule cosine is computed anew" in found.err
+    assert "schedule cosine is computed for the new end" in found.err
     assert "going on from step 800 of 850" in found.err
     assert record(project)["forked_from"] == {"run": before, "step": 800}
     rates = [x["learning_rate"] for x in metrics(project, "train") if x["step"] > 800]
