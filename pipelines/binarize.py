@@ -24,7 +24,7 @@ from pipelines.config import Config
 from pipelines.errors import CorruptArtifactError
 from pipelines.parallel import map_in_order, num_processes
 from pipelines.progress import SILENT, Progress
-from pipelines.project.plan import new_manifest
+from pipelines.project.stages import new_manifest
 from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural
 

@@ -29,7 +29,7 @@ from pipelines.errors import ConfigError, CorpusError
 from pipelines.parallel import map_in_order, num_processes
 from pipelines.progress import SILENT, Progress
 from pipelines.project.input_files import corpus_roles
-from pipelines.project.plan import new_manifest
+from pipelines.project.stages import new_manifest
 from pipelines.text.coverage import warn_of_unseen_pieces
 from pipelines.text.learn import sentencepiece_models
 from pipelines.text.own_files import OwnFiles

@@ -25,7 +25,7 @@ from pipelines.metrics import accuracy, bleu
 from pipelines.metrics.bootstrap import Resampling
 from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
-from pipelines.project import plan
+from pipelines.project.stages import new_manifest
 from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural
 
@@ -71,7 +71,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         write_report(folder / REPORT, report)
         values = {metric.name: round(metric.value, 4) for metric in report.metrics}
         counts = {"lines": report.num_lines, **values}
-        manifest = plan.new_manifest("score", config, layout, counts)
+        manifest = new_manifest("score", config, layout, counts)
         manifest = write_manifest(folder, manifest)
     log.info(
         "scored %s: %s",

@@ -3,8 +3,8 @@
     binarize/ + preprocess/text/ -> train/checkpoints/step-*/, latest.json, best.json,
                                     metrics.jsonl, run.json, manifest.json
 
-The folder grows while training runs, so that a killed run goes on; `manifest.json`
-comes at the end. Whose folder it is, `pipelines.project.runs` knows.
+The folder grows while training runs, so that a killed run can be resumed;
+`manifest.json` comes at the end. `pipelines.project.runs` says whose folder it is.
 """
 
 import logging
@@ -24,8 +24,8 @@ from pipelines.model.engine.precision import choose_precision
 from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
-from pipelines.project import plan
 from pipelines.project.runs import claim
+from pipelines.project.stages import new_manifest
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.loading import LoadedEnsemble
 from pipelines.search.translator import Translator
@@ -46,7 +46,7 @@ def run(
     progress: Progress = SILENT,
     distributed: DistributedContext | None = None,
 ) -> Manifest:
-    """Train until the end, going on from the newest sound checkpoint of this run.
+    """Train until the end, from the newest sound checkpoint of this run if it has one.
 
     Args:
         config: The project's settings.
@@ -69,7 +69,7 @@ def run(
         position = trainer.fit()
     _tell(position)
     counts = _counts(position, trainer.model.count_parameters().total)
-    manifest = plan.new_manifest(
+    manifest = new_manifest(
         "train", config, layout, counts, arithmetic=trainer.arithmetic
     )
     return write_manifest(layout.train, manifest)

@@ -26,7 +26,7 @@ from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import S2SError
 from pipelines.metrics.perplexity import perplexity
 from pipelines.progress import SILENT, Progress
-from pipelines.project import plan
+from pipelines.project.stages import new_manifest
 from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
 from pipelines.search.loading import LoadedEnsemble, load_ensemble
 from pipelines.search.translator import Translation, Translator
@@ -84,7 +84,7 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
         with (folder / NBEST).open("w", encoding="utf-8", newline="\n") as file:
             for number, translation in enumerate(found):
                 write_nbest(file, entries(number, translation))
-        manifest = plan.new_manifest(
+        manifest = new_manifest(
             "translate", config, layout, counts, arithmetic=loaded.arithmetic
         )
         written = write_manifest(folder, manifest)

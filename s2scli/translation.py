@@ -34,7 +34,7 @@ def check_output(output_file: Path | None, source: SourceText) -> None:
     Raises:
         UsageError: It cannot, or does.
     """
-    from pipelines.artifacts.resumable import part_files
+    from pipelines.artifacts.layout import part_files
 
     require_output(output_file)
     outputs = [output_file or STANDARD_STREAM]

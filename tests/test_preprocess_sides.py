@@ -10,8 +10,8 @@ from pipelines import binarize, preprocess
 from pipelines.artifacts.shards import open_shard
 from pipelines.artifacts.vocab import SPECIALS
 from pipelines.errors import ConfigError, CorpusError
-from pipelines.project import plan
-from pipelines.project.plan import State
+from pipelines.project.stages import identity
+from pipelines.project.status import StageState, stage_status
 from pipelines.text import TextPipeline
 from pipelines.text.tokenizers import SentencePieceTokenizer, train_sentencepiece
 from tests.small_corpus import PAIRS, make_project, write_lines, write_pairs
@@ -168,10 +168,10 @@ def test_an_own_model_may_serve_both_sides(tmp_path, brought):
 def test_a_changed_file_makes_the_stage_stale(tmp_path, brought, name):
     config, layout = make_project(tmp_path, **brought)
     preprocess.run(config, layout)
-    assert plan.standing("preprocess", config, layout).state is State.FRESH
+    assert stage_status("preprocess", config, layout).state is StageState.FRESH
     (tmp_path / name).write_text("cat\nchat\n")
-    found = plan.standing("preprocess", config, layout)
-    assert found.state is State.STALE
+    found = stage_status("preprocess", config, layout)
+    assert found.state is StageState.STALE
     role = {"words.txt": "source", "mots.tsv": "target"}[name]
     assert found.reason == f"preprocess.{role}_vocab changed"
 
@@ -182,7 +182,7 @@ def test_a_changed_model_makes_the_stage_stale(tmp_path, brought):
     preprocess.run(config, layout)
     other = train_sentencepiece(["other words"] * 9, kind="bpe", vocab_size=20)
     (tmp_path / "fr.model").write_bytes(other)
-    found = plan.standing("preprocess", config, layout)
+    found = stage_status("preprocess", config, layout)
     assert found.reason == "preprocess.source_sentencepiece changed"
 
 
@@ -192,16 +192,16 @@ def test_the_name_of_a_file_does_not_matter_but_its_use_does(tmp_path, brought):
     (tmp_path / "words.txt").rename(tmp_path / "renamed.txt")
     settings = config.preprocess.model_copy(update={"source_vocab": "renamed.txt"})
     renamed = config.model_copy(update={"preprocess": settings})
-    assert plan.standing("preprocess", renamed, layout).state is State.FRESH
+    assert stage_status("preprocess", renamed, layout).state is StageState.FRESH
     assert not [key for key in first.settings if key.endswith("source_vocab")]
     without, _ = make_project(tmp_path, target_vocab="mots.tsv")
-    assert plan.standing("preprocess", without, layout).state is State.STALE
+    assert stage_status("preprocess", without, layout).state is StageState.STALE
 
 
 def test_a_file_that_was_never_there_is_named_with_its_setting(tmp_path):
     config, layout = make_project(tmp_path, source_vocab="nowhere.txt")
     with pytest.raises(ConfigError, match=r"nowhere\.txt not found") as caught:
-        plan.identity("preprocess", config, layout)
+        identity("preprocess", config, layout)
     assert caught.value.hint == "check preprocess.source_vocab in s2s.toml"
     with pytest.raises(ConfigError, match=r"nowhere\.txt not found") as caught:
         preprocess.run(config, layout)
@@ -214,15 +214,15 @@ def test_a_file_that_is_gone_was_used_already(tmp_path, brought, name):
     config, layout = make_project(tmp_path, **brought)
     preprocess.run(config, layout)
     (tmp_path / name).unlink()
-    assert plan.standing("preprocess", config, layout).state is State.FRESH
+    assert stage_status("preprocess", config, layout).state is StageState.FRESH
 
 
 def test_a_file_that_was_never_used_is_no_remembered_one(tmp_path):
     config, layout = make_project(tmp_path)
     preprocess.run(config, layout)
     named, _ = make_project(tmp_path, source_vocab="nowhere.txt")
-    found = plan.standing("preprocess", named, layout)
-    assert found.state is State.STALE
+    found = stage_status("preprocess", named, layout)
+    assert found.state is StageState.STALE
     assert found.reason == "preprocess.source_vocab changed"
 
 

@@ -9,8 +9,8 @@ from pipelines.errors import (
     CorruptArtifactError,
     MissingArtifactError,
 )
-from pipelines.project import plan
-from pipelines.project.plan import State
+from pipelines.project.stages import new_manifest
+from pipelines.project.status import StageState, stage_status
 from tests.small_corpus import make_project, write_lines, write_pairs
 
 PAIRS = [
@@ -33,7 +33,7 @@ def translated_project(folder, *, output=OUTPUT, tokens=TOKENS, scored=PLAIN, **
     layout.translate.mkdir(parents=True)
     write_lines(layout.translate / "output.txt", output)
     write_lines(layout.translate / "tokens.txt", tokens)
-    manifest = plan.new_manifest("translate", config, layout, {"perplexity": 4.5})
+    manifest = new_manifest("translate", config, layout, {"perplexity": 4.5})
     write_manifest(layout.translate, manifest)
     return config, layout
 
@@ -43,7 +43,7 @@ def test_a_translation_is_scored_against_the_raw_reference(tmp_path):
     manifest = score.run(config, layout)
     assert manifest == read_manifest(layout.score)
     assert damaged_files(layout.score) == []
-    assert plan.standing("score", config, layout).state is State.FRESH
+    assert stage_status("score", config, layout).state is StageState.FRESH
     report = read_report(layout.score / "report.json")
     assert [metric.name for metric in report.metrics] == ORDER
     assert (report.num_lines, report.perplexity) == (3, 4.5)

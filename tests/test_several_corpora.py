@@ -12,8 +12,8 @@ from pipelines.config import load
 from pipelines.config.schema import Config, DataConfig
 from pipelines.errors import CorpusError
 from pipelines.estimate.data import expect_data
-from pipelines.project import plan
-from pipelines.project.plan import State
+from pipelines.project.stages import identity
+from pipelines.project.status import StageState, stage_status
 from pipelines.text import TextPipeline
 from pipelines.train import validation_text
 from tests.small_corpus import PAIRS, make_project, write_lines, write_pairs
@@ -98,11 +98,11 @@ def test_every_file_is_an_input(tmp_path):
         "train.2.src",
         "train.2.tgt",
     ]
-    assert plan.standing("preprocess", config, layout).state is State.FRESH
+    assert stage_status("preprocess", config, layout).state is StageState.FRESH
     write_pairs(tmp_path, "second", [*SECOND, ("More.", "Plus.")])
-    found = plan.standing("preprocess", config, layout)
+    found = stage_status("preprocess", config, layout)
     assert (found.state, found.reason) == (
-        State.STALE,
+        StageState.STALE,
         "train.2.src changed; train.2.tgt changed",
     )
 
@@ -111,10 +111,10 @@ def test_every_reference_is_an_input_of_the_score(tmp_path):
     config, layout = two(tmp_path, "valid")
     preprocess.run(config, layout)
     valid = replace(layout, split="valid")
-    before = plan.identity("score", config, valid).inputs
+    before = identity("score", config, valid).inputs
     assert {"reference", "reference.2"} <= set(before)
     write_lines(tmp_path / "second.fr", ["autre"] * 6)
-    after = plan.identity("score", config, valid).inputs
+    after = identity("score", config, valid).inputs
     assert before["reference"] == after["reference"]
     assert before["reference.2"] != after["reference.2"]
 
@@ -136,7 +136,7 @@ def test_a_list_of_one_pair_is_that_pair(tmp_path):
     config, layout = make_project(tmp_path)
     listed = named(config, "train", "train")
     assert listed.data == config.data
-    assert plan.identity("preprocess", listed, layout) == plan.identity(
+    assert identity("preprocess", listed, layout) == identity(
         "preprocess", config, layout
     )
 

@@ -1,4 +1,4 @@
-"""A checkpoint: a folder that translates by itself, and from which training goes on.
+"""A checkpoint: a folder that translates by itself and that training resumes from.
 
     step-00001200/
       manifest.json         hash of every file; written last
@@ -6,16 +6,15 @@
       model.json            their sizes, the step, the validation
       text/                 the text pipeline with both vocabularies
       trainer.safetensors   optimizer state and the raw weights, where they differ
-      trainer.json          position in the data, best so far
+      trainer.json          state of the training: step, epoch, best so far
 
-No pickle. Beside the checkpoints `latest.json` and `best.json` point to one by name.
-An average of checkpoints is such a folder without the trainer's two files.
+No pickle. An average of checkpoints is such a folder without the trainer's two files.
 """
 
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from pipelines.artifacts.files import (
-    remove_folder,
-    remove_leftovers_in,
-    staged,
-    write_atomic,
-)
+from pipelines.artifacts.checkpoint_folder import newest_sound, read_info, read_pointer
+from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import (
     AVERAGE,
     BEST,
@@ -67,13 +62,13 @@ def write_checkpoint(
     text: Path,
     run: str,
 ) -> Path:
-    """Write one checkpoint; it is there whole or not at all.
+    """Write one checkpoint, completely or not at all.
 
     Args:
-        folder: Of all checkpoints.
+        folder: Folder of all checkpoints.
         step: Updates so far; names the checkpoint.
-        model: What translates.
-        trainer: What training needs to go on.
+        model: The weights that translate.
+        trainer: State of the training, to resume from.
         text: Folder of the text pipeline, which is copied.
         run: Fingerprint of the training run.
 
@@ -81,20 +76,20 @@ def write_checkpoint(
         The checkpoint's folder.
     """
     path = folder / checkpoint_name(step)
-    parts = {(MODEL, MODEL_INFO): model, (TRAINER, TRAINER_INFO): trainer}
+    bundles = {(MODEL, MODEL_INFO): model, (TRAINER, TRAINER_INFO): trainer}
     manifest = Manifest(CHECKPOINT, run, {}, {}, {"step": step})
-    _write(path, parts, text=text, manifest=manifest)
+    _write(path, bundles, text=text, manifest=manifest)
     return path
 
 
 def write_average(
     path: Path, model: TensorBundle, *, text: Path, run: str, counts: Mapping[str, Any]
 ) -> Manifest:
-    """Write a folder that translates, and from which no training goes on.
+    """Write a checkpoint that translates, but that no training resumes from.
 
     Args:
         path: The folder.
-        model: What translates.
+        model: The weights that translate.
         text: Folder of the text pipeline, which is copied.
         run: Fingerprint of the training run.
         counts: What was averaged.
@@ -108,34 +103,34 @@ def write_average(
 
 def _write(
     path: Path,
-    parts: Mapping[tuple[str, str], TensorBundle],
+    bundles: Mapping[tuple[str, str], TensorBundle],
     *,
     text: Path,
     manifest: Manifest,
 ) -> Manifest:
     with staged(path) as temporary:
-        for (tensors, info), part in parts.items():
-            cpu = {k: t.detach().cpu().contiguous() for k, t in part.tensors.items()}
+        for (tensors, info), bundle in bundles.items():
+            cpu = {k: t.detach().cpu().contiguous() for k, t in bundle.tensors.items()}
             (temporary / tensors).write_bytes(save(cpu))
-            text_info = json.dumps(part.info, indent=2, ensure_ascii=False) + "\n"
+            text_info = json.dumps(bundle.info, indent=2, ensure_ascii=False) + "\n"
             (temporary / info).write_text(text_info, encoding="utf-8")
         shutil.copytree(text, temporary / TEXT)
         return write_manifest(temporary, manifest)
 
 
 def read_model(path: Path) -> TensorBundle:
-    """Read what translates, after checking its hashes.
+    """Read the model of a checkpoint after checking its hashes.
 
     Raises:
         MissingArtifactError: The folder holds no complete checkpoint.
         CorruptArtifactError: A file is damaged; the message names it.
     """
     require_model(path)
-    return _read_part(path, MODEL, MODEL_INFO)
+    return _read_bundle(path, MODEL, MODEL_INFO)
 
 
 def require_model(path: Path) -> Manifest:
-    """Check the hashes of what translates; errors as `read_model`."""
+    """Check the hashes of a checkpoint's model and text; errors as `read_model`."""
     try:
         return require_sound(path, leave_out="trainer.")
     except MissingArtifactError as error:
@@ -146,41 +141,31 @@ def require_model(path: Path) -> Manifest:
 
 
 def open_weights(path: Path) -> safe_open:
-    """Open the weights that translate, to read them one by one."""
+    """Open the weights of a checkpoint, to read them one by one."""
     return safe_open(path / MODEL, framework="pt")
 
 
 def read_trainer(path: Path) -> TensorBundle:
-    """Read what training needs to go on.
+    """Read the state of the training of a checkpoint after checking its hashes.
 
     Raises:
-        MissingArtifactError: The folder holds no complete checkpoint, or an average,
-            which only translates.
+        MissingArtifactError: The folder holds no complete checkpoint, or an average.
         CorruptArtifactError: A file is damaged; the message names it.
     """
     manifest = require_sound(path, leave_out="model.")
     if TRAINER not in manifest.outputs:
         raise MissingArtifactError(
             f"{path} only translates: it is an average of checkpoints and holds no "
-            "state of a training to go on from",
-            hint=f"move {path.name} out of {path.parent}, and training goes on from "
+            "state of a training to resume from",
+            hint=f"move {path.name} out of {path.parent}, and s2s train resumes from "
             "the newest checkpoint there",
         )
-    return _read_part(path, TRAINER, TRAINER_INFO)
+    return _read_bundle(path, TRAINER, TRAINER_INFO)
 
 
-def read_trainer_info(path: Path) -> dict[str, Any]:
-    """Read the plain values of a training's state, without hashing the tensors.
-
-    Raises:
-        CorruptArtifactError: They are missing or cannot be read.
-    """
-    return _read_info(path / TRAINER_INFO)
-
-
-def _read_part(path: Path, tensors: str, info: str) -> TensorBundle:
+def _read_bundle(path: Path, tensors: str, info: str) -> TensorBundle:
     try:
-        return TensorBundle(load_file(path / tensors), _read_info(path / info))
+        return TensorBundle(load_file(path / tensors), read_info(path / info))
     except (OSError, ValueError) as error:
         raise CorruptArtifactError(f"{path}: {error}") from error
     except RuntimeError as error:  # of torch, which maps the file
@@ -189,99 +174,18 @@ def _read_part(path: Path, tensors: str, info: str) -> TensorBundle:
         raise CorruptArtifactError(f"{path / tensors} is missing") from error
 
 
-def _read_info(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
-        raise CorruptArtifactError(f"{path}: {error}") from error
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints of a folder, oldest first."""
-    if not folder.is_dir():
-        return []
-    found = [p for p in folder.glob("step-*") if p.name[5:].isdigit()]
-    return sorted(found, key=step_of)
-
-
-def step_of(path: Path) -> int:
-    """The step in a checkpoint's name."""
-    return int(path.name.removeprefix("step-"))
-
-
-def sound_checkpoints(folder: Path) -> Iterator[Path]:
-    """The checkpoints whose every hash is right, newest first.
-
-    Damaged ones are reported; those that a training deletes meanwhile are not.
-    """
-    for path in reversed(checkpoints(folder)):
-        try:
-            require_sound(path)
-        except (ArtifactError, FileNotFoundError) as error:
-            if path.exists():
-                log.warning("%s; %s is passed over", error, path.name)
-            continue
-        yield path
-
-
-def latest_sound(folder: Path) -> Path | None:
-    """The newest checkpoint whose every hash is right; damaged ones are passed over."""
-    seen: list[Path] = []
-    while (there := checkpoints(folder)) != seen:  # a training may delete all of these
-        if found := next(sound_checkpoints(folder), None):
-            return found
-        seen = there
-    return None
-
-
-def newest_resumable(folder: Path) -> Path | None:
-    """The checkpoint from which training goes on; None before there is any.
-
-    Raises:
-        CorruptArtifactError: There are checkpoints and none is sound: training does
-            not begin at zero without being told to.
-    """
-    found = latest_sound(folder)
-    if found is None and checkpoints(folder):
-        raise CorruptArtifactError(
-            f"{folder} holds no sound checkpoint to go on from",
-            hint="s2s verify lists the damage; s2s train --force keeps the folder "
-            "aside and starts afresh",
-        )
-    return found
-
-
-def point_to(path: Path, pointer: str) -> None:
-    """Let `latest.json` or `best.json` beside the checkpoints name `path`."""
-    content = json.dumps({"checkpoint": path.name}) + "\n"
-    write_atomic(path.parent.parent / pointer, content.encode())
-
-
-def read_pointer(pointer: Path) -> Path:
-    """The checkpoint that `latest.json` or `best.json` names.
-
-    Raises:
-        FileNotFoundError: There is no such pointer.
-        CorruptArtifactError: It is damaged.
-    """
-    try:
-        name = json.loads(pointer.read_bytes())["checkpoint"]
-        return Path(pointer.parent / CHECKPOINTS / name)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptArtifactError(
-            f"{pointer} is damaged: {error}", hint="s2s verify"
-        ) from error
-
-
 def read_best(train: Path) -> tuple[Path, TensorBundle]:
-    """The checkpoint that translates, the best one if it is sound, and its model.
+    """Read the best checkpoint of a training, or the newest one if that is damaged.
 
     A running training points to a better checkpoint before it deletes the earlier one:
     where that vanishes while it is read, the better one is read.
 
+    Returns:
+        The checkpoint's folder, and its model.
+
     Raises:
-        MissingArtifactError: Training has not written any.
-        CorruptArtifactError: None is sound.
+        MissingArtifactError: Training has not written any checkpoint.
+        CorruptArtifactError: No checkpoint is sound.
     """
     try:
         best = read_pointer(train / BEST)
@@ -300,21 +204,12 @@ def read_best(train: Path) -> tuple[Path, TensorBundle]:
 
 
 def _read_newest(train: Path, error: Exception) -> tuple[Path, TensorBundle]:
-    """The newest sound checkpoint and its model, in place of the best."""
+    """Read the newest sound checkpoint, as the best one is damaged."""
     folder = train / CHECKPOINTS
-    sound = latest_sound(folder)
-    if sound is None:
+    newest = newest_sound(folder)
+    if newest is None:
         raise CorruptArtifactError(
             f"{folder} holds no sound checkpoint: {error}", hint="s2s verify"
         ) from error
-    log.warning("the best checkpoint is damaged (%s); using %s", error, sound.name)
-    return sound, read_model(sound)
-
-
-def prune(folder: Path, keep: Iterable[str]) -> None:
-    """Delete all checkpoints but those named, and what killed processes left."""
-    names = set(keep)
-    for path in checkpoints(folder):
-        if path.name not in names:
-            remove_folder(path)
-    remove_leftovers_in(folder)
+    log.warning("the best checkpoint is damaged (%s); using %s", error, newest.name)
+    return newest, read_model(newest)

@@ -1,4 +1,4 @@
-"""Where everything of a project lies: every name on disk is written here once.
+"""The paths of a project: every name on disk is written here once.
 
 s2s.toml
 preprocess/   manifest.json  text/  train.00000.src  train.00000.tgt  dropped.tsv
@@ -8,9 +8,13 @@ train/        manifest.json  run.json  metrics.jsonl  latest.json  best.json
 translate/    test/  manifest.json  output.txt  tokens.txt  nbest.txt
 score/        manifest.json  report.json
 translate/valid/ and score.valid/ hold the same of the validation split
+train.aside-<run>/  train.kept-<run>/   earlier trainings
+.s2s/         lock  hashes.json         may be deleted at any time
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from pipelines.config.section import SETTINGS
@@ -21,12 +25,13 @@ TEST = "test"
 TRANSLATED_SPLITS = (TEST, "valid")
 """Splits that `translate` and `score` work on."""
 CHECKPOINT, AVERAGE = "checkpoint", "average"
-"""Who wrote the folder of a model, as its manifest says; else it is a stage."""
+"""What the manifest of a model's folder names in place of a stage."""
 
 MANIFEST = "manifest.json"
 """In every folder that is complete."""
+STATE = ".s2s"
+"""In a project, with the two files below."""
 LOCK, HASHES = "lock", "hashes.json"
-"""In `.s2s/`."""
 TEXT, DROPPED = "text", "dropped.tsv"
 """In `preprocess/`."""
 PIPELINE = "pipeline.json"
@@ -43,6 +48,8 @@ OUTPUT, TOKENS, NBEST = "output.txt", "tokens.txt", "nbest.txt"
 """In `translate/test/`."""
 REPORT = "report.json"
 """In `score/`."""
+STEP = "step-"
+"""What the names of checkpoints begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Layout:
     split: str = TEST
     """The split that `translate` and `score` work on."""
     read_only: bool = False
-    """Nothing may be written, not even what would save work the next time."""
+    """Write nothing, not even the cache of hashes."""
 
     @property
     def settings(self) -> Path:
@@ -62,8 +69,8 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        """Lock and cache of hashes; may be deleted at any time."""
-        return self.root / ".s2s"
+        """The folder of the lock and of the cache of hashes."""
+        return self.root / STATE
 
     @property
     def preprocess(self) -> Path:
@@ -95,6 +102,14 @@ class Layout:
         folder: Path = getattr(self, name)
         return folder
 
+    def train_aside(self, run: str) -> Path:
+        """The folder of a run that was forked, until its settings return."""
+        return self.root / f"{self.train.name}.aside-{run}"
+
+    def train_kept(self, run: str) -> Path:
+        """The folder of a run that another one replaced for good."""
+        return self.root / f"{self.train.name}.kept-{run}"
+
 
 def part_name(split: str, part: int, side: str) -> str:
     """Name of a part of tokens: `train.00000.src`."""
@@ -108,4 +123,16 @@ def shard_name(split: str, part: int) -> str:
 
 def checkpoint_name(step: int) -> str:
     """Name of a checkpoint's folder: `step-00001200`."""
-    return f"step-{step:08d}"
+    return f"{STEP}{step:08d}"
+
+
+def part_files(output: Path) -> tuple[Path, Path]:
+    """An unfinished output, and the record of how much of it counts."""
+    part = output.with_name(f"{output.name}.part")
+    return part, part.with_name(f"{part.name}.json")
+
+
+def backup_names(settings: Path) -> Iterator[Path]:
+    """Names for replaced settings: `s2s.toml.bak`, `s2s.toml.bak2` and so on."""
+    suffixes = (f".bak{number if number > 1 else ''}" for number in count(1))
+    return (settings.with_name(settings.name + suffix) for suffix in suffixes)

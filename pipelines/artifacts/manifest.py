@@ -1,14 +1,14 @@
-"""The manifest: what a folder holds, from which settings and inputs it was made.
+"""The manifest: a folder's files, and the settings and inputs it was made from.
 
 Written last, so its presence means that the folder is complete. Owns `manifest.json` of
-stages and checkpoints, the fingerprint and the check of a folder against its manifest.
+stages and checkpoints, the fingerprint, and the check of a folder against its manifest.
 """
 
 import json
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -35,7 +35,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one folder holds."""
+    """Content of `manifest.json`."""
 
     stage: str
     fingerprint: str
@@ -52,7 +52,7 @@ class Manifest:
 def fingerprint(
     stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str]
 ) -> str:
-    """SHA-256 of all that decides a stage's results; no times, hosts or paths."""
+    """SHA-256 of the settings and inputs that decide a result; no times or hosts."""
     return sha256_bytes(
         _canonical([SCHEMA_VERSION, stage, dict(settings), dict(inputs)])
     )
@@ -63,7 +63,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
     Args:
         folder: The complete folder.
-        manifest: `outputs` are filled in here, and `environment` is added to.
+        manifest: All but its outputs; its environment is extended.
 
     Returns:
         The manifest as written.
@@ -74,27 +74,20 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         for p in files
         if p != folder / MANIFEST
     }
-    whole = Manifest(
-        stage=manifest.stage,
-        fingerprint=manifest.fingerprint,
-        settings=manifest.settings,
-        inputs=manifest.inputs,
-        counts=manifest.counts,
-        outputs=outputs,
-        environment={**environment(), **manifest.environment},
-    )
-    content = _to_json(whole)
+    versions = {**environment(), **manifest.environment}
+    complete = replace(manifest, outputs=outputs, environment=versions)
+    content = _to_json(complete)
     content["sha256"] = sha256_bytes(_canonical(content))
     write_atomic(folder / MANIFEST, _to_bytes(content))
-    return whole
+    return complete
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read and check `manifest.json`.
 
     Raises:
-        MissingArtifactError: There is none: the folder is missing or incomplete.
-        CorruptArtifactError: It is not what was written.
+        MissingArtifactError: The folder is missing or incomplete.
+        CorruptArtifactError: The manifest is damaged.
         VersionError: Another version of s2s wrote it in another format.
     """
     path = folder / MANIFEST
@@ -104,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise MissingArtifactError(f"{path} not found") from None
     try:
         content = json.loads(data)
-        as_written = _to_bytes(content) == data  # a number has digits to spare
+        as_written = _to_bytes(content) == data  # two texts may be one number
         recorded = content.pop("sha256")
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -127,12 +120,12 @@ def damaged_files(folder: Path, *, leave_out: str = "\0") -> list[str]:
     """Compare every file of a folder with its manifest.
 
     Args:
-        folder: A stage's, or a checkpoint.
-        leave_out: Files whose names begin so are not looked at.
+        folder: Folder of a stage, or a checkpoint.
+        leave_out: Prefix of the names of files that are not checked.
 
     Returns:
         One line for each file that is missing, of another size or of other content,
-        with its path; empty when all is sound.
+        with its path; empty where the folder is sound.
     """
     try:
         manifest = read_manifest(folder)
@@ -153,7 +146,9 @@ def damaged_files(folder: Path, *, leave_out: str = "\0") -> list[str]:
 
 
 def require_sound(folder: Path, *, leave_out: str = "\0") -> Manifest:
-    """Read a folder's manifest and check every file against it, as `damaged_files`.
+    """Read a folder's manifest and check every file against it.
+
+    Arguments as for `damaged_files`.
 
     Raises:
         MissingArtifactError: There is no manifest.
@@ -167,7 +162,7 @@ def require_sound(folder: Path, *, leave_out: str = "\0") -> Manifest:
 
 @cache
 def environment() -> dict[str, str]:
-    """Versions that matter when a result is to be had again."""
+    """Versions that are needed to reproduce a result."""
     names = ("s2s", "torch", "numpy", "sacremoses", "sentencepiece", "sacrebleu")
     versions = {"python": platform.python_version(), "platform": sys.platform}
     for name in names:

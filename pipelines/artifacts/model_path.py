@@ -1,4 +1,4 @@
-"""From what a user names as a model to the checkpoint that is meant."""
+"""Find the checkpoint that a user's path to a model means."""
 
 import logging
 from collections.abc import Callable
@@ -8,10 +8,12 @@ from typing import TypeVar
 from pipelines.artifacts.checkpoint import (
     NAME_A_CHECKPOINT,
     TensorBundle,
-    checkpoints,
-    latest_sound,
     read_best,
     read_model,
+)
+from pipelines.artifacts.checkpoint_folder import (
+    checkpoints,
+    newest_sound,
     read_pointer,
 )
 from pipelines.artifacts.layout import (
@@ -37,64 +39,63 @@ T = TypeVar("T")
 
 
 def read_named(path: Path, read: Callable[[Path, TensorBundle], T]) -> T:
-    """Read the model that a path names, and what else its checkpoint holds.
+    """Read the checkpoint that a path names, also while a training deletes checkpoints.
 
-    A running training deletes checkpoints: where the one that is meant vanishes while
-    it is read, the one that has taken its place is read.
+    Where the checkpoint vanishes while it is read, its successor is read.
 
     Args:
         path: As for `find_model`.
-        read: Gets the checkpoint's folder and its model, and reads the rest.
+        read: Reads the rest of the checkpoint, given its folder and its model.
 
     Returns:
-        What `read` returns.
+        The result of `read`.
 
     Raises:
         As `find_model` and `read`.
     """
     while True:
-        there = _beside(path)
+        before = _choices(path)
         try:
             return read(*find_model(path))
         except (ArtifactError, FileNotFoundError):
-            if _beside(path) == there:
+            if _choices(path) == before:
                 raise
 
 
-def _beside(path: Path) -> list[list[Path]]:
-    """The checkpoints among which a path that is no checkpoint chooses one."""
-    places = (Layout(path).train, path, path.resolve().parent)
-    return [checkpoints(place / CHECKPOINTS) for place in places]
+def _choices(path: Path) -> list[list[Path]]:
+    """The checkpoints from which a path that is no checkpoint chooses one."""
+    trainings = (Layout(path).train, path, path.resolve().parent)
+    return [checkpoints(train / CHECKPOINTS) for train in trainings]
 
 
 def find_model(path: Path) -> tuple[Path, TensorBundle]:
-    """The model that a path names.
+    """Read the model that a path names.
 
     Args:
         path: A checkpoint or a file in it, a project, its folder `train` or
             `train/checkpoints`, or `best.json` or `latest.json`.
 
     Returns:
-        The checkpoint's folder, and its model. A project's is the best one so far, or
-        the newest sound one before the first validation.
+        The checkpoint's folder, and its model. For a project that is the best one so
+        far, or the newest sound one before the first validation.
 
     Raises:
-        MissingArtifactError: None is there.
-        CorruptArtifactError: It is damaged.
+        MissingArtifactError: The path names no model.
+        CorruptArtifactError: The model is damaged.
     """
     if path.is_file():
         return _find_model_of_file(path)
-    whole = path.resolve()
-    beside = [whole.parent] if whole.name == CHECKPOINTS else []
-    for train in (Layout(path).train, path, *beside):
+    resolved = path.resolve()
+    parents = [resolved.parent] if resolved.name == CHECKPOINTS else []
+    for train in (Layout(path).train, path, *parents):
         if (train / BEST).is_file():
             return read_best(train)
         if checkpoints(train / CHECKPOINTS):
             return _newest(train / CHECKPOINTS)
     for project in (path, path.parent, path.parent.parent):
         layout = Layout(project)
-        places = (project, layout.train, layout.train / CHECKPOINTS)
-        if path in places and layout.settings.is_file():
+        folders = (project, layout.train, layout.train / CHECKPOINTS)
+        if path in folders and layout.settings.is_file():
             raise MissingArtifactError(
                 f"{path} holds no model yet", hint=f"s2s train -d {project}"
             )
@@ -113,7 +114,7 @@ def _find_model_of_file(path: Path) -> tuple[Path, TensorBundle]:
 
 
 def _newest(folder: Path) -> tuple[Path, TensorBundle]:
-    path = latest_sound(folder)
+    path = newest_sound(folder)
     if path is None:
         raise CorruptArtifactError(
             f"{folder} holds no sound checkpoint", hint="s2s verify"

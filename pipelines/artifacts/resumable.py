@@ -20,6 +20,7 @@ from typing import BinaryIO, TextIO
 
 from pipelines.artifacts.compression import text_writer
 from pipelines.artifacts.files import write_atomic
+from pipelines.artifacts.layout import part_files
 from pipelines.errors import BusyError
 from pipelines.wording import plural
 
@@ -50,11 +51,6 @@ class ResumableFile:
             "bytes": os.fstat(self.file.fileno()).st_size,
         }
         write_atomic(self._record, (json.dumps(content) + "\n").encode())
-
-
-def part_files(path: Path) -> tuple[Path, Path]:
-    """The files beside an output that hold it, and its record, until it is complete."""
-    return path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
 
 
 @contextmanager

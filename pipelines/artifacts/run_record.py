@@ -1,8 +1,6 @@
-"""`run.json`: which training a folder holds, and from where it was forked.
+"""`run.json`: the settings and inputs of the training that a folder holds.
 
-A training is resumed in its folder as long as what it depends on stays the same; limits
-may change. A finished one is extended there when a limit rises. Owns that line between
-the two.
+Which of them make two trainings the same run, `pipelines.project.run_identity` says.
 """
 
 import json
@@ -13,22 +11,13 @@ from typing import Any
 
 from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import RUN
-from pipelines.artifacts.manifest import fingerprint
 
 FORKED_FROM, ARITHMETIC = "forked_from", "arithmetic"
-
-_LIMITS = ("patience", "max_minutes", "keep_last", "keep_best")
-"""Settings that may change when a training is resumed."""
-_LENGTHS = ("max_epochs", "max_steps")
-"""The same, unless the learning rate depends on them."""
-MINOR_LIMITS = frozenset(f"train.{name}" for name in _LIMITS)
-LIMITS = MINOR_LIMITS | {f"train.{name}" for name in _LENGTHS}
-"""Settings that may rise when a finished training is extended."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForkedFrom:
-    """The earlier training, where one did not begin at zero: forked or extended."""
+    """The earlier run from which one was forked or extended."""
 
     run: str
     """Key of the earlier run."""
@@ -40,29 +29,16 @@ class ForkedFrom:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What one training depends on."""
+    """Content of `run.json`."""
 
+    key: str
+    """Name of the run, which stays the same however often it is resumed."""
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
     forked_from: ForkedFrom | None = None
+    """None for a run that began at step 0."""
     arithmetic: Mapping[str, str] = field(default_factory=dict)
-    """Device, precision and the like of its last process; decides rounding alone."""
-
-    @property
-    def key(self) -> str:
-        """Name of the run, which stays the same however often it is resumed."""
-        free = free_settings(self.settings)
-        fixed = {k: value for k, value in self.settings.items() if k not in free}
-        return fingerprint("run", fixed, self.inputs)[:12]
-
-
-def free_settings(settings: Mapping[str, Any]) -> set[str]:
-    """Names of the settings that may change when a training is resumed.
-
-    With the schedule `cosine` the learning rate depends on the length of the training.
-    """
-    cosine = settings.get("train.schedule") == "cosine"
-    return set(MINOR_LIMITS if cosine else LIMITS)
+    """Device, precision and the like of the last process; affects rounding only."""
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
@@ -80,18 +56,19 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def record_arithmetic(folder: Path, arithmetic: Mapping[str, str]) -> None:
-    """Add to `run.json` what its training computes with."""
+    """Replace the arithmetic in `run.json`."""
     record = read_record(folder)
     assert record is not None, "a training's folder has a record"
     write_record(folder, replace(record, arithmetic=arithmetic))
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """Read `run.json`; None where there is none that can be read."""
+    """Read `run.json`; None where it is missing or damaged."""
     try:
         content = json.loads((folder / RUN).read_bytes())
         forked = content.get(FORKED_FROM)
         return RunRecord(
+            str(content["run"]),
             dict(content["settings"]),
             dict(content["inputs"]),
             ForkedFrom(str(forked["run"]), int(forked["step"])) if forked else None,

@@ -19,7 +19,7 @@ from pipelines.data.batch import collate, make_batch
 from pipelines.data.dataset import ParallelDataset
 from pipelines.data.loader import LoadedBatch
 from pipelines.errors import ArtifactError, CorpusError
-from pipelines.project import plan
+from pipelines.project.status import StageState, stage_status
 from pipelines.text.own_files import OwnFiles
 from pipelines.text.tokenize_part import Filter
 
@@ -113,7 +113,7 @@ def expect_data(
 
 def _is_fresh(stage: str, config: Config, layout: Layout) -> bool:
     try:
-        return plan.standing(stage, config, layout).state is plan.State.FRESH
+        return stage_status(stage, config, layout).state is StageState.FRESH
     except CorpusError:  # the text is gone, and its hash was never stored
         return False
 

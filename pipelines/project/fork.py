@@ -1,25 +1,23 @@
-"""`s2s train --fork`: a training goes on from another one's newest checkpoint.
+"""`s2s train --fork`: a new training that resumes from an earlier one's checkpoint.
 
-Its first checkpoint is written here, with the position that the new settings give it;
-from then on it is a training like any other. The earlier one is kept as it is.
+Its first checkpoint is written here, with the train state that the new settings give
+it; from then on it is a training like any other. The earlier one is kept as it is.
 """
 
-import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
     TensorBundle,
-    newest_resumable,
-    point_to,
     read_model,
     read_trainer,
     write_checkpoint,
 )
+from pipelines.artifacts.checkpoint_folder import newest_resumable, point_to, read_info
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import (
     CHECKPOINTS,
@@ -38,14 +36,10 @@ from pipelines.artifacts.run_record import (
 from pipelines.config import Config
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import ConfigError, CorruptArtifactError, UsageError
-from pipelines.project import plan
-from pipelines.project.runs import (
-    NO_SHAPES,
-    PLANNING,
-    aside,
-    changes,
-    move_aside,
-)
+from pipelines.project.run_identity import BATCHING, SHAPELESS
+from pipelines.project.runs import move_run
+from pipelines.project.stages import setting_changes, wanted_run
+from pipelines.project.status import run_changes
 from pipelines.text.pipeline import TextPipeline
 from pipelines.trainer.epochs import batches_of, last_step
 from pipelines.trainer.train_state import TrainState
@@ -55,11 +49,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """A training to go on from, and how the one that goes on differs.
+    """The checkpoint to fork from, and how the new training differs.
 
     Attributes:
         parent: The checkpoint.
-        record: Of the run it belongs to.
+        record: Record of the run it belongs to.
         changes: One line for each change.
     """
 
@@ -69,11 +63,11 @@ class Fork:
 
 
 def find_fork(config: Config, layout: Layout) -> Fork:
-    """Find what `--fork` goes on from, before anything is changed.
+    """Find the checkpoint that `--fork` resumes from, before any file is changed.
 
     Raises:
-        UsageError: There is nothing to go on from, or nothing has changed.
-        ConfigError: A setting changed on which the weights depend.
+        UsageError: There is no checkpoint, or no setting has changed.
+        ConfigError: A setting changed on which the shapes of the weights depend.
         CorruptArtifactError: There are checkpoints, and none is sound.
     """
     folder = layout.train
@@ -81,7 +75,7 @@ def find_fork(config: Config, layout: Layout) -> Fork:
     parent = newest_resumable(folder / CHECKPOINTS)
     if parent is None:
         raise UsageError(
-            f"--fork: {folder} holds no checkpoint to go on from",
+            f"--fork: {folder} holds no checkpoint to resume from",
             hint="s2s train begins a training",
         )
     if record is None:
@@ -90,61 +84,58 @@ def find_fork(config: Config, layout: Layout) -> Fork:
             "the checkpoints are not known",
             hint="s2s train --force keeps them aside and starts afresh",
         )
-    found = changes(record, config, layout)
-    if not found:
+    changes = run_changes(record, config, layout)
+    if not changes:
         raise UsageError(
             f"--fork: {folder} holds a training with these very settings",
-            hint="s2s train goes on with it",
+            hint="s2s train resumes it",
         )
     _require_shapes(parent, config)
-    return Fork(parent, record, tuple(found))
+    return Fork(parent, record, tuple(changes))
 
 
-def carry_out(fork: Fork, config: Config, layout: Layout) -> None:
-    """Make `train/` the folder of a training that goes on from `fork.parent`.
+def make_fork(fork: Fork, config: Config, layout: Layout) -> None:
+    """Make `train/` the folder of a new training that resumes from `fork.parent`.
 
     Raises:
-        ConfigError: The vocabularies are others, or nothing is left to train.
+        ConfigError: The vocabularies differ, or no update is left to make.
     """
     _require_vocabularies(fork, layout)
+    wanted = wanted_run(config, layout)
     model, trainer = read_model(fork.parent), read_trainer(fork.parent)
-    wanted = plan.wanted_run(config, layout)
-    position = _position(fork, TrainState.from_info(trainer.info), config, layout)
-    forked_from = ForkedFrom(fork.record.key, position.step)
-    record = RunRecord(wanted.settings, wanted.inputs, forked_from)
-    new = aside(layout, record.key)
+    before = TrainState.from_info(trainer.info)
+    state = _forked_state(fork, before, wanted, config, layout)
+    forked_from = ForkedFrom(fork.record.key, state.step)
+    record = replace(wanted, forked_from=forked_from)
+    new = layout.train_aside(record.key)
     if new.exists():
-        move_aside(new, f"{layout.train.name}.kept-{record.key}")
+        move_run(new, layout.train_kept(record.key))
     with staged(new) as folder:
         path = write_checkpoint(
             folder / CHECKPOINTS,
-            position.step,
-            model=_model(model, trainer, config),
-            trainer=_trainer(fork, model, trainer, position, config),
+            state.step,
+            model=_forked_model(model, trainer, config),
+            trainer=_forked_trainer(fork, model, trainer, state, config),
             text=layout.preprocess / TEXT,
             run=record.key,
         )
         point_to(path, LATEST)
         write_record(folder, record)
-    # Killed from here on, training takes up the new folder by its name.
-    move_aside(layout.train, aside(layout, fork.record.key).name)
+    # Killed from here on, s2s train finds the new folder by its name.
+    move_run(layout.train, layout.train_aside(fork.record.key))
     new.rename(layout.train)
     log.info("forked from run %s: %s", forked_from, "; ".join(fork.changes))
 
 
 def _require_shapes(parent: Path, config: Config) -> None:
-    before = json.loads((parent / MODEL_INFO).read_bytes())["model"]
-    now = config.model.model_dump(mode="json")
-    names = (set(before) | set(now)).difference(NO_SHAPES)
-    changed = [
-        f"\n  model.{name}: {before.get(name)!r} -> {now.get(name)!r}"
-        for name in sorted(names)
-        if before.get(name) != now.get(name)
-    ]
-    if changed:
+    wanted = config.model.model_dump(mode="json")
+    models = read_info(parent / MODEL_INFO)["model"], wanted
+    before, now = ({f"model.{k}": v for k, v in model.items()} for model in models)
+    changes = setting_changes(before, now, free=SHAPELESS)
+    if changes:
         raise ConfigError(
             f"--fork: the weights of {parent.name} have other shapes:"
-            + "".join(changed),
+            + "".join(f"\n  {line}" for line in changes),
             hint="set them back, or start afresh with s2s train --force",
         )
 
@@ -176,15 +167,14 @@ def _require_vocabularies(fork: Fork, layout: Layout) -> None:
         )
 
 
-def _position(
-    fork: Fork, before: TrainState, config: Config, layout: Layout
+def _forked_state(
+    fork: Fork, before: TrainState, wanted: RunRecord, config: Config, layout: Layout
 ) -> TrainState:
-    """Where the new training stands in its own plan of batches."""
-    position = before.at_fork()
-    wanted = plan.wanted_run(config, layout)
+    """The state of the new training, counted in its own batches."""
+    state = before.at_fork()
     causes = [
         name
-        for name in sorted(PLANNING)
+        for name in sorted(BATCHING)
         if fork.record.settings.get(name) != wanted.settings.get(name)
     ]
     if fork.record.inputs != wanted.inputs:
@@ -193,65 +183,67 @@ def _position(
     steps_per_epoch = len(batches_of(dataset, config.train, epoch=0))
     if causes:
         batches = batches_of(dataset, config.train, epoch=before.epoch)
-        position = position.replanned(
+        state = state.replanned(
             steps_per_epoch=steps_per_epoch, num_batches=len(batches)
         )
         log.info(
-            "the batches are others (%s): going on at the same part of the epoch, "
+            "the batches differ (%s): resuming at the same fraction of the epoch, "
             "batch %d of %d of epoch %d",
             ", ".join(causes),
-            position.batch + 1,
+            state.batch + 1,
             len(batches),
-            position.epoch + 1,
+            state.epoch + 1,
         )
-    _require_rest(position, steps_per_epoch, config)
-    return position
+    _require_steps_left(state, steps_per_epoch, config)
+    return state
 
 
-def _require_rest(position: TrainState, steps_per_epoch: int, config: Config) -> None:
-    last = last_step(
-        config.train, steps_per_epoch=steps_per_epoch, ahead=position.ahead
-    )
-    if position.step >= last:
-        epochs = (position.step + position.ahead) / steps_per_epoch
+def _require_steps_left(
+    state: TrainState, steps_per_epoch: int, config: Config
+) -> None:
+    last = last_step(config.train, steps_per_epoch=steps_per_epoch, ahead=state.ahead)
+    if state.step >= last:
+        epochs = (state.step + state.ahead) / steps_per_epoch
         raise ConfigError(
-            f"--fork: nothing is left to train: step {position.step} is at epoch "
+            f"--fork: nothing is left to train: step {state.step} is at epoch "
             f"{epochs:.2f}; train.max_epochs is {config.train.max_epochs:g}, "
             f"train.max_steps {config.train.max_steps}",
             hint="raise train.max_epochs, or train.max_steps where it is not 0",
         )
 
 
-def _model(model: TensorBundle, trainer: TensorBundle, config: Config) -> TensorBundle:
-    """What translates: the average where one is kept on, else the raw weights."""
-    raw = _raw_weights(model, trainer)
+def _forked_model(
+    model: TensorBundle, trainer: TensorBundle, config: Config
+) -> TensorBundle:
+    """The model of the first checkpoint: averaged weights only with `ema_decay`."""
+    weights = model.tensors if config.train.ema_decay else _raw_weights(model, trainer)
     info = {**model.info, "model": config.model.model_dump(), "validation": None}
-    return TensorBundle(model.tensors if config.train.ema_decay else raw, info)
+    return TensorBundle(weights, info)
 
 
-def _trainer(
+def _forked_trainer(
     fork: Fork,
     model: TensorBundle,
     trainer: TensorBundle,
-    position: TrainState,
+    state: TrainState,
     config: Config,
 ) -> TensorBundle:
     before, now = fork.record.settings.get("train.optimizer"), config.train.optimizer
-    state = _named(trainer, "optimizer.")
+    tensors = _with_prefix(trainer, "optimizer.")
     if before != now:
         log.info("the optimizer was %s and is %s: its state is dropped", before, now)
-        state = {}
+        tensors = {}
     if config.train.ema_decay:
         raw = _raw_weights(model, trainer)
-        state |= {f"raw.{name}": tensor for name, tensor in raw.items()}
-    return TensorBundle(state, position.to_info())
+        tensors |= {f"raw.{name}": tensor for name, tensor in raw.items()}
+    return TensorBundle(tensors, state.to_info())
 
 
 def _raw_weights(model: TensorBundle, trainer: TensorBundle) -> Mapping[str, Tensor]:
-    """The weights without their average, where the earlier training kept one."""
-    raw = _named(trainer, "raw.")
+    """The weights that are not averaged."""
+    raw = _with_prefix(trainer, "raw.")
     return {name.removeprefix("raw."): x for name, x in raw.items()} or model.tensors
 
 
-def _named(part: TensorBundle, prefix: str) -> dict[str, Tensor]:
-    return {name: x for name, x in part.tensors.items() if name.startswith(prefix)}
+def _with_prefix(bundle: TensorBundle, prefix: str) -> dict[str, Tensor]:
+    return {name: x for name, x in bundle.tensors.items() if name.startswith(prefix)}

@@ -1,16 +1,11 @@
 """The user's files as inputs of stages: their roles in a manifest, and their hashes.
 
-A hash is remembered by size and time, and by the manifest of what was made of the file,
-which may be gone by then.
+A file that is gone has the hash that the manifest of `preprocess` recorded.
 """
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-
-from pipelines.artifacts.corpus import hash_file, named_in_settings
-from pipelines.artifacts.files import write_atomic
-from pipelines.artifacts.layout import HASHES, Layout
+from pipelines.artifacts.corpus import named_in_settings
+from pipelines.artifacts.hash_cache import cached_hash
+from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import Config
 from pipelines.errors import ArtifactError, ConfigError, CorpusError
@@ -23,20 +18,20 @@ def hash_input_files(config: Config, layout: Layout) -> dict[str, str]:
         Role in the manifest -> SHA-256: `train.src`, `preprocess.source_vocab`.
 
     Raises:
-        CorpusError: A text is missing and no manifest remembers it.
-        ConfigError: The same of a vocabulary or a model.
+        CorpusError: A text is missing, and no manifest has its hash.
+        ConfigError: A vocabulary or a model is missing, and no manifest has its hash.
     """
-    inputs = {
+    hashes = {
         role: _hash(layout, role, name)
         for split, pairs in config.data.splits().items()
         for number, files in enumerate(pairs, start=1)
         for role, name in zip(corpus_roles(split, number), files, strict=True)
     }
-    return inputs | _own_inputs(config, layout)
+    return hashes | _hash_own_files(config, layout)
 
 
 def missing_files(config: Config, layout: Layout) -> list[str]:
-    """Names of the user's files that are not there, in order."""
+    """Names of the user's files that are missing, in the order of the settings."""
     corpora = (pair for pairs in config.data.splits().values() for pair in pairs)
     names = [name for pair in corpora for name in pair]
     names += config.preprocess.input_files().values()
@@ -56,7 +51,7 @@ def hash_references(config: Config, layout: Layout) -> dict[str, str]:
 
 
 def corpus_roles(split: str, number: int) -> tuple[str, str]:
-    """What a manifest's inputs call a source and a target file of the user.
+    """Names of a source and a target file of the user among a manifest's inputs.
 
     Args:
         split: Name of the split.
@@ -69,51 +64,27 @@ def corpus_roles(split: str, number: int) -> tuple[str, str]:
     return f"{corpus}.src", f"{corpus}.tgt"
 
 
-def _own_inputs(config: Config, layout: Layout) -> dict[str, str]:
-    """Hashes of the user's vocabularies and models."""
-    inputs: dict[str, str] = {}
+def _hash_own_files(config: Config, layout: Layout) -> dict[str, str]:
+    """Hash the user's vocabularies and models."""
+    hashes: dict[str, str] = {}
     for name, path in config.preprocess.input_files().items():
-        key = f"preprocess.{name}"
+        role = f"preprocess.{name}"
         try:
-            inputs[key] = _hash(layout, key, path)
+            hashes[role] = _hash(layout, role, path)
         except CorpusError as error:
-            raise ConfigError(error.message, hint=f"check {key} in s2s.toml") from None
-    return inputs
+            raise ConfigError(error.message, hint=f"check {role} in s2s.toml") from None
+    return hashes
 
 
 def _hash(layout: Layout, role: str, name: str) -> str:
-    """Hash a user's file; remembered by size and time, and by the last manifest."""
+    """Hash a file of the user, or look up the hash of one that is gone."""
     path = layout.root / name
     if not path.is_file():
-        try:  # the text may be gone once it is preprocessed
+        try:
             return read_manifest(layout.preprocess).inputs[role]
         except (ArtifactError, KeyError):
             raise CorpusError(
                 f"{path} not found", hint="check [data] in s2s.toml"
             ) from None
-    status = path.stat()
-    stamp = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
-    memory = layout.state / HASHES
-    known = _read_memory(memory)
-    if stamp not in known:
-        with named_in_settings():
-            known[stamp] = hash_file(path)
-        if not layout.read_only:
-            _write_memory(memory, known)
-    return known[stamp]
-
-
-def _read_memory(path: Path) -> dict[str, str]:
-    try:
-        known = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write_memory(path: Path, known: Mapping[str, str]) -> None:
-    try:
-        path.parent.mkdir(exist_ok=True)
-        write_atomic(path, json.dumps(known, indent=1).encode())
-    except OSError:  # a read-only project only pays for hashing again
-        return
+    with named_in_settings():
+        return cached_hash(path, layout)

@@ -1,4 +1,4 @@
-"""One writer at a time in a project."""
+"""The lock that lets one process at a time write in a project."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from pipelines.errors import BusyError
 
 @contextmanager
 def locked(layout: Layout) -> Iterator[None]:
-    """Hold the project's lock; the system frees it when the process ends, however.
+    """Hold the project's lock, which the system frees however the process ends.
 
     Raises:
         BusyError: Another process holds it.

@@ -1,24 +1,19 @@
-"""Whose folder `train/` is: one training's at a time, and none is ever lost.
+"""The training in `train/`: whether it is the one that the settings ask for.
 
 A training is resumed with its own settings, and a finished one is extended when a limit
 rises. Other settings are refused until the user decides: `--fork` keeps the earlier
-training as `train.aside-<run>`, which is taken up again when its settings return;
-`--force` keeps it as `train.kept-<run>`.
+training as `train.aside-<run>`, which is resumed when its settings return; `--force`
+keeps it as `train.kept-<run>`.
 """
 
 import logging
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.artifacts.checkpoint import (
-    checkpoints,
-    read_trainer_info,
-    step_of,
-)
+from pipelines.artifacts.checkpoint_folder import checkpoints, read_info, step_of
 from pipelines.artifacts.files import remove_leftovers_in
-from pipelines.artifacts.layout import CHECKPOINTS, MANIFEST, RUN, Layout
+from pipelines.artifacts.layout import CHECKPOINTS, MANIFEST, RUN, TRAINER_INFO, Layout
 from pipelines.artifacts.run_record import (
-    LIMITS,
     ForkedFrom,
     RunRecord,
     read_record,
@@ -26,44 +21,43 @@ from pipelines.artifacts.run_record import (
 )
 from pipelines.config import Config
 from pipelines.errors import ConfigError, CorruptArtifactError
-from pipelines.project import plan
+from pipelines.project.run_identity import BATCHING, LIMITS, SHAPELESS
+from pipelines.project.stages import differences, wanted_run
+from pipelines.project.status import run_changes
 from pipelines.trainer.epochs import last_step
 from pipelines.trainer.train_state import TrainState
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
-PLANNING = frozenset({"train.batch_size", "train.max_batch_tokens", "train.seed"})
-"""Settings of training that decide which pairs are in which batch."""
-NO_SHAPES = ("dropout", "init_range")
-"""Settings of the model on which no weight's shape depends."""
 _KEPT = ("train.keep_last", "train.keep_best")
 _UNKNOWN = "unknown"
 
 
 def claim(config: Config, layout: Layout) -> str:
-    """Make `train/` the folder of the training that the settings ask for.
+    """Make `train/` the folder of the run that the settings ask for.
 
     Returns:
         The run's key.
 
     Raises:
         ConfigError: A training with other settings is there.
-        CorruptArtifactError: Nobody knows whose checkpoints are there.
+        CorruptArtifactError: There are checkpoints of an unknown run.
     """
-    require_own(config, layout)
-    wanted = plan.wanted_run(config, layout)
-    folder, earlier = layout.train, aside(layout, wanted.key)
-    if earlier.exists() and run_in(folder) not in (None, wanted.key):
-        move_aside(folder, f"{folder.name}.aside-{run_in(folder)}")
-    if not folder.exists() and earlier.exists():
-        earlier.rename(folder)
-        log.info("taking up %s again", earlier.name)
+    require_claimable(config, layout)
+    wanted = wanted_run(config, layout)
+    folder, aside = layout.train, layout.train_aside(wanted.key)
+    present = run_in(folder)
+    if aside.exists() and present not in (None, wanted.key):
+        move_run(folder, layout.train_aside(str(present)))
+    if not folder.exists() and aside.exists():
+        aside.rename(folder)
+        log.info("resuming %s", aside.name)
     folder.mkdir(exist_ok=True)
-    before, position = read_record(folder), _newest_position(folder)
-    if before is not None and position is not None:
-        _log_extension(before, wanted, position, folder)
-        wanted = replace(wanted, forked_from=_origin(before, wanted, position))
+    recorded, state = read_record(folder), _newest_state(folder)
+    if recorded is not None and state is not None:
+        _log_extension(recorded, wanted, state, folder)
+        wanted = replace(wanted, forked_from=_origin(recorded, wanted, state))
     write_record(folder, wanted)
     (folder / CHECKPOINTS).mkdir(exist_ok=True)
     for written_into in (folder, folder / CHECKPOINTS):
@@ -72,184 +66,158 @@ def claim(config: Config, layout: Layout) -> str:
     return wanted.key
 
 
-def require_own(config: Config, layout: Layout) -> None:
-    """Check that no training with other settings would be replaced.
+def require_claimable(config: Config, layout: Layout) -> None:
+    """Check that `claim` would replace no training with other settings.
 
-    A finished training may be extended by later limits. Any training gives way to one
-    that is kept already and has the settings that are asked for.
+    A finished training may be extended by higher limits. Any training is moved aside
+    for one that was moved aside before and has the settings that are asked for.
 
     Raises:
-        ConfigError: One would; the message shows what changed.
-        CorruptArtifactError: Nobody knows whose checkpoints are there.
+        ConfigError: It would replace one; the message shows what changed.
+        CorruptArtifactError: There are checkpoints of an unknown run.
     """
     folder = layout.train
-    position = _newest_position(folder)
-    if position is None:
+    state = _newest_state(folder)
+    if state is None:
         return
-    found, wanted = read_record(folder), plan.wanted_run(config, layout)
-    if found is None:
+    recorded, wanted = read_record(folder), wanted_run(config, layout)
+    if recorded is None:
         raise CorruptArtifactError(
             f"{folder / RUN} is missing or damaged, and there are checkpoints",
             hint="s2s train --force keeps them aside and starts afresh",
         )
-    same, ended = found.key == wanted.key, (folder / MANIFEST).exists()
-    if not same and aside(layout, wanted.key).exists():
+    same, ended = recorded.key == wanted.key, (folder / MANIFEST).exists()
+    if not same and layout.train_aside(wanted.key).exists():
         return
-    if _is_extension(found, wanted, position, config) if ended else same:
+    if _is_extension(recorded, wanted, state, config) if ended else same:
         return
-    step = position.step
     what = (
-        f"a finished training of {plural(step, 'step')} with other settings"
+        f"a finished training of {plural(state.step, 'step')} with other settings"
         if ended
-        else f"a training that stopped at step {step} and had other settings"
+        else f"a training that stopped at step {state.step} and had other settings"
     )
-    lines = changes(found, config, layout) or plan.differences(found, wanted)
-    changed = "".join(f"\n  {line}" for line in lines)
-    ways = [f"set them back, and s2s train {'keeps' if ended else 'resumes'} it"]
-    if _may_fork(found, wanted, position, config):
-        ways.append(f"s2s train --fork resumes from step {step} with the new ones")
-    ways.append("s2s train --force keeps that training aside and starts afresh")
-    raise ConfigError(f"{folder} holds {what}:{changed}", hint="; ".join(ways))
-
-
-def _may_fork(
-    found: RunRecord, wanted: RunRecord, position: TrainState, config: Config
-) -> bool:
-    """Whether the weights fit, and the limits leave updates to make."""
-    names = set(found.settings) | set(wanted.settings)
-    changed = {n for n in names if found.settings.get(n) != wanted.settings.get(n)}
-    shapes = {name for name in changed if name.startswith("model.")}
-    if shapes.difference(f"model.{name}" for name in NO_SHAPES):
-        return False
-    steps_per_epoch, ahead = position.steps_per_epoch, position.ahead
-    if not steps_per_epoch or changed & PLANNING or found.inputs != wanted.inputs:
-        return True  # the batches are others: --fork counts them
-    last = last_step(config.train, steps_per_epoch=steps_per_epoch, ahead=ahead)
-    return last > position.step
-
-
-def resumed_position(config: Config, layout: Layout) -> TrainState | None:
-    """Where the training stands that `claim` takes up; None if it begins at zero."""
-    key = plan.wanted_run(config, layout).key
-    earlier = aside(layout, key)
-    taken_up = earlier.exists() and run_in(layout.train) != key
-    return _newest_position(earlier if taken_up else layout.train)
-
-
-def _newest_position(folder: Path) -> TrainState | None:
-    """Where the newest checkpoint that can be read stands; None where there is none."""
-    done = checkpoints(folder / CHECKPOINTS)
-    for path in reversed(done):
-        try:
-            return TrainState.from_info(read_trainer_info(path))
-        except (CorruptArtifactError, KeyError, TypeError):
-            continue
-    return TrainState(step=step_of(done[-1])) if done else None
-
-
-def _is_extension(
-    found: RunRecord, wanted: RunRecord, position: TrainState, config: Config
-) -> bool:
-    """Whether only limits differ, and none ends the training before where it ended."""
-    if plan.differences(found, wanted, free=LIMITS):
-        return False
-    settings = config.train
-    late = settings.max_minutes and position.elapsed_s > 60 * settings.max_minutes
-    if late and found.settings["train.max_minutes"] != settings.max_minutes:
-        return False
-    steps_per_epoch, ahead = position.steps_per_epoch, position.ahead
-    if not steps_per_epoch:
-        return True  # no checkpoint says how long it trained
-    last = last_step(settings, steps_per_epoch=steps_per_epoch, ahead=ahead)
-    return last >= position.step
-
-
-def _log_extension(
-    before: RunRecord, wanted: RunRecord, position: TrainState, folder: Path
-) -> None:
-    changed = plan.differences(before, wanted, free=_KEPT)
-    if not changed or not (folder / MANIFEST).exists():
-        return
-    schedule = wanted.settings["train.schedule"]
-    rate = "is computed anew, for the new end"
-    if before.key == wanted.key:
-        rate = "does not depend on the end"
-    log.info(
-        "extending the finished training from step %d (%s); the learning rate of "
-        "schedule %s %s",
-        position.step,
-        "; ".join(changed),
-        schedule,
-        rate,
+    changes = run_changes(recorded, config, layout) or differences(recorded, wanted)
+    choices = [f"set them back, and s2s train {'keeps' if ended else 'resumes'} it"]
+    if _may_fork(recorded, wanted, state, config):
+        choices.append(
+            f"s2s train --fork resumes from step {state.step} with the new ones"
+        )
+    choices.append("s2s train --force keeps that training aside and starts afresh")
+    raise ConfigError(
+        f"{folder} holds {what}:" + "".join(f"\n  {line}" for line in changes),
+        hint="; ".join(choices),
     )
 
 
-def _origin(
-    before: RunRecord, wanted: RunRecord, position: TrainState
-) -> ForkedFrom | None:
-    """Find the earlier training, if any, of one that takes over the folder of `before`.
-
-    Where the learning rate depends on the limits an extended training is not the one
-    that would have had them from the start, and its record says so.
-    """
-    if before.key == wanted.key:
-        return before.forked_from
-    return ForkedFrom(before.key, position.step)
+def resumed_state(config: Config, layout: Layout) -> TrainState | None:
+    """State of the training that `claim` resumes; None if it begins at step 0."""
+    key = wanted_run(config, layout).key
+    aside = layout.train_aside(key)
+    is_aside = aside.exists() and run_in(layout.train) != key
+    return _newest_state(aside if is_aside else layout.train)
 
 
-def changes(found: RunRecord, config: Config, layout: Layout) -> list[str]:
-    """One line for each change between a training and what is asked for now.
-
-    Where the text that it learnt from is still there, its settings are named too.
-    """
-    wanted = plan.wanted_run(config, layout)
-    lines = plan.run_differences(found, wanted)
-    before = "preprocess", "binarize"
-    stale = [plan.standing(stage, config, layout) for stage in before]
-    causes = [
-        line
-        for standing in stale
-        if standing.state is plan.State.STALE
-        for line in standing.reason.split("; ")
-        if line != "preprocess changed"
-    ]
-    if "binarize changed" in lines and causes:
-        lines.remove("binarize changed")
-        lines += causes
-    return [
-        "the training data changed" if x == "binarize changed" else x for x in lines
-    ]
+def replace_runs(config: Config, layout: Layout) -> None:
+    """Move earlier trainings to `train.kept-<run>`: training starts afresh."""
+    wanted = wanted_run(config, layout)
+    for folder in (layout.train, layout.train_aside(wanted.key)):
+        key = run_in(folder)
+        if key is not None:
+            move_run(folder, layout.train_kept(key))
 
 
-def set_aside(config: Config, layout: Layout) -> None:
-    """Move earlier training out of the way for good: training starts afresh."""
-    key = plan.wanted_run(config, layout).key
-    for earlier in (layout.train, aside(layout, key)):
-        found = run_in(earlier)
-        if found is not None:
-            move_aside(earlier, f"{layout.train.name}.kept-{found}")
-
-
-def aside(layout: Layout, key: str) -> Path:
-    """Where a run waits until its settings return."""
-    return layout.train.with_name(f"{layout.train.name}.aside-{key}")
-
-
-def move_aside(folder: Path, name: str) -> None:
-    """Give a run's folder another name, numbered where that is taken."""
-    target = folder.with_name(name)
-    number = 1
+def move_run(folder: Path, target: Path) -> None:
+    """Rename a run's folder, with a number where the name is taken."""
+    name, number = target.name, 1
     while target.exists():
         number += 1
-        target = folder.with_name(f"{name}-{number}")
+        target = target.with_name(f"{name}-{number}")
     folder.rename(target)
     log.info("the earlier training is kept as %s", target.name)
 
 
 def run_in(folder: Path) -> str | None:
-    """Key of the run in a folder; None where nothing of a training is there."""
-    found = read_record(folder)
-    if found is not None:
-        return found.key
-    worth = (folder / MANIFEST).exists() or checkpoints(folder / CHECKPOINTS)
-    return _UNKNOWN if worth else None
+    """Key of the run in a folder; None where there is no training."""
+    record = read_record(folder)
+    if record is not None:
+        return record.key
+    trained = (folder / MANIFEST).exists() or checkpoints(folder / CHECKPOINTS)
+    return _UNKNOWN if trained else None
+
+
+def _newest_state(folder: Path) -> TrainState | None:
+    """State in the newest readable checkpoint; None where there is no checkpoint."""
+    present = checkpoints(folder / CHECKPOINTS)
+    for path in reversed(present):
+        try:
+            return TrainState.from_info(read_info(path / TRAINER_INFO))
+        except (CorruptArtifactError, KeyError, TypeError):
+            continue
+    return TrainState(step=step_of(present[-1])) if present else None
+
+
+def _may_fork(
+    recorded: RunRecord, wanted: RunRecord, state: TrainState, config: Config
+) -> bool:
+    """Whether the weights fit, and the limits leave updates to make."""
+    before, now = recorded.settings, wanted.settings
+    changed = {n for n in {*before, *now} if before.get(n) != now.get(n)}
+    if any(name.startswith("model.") for name in changed - SHAPELESS):
+        return False
+    if not state.steps_per_epoch or changed & BATCHING:
+        return True  # --fork itself counts the batches
+    if recorded.inputs != wanted.inputs:
+        return True
+    return _last_step(config, state) > state.step
+
+
+def _last_step(config: Config, state: TrainState) -> int:
+    return last_step(
+        config.train, steps_per_epoch=state.steps_per_epoch, ahead=state.ahead
+    )
+
+
+def _is_extension(
+    recorded: RunRecord, wanted: RunRecord, state: TrainState, config: Config
+) -> bool:
+    """Whether only limits differ, and none ends the training before where it ended."""
+    if differences(recorded, wanted, free=LIMITS):
+        return False
+    max_minutes = config.train.max_minutes
+    is_over = max_minutes and state.elapsed_s > 60 * max_minutes
+    if is_over and recorded.settings["train.max_minutes"] != max_minutes:
+        return False
+    if not state.steps_per_epoch:
+        return True  # no checkpoint says how long it trained
+    return _last_step(config, state) >= state.step
+
+
+def _log_extension(
+    recorded: RunRecord, wanted: RunRecord, state: TrainState, folder: Path
+) -> None:
+    changes = differences(recorded, wanted, free=_KEPT)
+    if not changes or not (folder / MANIFEST).exists():
+        return
+    same = recorded.key == wanted.key
+    rate = "does not depend on the end" if same else "is computed for the new end"
+    log.info(
+        "extending the finished training from step %d (%s); the learning rate of "
+        "schedule %s %s",
+        state.step,
+        "; ".join(changes),
+        wanted.settings["train.schedule"],
+        rate,
+    )
+
+
+def _origin(
+    recorded: RunRecord, wanted: RunRecord, state: TrainState
+) -> ForkedFrom | None:
+    """The run that `wanted` continues in the folder of `recorded`, if any.
+
+    Where the learning rate depends on the limits, an extended training is not the one
+    that would have had them from the start, and its record says so.
+    """
+    if recorded.key == wanted.key:
+        return recorded.forked_from
+    return ForkedFrom(recorded.key, state.step)

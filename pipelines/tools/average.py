@@ -2,11 +2,9 @@
 
     train/checkpoints/step-*/ -> a folder that translates by itself
 
-Not part of a project's chain of stages: nothing depends on it. It holds no state of a
-training, and no training goes on from it.
+No stage depends on an average, and no training resumes from one.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -19,12 +17,13 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
+    NAME_A_CHECKPOINT,
     TensorBundle,
     open_weights,
     require_model,
-    sound_checkpoints,
     write_average,
 )
+from pipelines.artifacts.checkpoint_folder import read_info, sound_checkpoints
 from pipelines.artifacts.layout import (
     AVERAGE,
     CHECKPOINT,
@@ -40,16 +39,16 @@ from pipelines.wording import plural
 log = logging.getLogger(__name__)
 
 STEPS = "averaged_steps"
-"""Of `model.json` and of the manifest's counts."""
+"""Key in `model.json` and in the manifest's counts."""
 
-_OWN = ("step", "validation", STEPS)
-"""What may differ between the `model.json` of two checkpoints of one training."""
+_VARYING = ("step", "validation", STEPS)
+"""Keys that may differ between the `model.json` of two checkpoints of one training."""
 _HASH_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A sound checkpoint."""
+    """A checkpoint to average."""
 
     path: Path
     manifest: Manifest
@@ -57,27 +56,27 @@ class _Source:
 
     @property
     def step(self) -> int:
-        """Updates that made it."""
+        """Updates up to this checkpoint."""
         return int(self.info["step"])
 
 
 def average_named(
     paths: Sequence[Path], output: Path, *, progress: Progress = SILENT
 ) -> Manifest:
-    """Average the checkpoints that are named.
+    """Average the given checkpoints.
 
     Args:
         paths: At least two, of one training; their order does not matter.
         output: Folder to write.
-        progress: Where to show.
+        progress: Shows the tensors averaged.
 
     Returns:
         The manifest of the folder.
 
     Raises:
-        UsageError: They are too few or not of one kind, or `output` is there already.
-        MissingArtifactError: One is no checkpoint.
-        CorruptArtifactError: One is damaged.
+        UsageError: There are too few, they differ in kind, or `output` exists.
+        MissingArtifactError: A path is no checkpoint.
+        CorruptArtifactError: A checkpoint is damaged.
     """
     _require_several(len(paths))
     _require_free(output)
@@ -92,33 +91,34 @@ def average_newest(
 
     Args:
         train: Folder of the training.
-        number: Of checkpoints; at least two.
+        number: Number of checkpoints; at least two.
         output: Folder to write.
-        progress: Where to show.
+        progress: Shows the tensors averaged.
 
     Returns:
         The manifest of the folder.
 
     Raises:
-        UsageError: There are not so many, or `output` is there already.
+        UsageError: There are fewer sound checkpoints, or `output` exists.
     """
     _require_several(number)
     _require_free(output)
     folder = train / CHECKPOINTS
     while True:
-        found = list(islice(sound_checkpoints(folder), number))
-        if len(found) < number:
+        paths = list(islice(sound_checkpoints(folder), number))
+        if len(paths) < number:
             raise UsageError(
                 f"--last {number}: {folder} holds "
-                f"{plural(len(found), 'sound checkpoint')}",
+                f"{plural(len(paths), 'sound checkpoint')}",
                 hint=f"with train.keep_last = {number} a training keeps that many",
             )
         try:
-            sources = [_source(path, read_manifest(path)) for path in found]
+            sources = [_source(path, read_manifest(path)) for path in paths]
             return _average(sources, output, progress)
         except (S2SError, OSError, RuntimeError):
-            if all(path.exists() for path in found):
-                raise  # else a running training has deleted one: take newer ones
+            if all(path.exists() for path in paths):
+                raise
+            # A running training has deleted a checkpoint: average newer ones.
 
 
 def _require_several(number: int) -> None:
@@ -145,9 +145,9 @@ def _source(path: Path, manifest: Manifest) -> _Source:
     if manifest.stage != CHECKPOINT:
         raise MissingArtifactError(
             f"{path} is not a checkpoint: {manifest.stage} wrote it",
-            hint="name a folder such as train/checkpoints/step-00001200",
+            hint=NAME_A_CHECKPOINT,
         )
-    return _Source(path, manifest, json.loads((path / MODEL_INFO).read_bytes()))
+    return _Source(path, manifest, read_info(path / MODEL_INFO))
 
 
 def _average(sources: Sequence[_Source], output: Path, progress: Progress) -> Manifest:
@@ -170,7 +170,7 @@ def _average(sources: Sequence[_Source], output: Path, progress: Progress) -> Ma
 
 
 def _mean(paths: Sequence[Path], progress: Progress) -> dict[str, Tensor]:
-    """The mean of each tensor, in float64: one of them at a time is in memory."""
+    """The mean of each tensor, summed in float64; reads one tensor at a time."""
     mean = {}
     with ExitStack() as stack:
         files = [stack.enter_context(open_weights(path)) for path in paths]
@@ -188,7 +188,7 @@ def _mean(paths: Sequence[Path], progress: Progress) -> dict[str, Tensor]:
 
 
 def _require_same_kind(source: _Source, other: _Source) -> None:
-    own, expected = _traits(source), _traits(other)
+    own, expected = _kind(source), _kind(other)
     differing = [
         f"\n  {name}: {own.get(name)!r} and {expected.get(name)!r}"
         for name in sorted({*own, *expected})
@@ -203,20 +203,20 @@ def _require_same_kind(source: _Source, other: _Source) -> None:
         )
 
 
-def _traits(source: _Source) -> dict[str, object]:
-    """All that the checkpoints of one training have in common."""
-    traits = {name: x for name, x in source.info.items() if name not in _OWN}
-    settings = traits.pop("model", {})
-    traits |= {f"model.{name}": value for name, value in settings.items()}
-    traits |= {
+def _kind(source: _Source) -> dict[str, object]:
+    """Everything that the checkpoints of one training have in common."""
+    kind = {name: x for name, x in source.info.items() if name not in _VARYING}
+    settings = kind.pop("model", {})
+    kind |= {f"model.{name}": value for name, value in settings.items()}
+    kind |= {
         name: output.sha256[:_HASH_LENGTH]
         for name, output in source.manifest.outputs.items()
         if name.startswith(f"{TEXT}/")
     }
     with open_weights(source.path) as file:
         for name in file.keys():  # noqa: SIM118 - it is no mapping
-            traits[f"weights {name}"] = file.get_slice(name).get_shape()
-    return {**traits, "training": source.manifest.fingerprint}
+            kind[f"weights {name}"] = file.get_slice(name).get_shape()
+    return {**kind, "training": source.manifest.fingerprint}
 
 
 def _listed(steps: Sequence[int]) -> str:

@@ -4,12 +4,11 @@ import logging
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts.files import write_atomic
-from pipelines.artifacts.layout import SPLITS, Layout
+from pipelines.artifacts.layout import SPLITS, Layout, backup_names
 from pipelines.config import Config, init_text
 from pipelines.config.schema import FileNames
 from pipelines.errors import CorpusError, UsageError
@@ -127,8 +126,7 @@ def _write(settings: Path, text: bytes, texts: Mapping[Path, bytes]) -> None:
         if not path.exists():
             write_atomic(path, content)
     if settings.exists() and settings.read_bytes() != text:
-        names = (f"{settings.name}.bak{n if n > 1 else ''}" for n in count(1))
-        kept = next(p for p in map(settings.with_name, names) if not p.exists())
+        kept = next(p for p in backup_names(settings) if not p.exists())
         write_atomic(kept, settings.read_bytes())
         log.info("the old settings are in %s", kept)
     write_atomic(settings, text)

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from pipelines.artifacts.checkpoint import (
     TensorBundle,
+    read_model,
+    read_trainer,
+    write_checkpoint,
+)
+from pipelines.artifacts.checkpoint_folder import (
     checkpoints,
     newest_resumable,
     point_to,
     prune,
-    read_model,
-    read_trainer,
     step_of,
-    write_checkpoint,
 )
 from pipelines.artifacts.layout import BEST, CHECKPOINTS, LATEST, checkpoint_name
 from pipelines.artifacts.run_record import ARITHMETIC

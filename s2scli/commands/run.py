@@ -33,7 +33,7 @@ def command(request: Request, target: Target = None, force: Force = False) -> No
 
     Example: s2s run -d demo
     """
-    from pipelines.project.plan import planned_stages
+    from pipelines.project.stages import project_stages
 
     if target is not None and target not in STAGES:
         near = difflib.get_close_matches(target, STAGES, n=1)
@@ -44,5 +44,5 @@ def command(request: Request, target: Target = None, force: Force = False) -> No
             else "s2s status lists them",
         )
     project = request.project()
-    last = target or planned_stages(project.config)[-1]
+    last = target or project_stages(project.config)[-1]
     bring_up_to_date(project, last, force=force)

@@ -1,4 +1,4 @@
-"""What commands share: bringing the project up to a stage, and finding models.
+"""Shared by commands: bring the project up to a stage, and find models.
 
 docs/commands.md has the table of which command may start which stage.
 """
@@ -22,7 +22,7 @@ _STAGES_KEPT = "finished stages are kept; the same command resumes"
 
 
 def with_split(project: Project, split: str) -> Project:
-    """The project with `split` as the one that is translated and scored.
+    """The project, with `split` as the one to translate and score.
 
     Raises:
         UsageError: There is no such split.
@@ -44,17 +44,16 @@ def bring_up_to_date(
     fork: bool = False,
     keep_translation: bool = False,
 ) -> None:
-    """Run a stage, and what it needs, unless all is up to date."""
+    """Run a stage and the stages it needs, as far as they are not up to date."""
+    from pipelines.run import Options
     from pipelines.run import bring_up_to_date as run
 
     with if_stopped(_STAGES_KEPT):
         done = run(
             project.config,
             project.layout,
-            target=stage,
-            force=force,
-            fork=fork,
-            keep_translation=keep_translation,
+            stage,
+            Options(force=force, fork=fork, keep_translation=keep_translation),
             progress=progress(),
         )
     tell_done(done, stage)
@@ -63,11 +62,11 @@ def bring_up_to_date(
 def find_models(
     request: Request, named: Sequence[Path] | None, **flags: Any
 ) -> tuple[list[Path], Config]:
-    """The models to use, and the settings; nothing is trained and nothing locked.
+    """The models to use, and the settings; trains nothing and takes no lock.
 
     Args:
         request: Names the project.
-        named: Checkpoints; without any it is the project's best one so far.
+        named: Checkpoints; None for the project's best one so far.
         **flags: As for `Request.project`.
 
     Raises:
@@ -82,20 +81,20 @@ def find_models(
             hint="-m MODEL takes a checkpoint, which needs no project; -d DIR names a "
             "project's folder",
         )
-    from pipelines.project.plan import changed_since_training
+    from pipelines.project.status import changes_since_training
 
     project = request.project(**flags)
-    changed = changed_since_training(project.config, project.layout)
-    if changed:
+    changes = changes_since_training(project.config, project.layout)
+    if changes:
         log.warning(
             "the model was trained with other settings (%s); s2s train says what can "
             "be done",
-            "; ".join(changed),
+            "; ".join(changes),
         )
     return [project.layout.train], project.config
 
 
 def tell_done(done: Sequence[str], stage: str) -> None:
-    """Say when there was nothing to do."""
+    """Log that a stage is up to date, if no stage was run."""
     if not done:
         log.info("%s is up to date; --force runs it again", stage)

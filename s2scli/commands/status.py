@@ -10,12 +10,12 @@ def command(request: Request, as_json: Json = False) -> None:
 
     Example: s2s status -d demo
     """
-    from pipelines.project.plan import stage_statuses
+    from pipelines.project.status import stage_statuses
 
     project = request.project()
     rows = [
-        {"stage": found.stage, "state": found.state.value, "why": found.reason}
-        for found in stage_statuses(project.config, project.layout)
+        {"stage": status.stage, "state": status.state.value, "why": status.reason}
+        for status in stage_statuses(project.config, project.layout)
     ]
     if as_json:
         print_json(rows)

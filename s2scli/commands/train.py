@@ -98,7 +98,7 @@ def command(
 
 
 def _train_together(project: Project, *, force: bool, fork: bool) -> None:
-    from pipelines.run import train_together
+    from pipelines.run import Options, train_together
 
     quiet = is_follower()
     if quiet:
@@ -107,8 +107,7 @@ def _train_together(project: Project, *, force: bool, fork: bool) -> None:
         done = train_together(
             project.config,
             project.layout,
-            force=force,
-            fork=fork,
+            Options(force=force, fork=fork),
             progress=progress(),
         )
     except (DivergenceError, Interrupted, PeerError) as error:

@@ -16,13 +16,13 @@ def command(request: Request, as_json: Json = False) -> None:
     from pipelines.errors import CorruptArtifactError
     from pipelines.project.verify import verify
 
-    found = verify(request.project().layout)
+    result = verify(request.project().layout)
     if as_json:
-        print_json({"files": found.num_files, "problems": found.problems})
+        print_json({"files": result.num_files, "problems": result.problems})
     else:
-        print_lines([*found.problems, f"{plural(found.num_files, 'file')} checked"])
-    if found.problems:
+        print_lines([*result.problems, f"{plural(result.num_files, 'file')} checked"])
+    if result.problems:
         raise CorruptArtifactError(
-            f"{len(found.problems)} of {plural(found.num_files, 'file')} damaged",
-            hint="s2s run STAGE --force makes a stage again",
+            f"{len(result.problems)} of {plural(result.num_files, 'file')} damaged",
+            hint="s2s run STAGE --force runs a stage again",
         )

@@ -1,52 +1,28 @@
 import json
+import os
+import shutil
 
 import pytest
 import torch
 
-from pipelines.artifacts import checkpoint
 from pipelines.artifacts.checkpoint import (
     TensorBundle,
-    checkpoints,
-    latest_sound,
-    newest_resumable,
-    point_to,
-    prune,
     read_best,
     read_model,
     read_trainer,
-    sound_checkpoints,
     write_average,
     write_checkpoint,
 )
+from pipelines.artifacts.checkpoint_folder import (
+    checkpoints,
+    point_to,
+)
 from pipelines.artifacts.layout import BEST
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
+from tests.artifacts.conftest import flip
 
 
-@pytest.fixture
-def train(tmp_path):
-    text = tmp_path / "text"
-    text.mkdir()
-    (text / "pipeline.json").write_text("{}")
-    folder = tmp_path / "train" / "checkpoints"
-    for step in (10, 20, 30):
-        write_checkpoint(
-            folder,
-            step,
-            model=TensorBundle({"w": torch.full((2, 3), float(step))}, {"step": step}),
-            trainer=TensorBundle({"optimizer.0.m": torch.ones(2)}, {"epoch": 1}),
-            text=text,
-            run="run",
-        )
-    return tmp_path / "train"
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-
-
-def test_what_is_written_is_read(train):
+def test_a_checkpoint_reads_as_it_was_written(train):
     path = train / "checkpoints" / "step-00000020"
     model = read_model(path)
     assert model.info == {"step": 20}
@@ -60,25 +36,7 @@ def test_nothing_is_pickled(train):
     assert suffixes == {".json", ".safetensors"}
 
 
-def test_the_newest_sound_checkpoint_is_taken(train, caplog):
-    folder = train / "checkpoints"
-    assert latest_sound(folder) == folder / "step-00000030"
-    flip(folder / "step-00000030" / "trainer.safetensors")
-    (folder / "step-00000020" / "model.json").unlink()
-    assert latest_sound(folder) == folder / "step-00000010"
-    assert "trainer.safetensors is damaged" in caplog.text
-    assert "model.json is missing" in caplog.text
-
-
-def test_sound_checkpoints_come_newest_first_and_damaged_ones_are_told(train, caplog):
-    folder = train / "checkpoints"
-    flip(folder / "step-00000020" / "model.safetensors")
-    names = [path.name for path in sound_checkpoints(folder)]
-    assert names == ["step-00000030", "step-00000010"]
-    assert "step-00000020 is passed over" in caplog.text
-
-
-def test_no_training_goes_on_from_an_average(train):
+def test_an_average_holds_no_state_to_resume_from(train):
     path = train / "checkpoints" / "step-00000040"
     model = TensorBundle({"w": torch.ones(2)}, {"step": 40})
     text = train.parent / "text"
@@ -94,18 +52,7 @@ def test_no_training_goes_on_from_an_average(train):
     assert "move step-00000040 out of" in caught.value.hint
 
 
-def test_training_goes_on_from_a_sound_checkpoint_or_not_at_all(train, tmp_path):
-    folder = train / "checkpoints"
-    assert newest_resumable(tmp_path / "nowhere") is None
-    assert newest_resumable(folder) == folder / "step-00000030"
-    for path in checkpoints(folder):
-        (path / "manifest.json").unlink()
-    with pytest.raises(CorruptArtifactError, match="no sound checkpoint") as caught:
-        newest_resumable(folder)
-    assert "--force" in caught.value.hint
-
-
-def test_best_is_what_the_pointer_names(train):
+def test_the_best_checkpoint_is_the_one_the_pointer_names(train):
     point_to(train / "checkpoints" / "step-00000010", BEST)
     assert read_best(train)[0].name == "step-00000010"
 
@@ -117,9 +64,9 @@ def test_a_damaged_best_is_replaced_by_the_newest_sound_one(train, caplog):
     assert "the best checkpoint is damaged" in caplog.text
 
 
-def test_before_training_there_is_no_best(tmp_path):
+def test_before_training_there_is_no_best_checkpoint(tmp_path):
     with pytest.raises(MissingArtifactError, match=r"best\.json") as caught:
-        read_best(tmp_path)[0]
+        read_best(tmp_path)
     assert caught.value.hint == "s2s train"
 
 
@@ -128,34 +75,45 @@ def test_without_any_sound_checkpoint_the_error_says_so(train):
     for path in checkpoints(train / "checkpoints"):
         flip(path / "model.safetensors")
     with pytest.raises(CorruptArtifactError, match="no sound checkpoint"):
-        read_best(train)[0]
+        read_best(train)
 
 
-def test_prune_keeps_those_named(train):
-    prune(train / "checkpoints", ["step-00000020"])
-    assert [p.name for p in checkpoints(train / "checkpoints")] == ["step-00000020"]
-
-
-@pytest.mark.parametrize("failing", ["save", "write_manifest"])
+@pytest.mark.parametrize(("module", "name"), [(shutil, "copytree"), (os, "fsync")])
 def test_a_write_that_fails_leaves_the_earlier_checkpoints_alone(
-    train, monkeypatch, failing
+    train, monkeypatch, module, name
 ):
     def fail(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, failing, fail)
-    part = TensorBundle({"w": torch.ones(1)}, {})
+    monkeypatch.setattr(module, name, fail)
+    bundle = TensorBundle({"w": torch.ones(1)}, {})
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(
             train / "checkpoints",
             40,
-            model=part,
-            trainer=part,
+            model=bundle,
+            trainer=bundle,
             text=train.parent / "text",
             run="run",
         )
     names = sorted(p.name for p in (train / "checkpoints").iterdir())
     assert names == ["step-00000010", "step-00000020", "step-00000030"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_missing_file_of_the_model_is_named(train, name):
+    path = train / "checkpoints" / "step-00000010"
+    (path / name).unlink()
+    with pytest.raises(CorruptArtifactError, match=f"{name} is missing"):
+        read_model(path)
+
+
+def test_damage_to_the_training_state_does_not_keep_the_model_from_translating(train):
+    path = train / "checkpoints" / "step-00000010"
+    flip(path / "trainer.safetensors")
+    assert read_model(path).info == {"step": 10}
+    with pytest.raises(CorruptArtifactError, match=r"trainer\.safetensors is damaged"):
+        read_trainer(path)
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):

@@ -73,7 +73,7 @@ def test_a_changed_manifest_is_refused(folder):
         read_manifest(folder)
 
 
-def test_a_digit_that_changes_no_number_is_still_damage(folder):
+def test_another_digit_of_the_same_number_is_damage(folder):
     counts = {"perplexity": 1.0000000000000002}
     write_manifest(folder, Manifest("train", "f", {}, {}, counts))
     path = folder / "manifest.json"

@@ -1,4 +1,4 @@
-"""Every name that obviously means a model."""
+"""Every path that names a model."""
 
 import json
 import shutil
@@ -6,12 +6,8 @@ import shutil
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import (
-    TensorBundle,
-    point_to,
-    prune,
-    write_checkpoint,
-)
+from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
+from pipelines.artifacts.checkpoint_folder import point_to, prune
 from pipelines.artifacts.layout import BEST, LATEST
 from pipelines.artifacts.model_path import find_model, read_named
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
@@ -49,13 +45,13 @@ def project(tmp_path):
         ("train/checkpoints/step-00000003/manifest.json", 3),
     ],
 )
-def test_a_name_means_what_it_says(project, name, step):
+def test_a_path_names_a_checkpoint(project, name, step):
     path, model = find_model(project / name)
     assert path == project / f"train/checkpoints/step-{step:08d}"
     assert model.info == {"step": step}
 
 
-def test_names_are_found_from_within(project, monkeypatch):
+def test_paths_relative_to_a_checkpoint_name_it(project, monkeypatch):
     monkeypatch.chdir(project / "train" / "checkpoints" / "step-00000003")
     for name, step in ((".", 3), ("model.safetensors", 3), ("..", 1), ("../..", 1)):
         assert find_model(type(project)(name))[1].info == {"step": step}, name
@@ -73,7 +69,7 @@ def test_before_a_validation_the_newest_sound_checkpoint_is_taken(
     assert "using step-00000002" in caplog.text
 
 
-def test_none_of_a_project_is_sound(project):
+def test_a_project_without_a_sound_checkpoint_is_damaged(project):
     (project / "train" / BEST).unlink()
     for path in project.glob("train/checkpoints/*/model.safetensors"):
         path.write_bytes(b"damaged")
@@ -99,16 +95,14 @@ def test_a_damaged_pointer_is_named(project, content):
 
 
 @pytest.mark.parametrize("name", ["s2s.toml", "nowhere", "train/checkpoints/step-9"])
-def test_what_is_no_model_is_refused(project, name):
+def test_a_path_to_no_model_is_refused(project, name):
     with pytest.raises(MissingArtifactError, match="checkpoint") as caught:
         find_model(project / name)
     assert "step-" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["", "train", "train/checkpoints", "train/best.json"])
-def test_a_checkpoint_that_training_deletes_meanwhile_gives_way_to_its_successor(
-    project, name
-):
+def test_the_successor_of_a_checkpoint_deleted_meanwhile_is_read(project, name):
     folder = project / "train" / "checkpoints"
 
     def read(path, _model):
@@ -120,7 +114,7 @@ def test_a_checkpoint_that_training_deletes_meanwhile_gives_way_to_its_successor
     assert read_named(project / name, read) == ("step-00000003", "{}")
 
 
-def test_a_checkpoint_that_is_named_itself_has_no_successor(project):
+def test_a_deleted_checkpoint_that_was_named_itself_is_missing(project):
     path = project / "train" / "checkpoints" / "step-00000001"
 
     def read(path, _model):

@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from pipelines.artifacts.corpus import read_lines
-from pipelines.artifacts.resumable import part_files, resumable
+from pipelines.artifacts.layout import part_files
+from pipelines.artifacts.resumable import resumable
 from pipelines.errors import BusyError
 
 

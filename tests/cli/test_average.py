@@ -46,14 +46,14 @@ def test_checkpoints_that_are_named_need_no_project(s2s, project, tmp_path):
         (("a", "b", "--set", "train.seed=2"), "no setting has a part"),
     ],
 )
-def test_a_wrong_use_is_said(s2s, tmp_path, options, said):
+def test_wrong_usage_is_an_error(s2s, tmp_path, options, said):
     found = s2s("average", *options, "-d", tmp_path, "-o", tmp_path / "mean")
     assert found.status == 2
     assert said in " ".join(found.err.split())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_newest_are_those_of_a_project(s2s, tmp_path):
+def test_the_newest_checkpoints_need_a_project(s2s, tmp_path):
     found = s2s("average", "--last", "2", "-d", tmp_path, "-o", tmp_path / "mean")
     assert found.status == 3
     assert "s2s.toml not found" in found.err
@@ -67,7 +67,7 @@ def test_too_few_checkpoints_hint_at_what_keeps_more(s2s, project, tmp_path):
 
 
 @pytest.mark.parametrize("options", [(), ("--fork", "--set", "train.seed=2")])
-def test_training_does_not_go_on_from_an_average(s2s, project, tmp_path, options):
+def test_training_does_not_resume_from_an_average(s2s, project, tmp_path, options):
     folder = project / "train" / "checkpoints"
     s2s("average", "-q", *checkpoints(project), "-o", folder / "step-00000900")
     (project / "train" / "manifest.json").unlink()

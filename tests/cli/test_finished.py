@@ -1,11 +1,12 @@
-"""A finished training whose settings change: extended by a later limit, or kept."""
+"""A finished training whose settings change: extended by a higher limit, or kept."""
 
 import json
 
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import checkpoints, read_model
+from pipelines.artifacts.checkpoint import read_model
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.errors import Interrupted
 from tests.cli.conftest import init_arguments, write_corpus
 from tests.cli.test_fork import files, metrics, record
@@ -29,7 +30,7 @@ def constant(s2s, tmp_path):
 
 
 @pytest.mark.parametrize("limit", ["max_epochs=3", "max_steps=101", "max_minutes=5"])
-def test_a_later_limit_extends_it(s2s, constant, limit):
+def test_a_higher_limit_extends_a_finished_training(s2s, constant, limit):
     if limit != "max_epochs=3":  # a limit can rise only where it was lower
         lower = "max_steps=100" if "steps" in limit else "max_minutes=4"
         s2s("train", "-q", "-d", constant, "--set", f"train.{lower}")
@@ -55,14 +56,14 @@ def test_an_extended_training_ends_as_a_longer_one(s2s, constant, tmp_path):
     assert all(torch.equal(extended[name], straight[name]) for name in straight)
 
 
-def test_a_schedule_that_knows_the_end_is_computed_anew(s2s, project):
+def test_a_cosine_schedule_is_computed_again_for_the_new_end(s2s, project):
     best = json.loads((project / "train" / "best.json").read_bytes())
     before = record(project)["run"]
     longer = ("--set", "train.max_epochs=17")
     found = s2s("train", "-d", project, *longer)
     assert found.status == 0
     assert "extending the finished training from step 800" in found.err
-    assert "schedule cosine is computed anew" in found.err
+    assert "schedule cosine is computed for the new end" in found.err
     assert "going on from step 800 of 850" in found.err
     assert record(project)["forked_from"] == {"run": before, "step": 800}
     rates = [x["learning_rate"] for x in metrics(project, "train") if x["step"] > 800]
@@ -80,7 +81,7 @@ def test_a_schedule_that_knows_the_end_is_computed_anew(s2s, project):
     assert s2s("verify", "-d", project).status == 0
 
 
-def test_the_cost_is_that_of_the_rest(s2s, constant):
+def test_the_cost_of_an_extension_is_that_of_the_remaining_updates(s2s, constant):
     assert s2s("train", "-d", constant, "--force").status == 0
     (constant / "train" / "manifest.json").unlink()
     found = s2s("train", "-d", constant)
@@ -137,7 +138,7 @@ def test_an_extension_that_was_stopped_is_resumed(s2s, project, monkeypatch):
     ids=str,
 )
 @pytest.mark.parametrize("command", ["train", "run", "score"])
-def test_any_other_change_is_refused_with_the_ways_on(
+def test_any_other_change_is_refused_with_the_choices_left(
     s2s, project, command, settings, line, may_fork
 ):
     before = files(project)
@@ -162,7 +163,7 @@ def test_a_limit_below_what_was_trained_is_refused_for_any_schedule(s2s, constan
 
 
 @pytest.mark.parametrize("setting", ["train.keep_last=3", "train.patience=9"])
-def test_what_ends_no_training_may_change(s2s, constant, setting):
+def test_settings_that_end_no_training_may_change(s2s, constant, setting):
     change = ("--set", setting)
     assert s2s("train", "-d", constant, *change).status == 0
     assert states(s2s, constant, *change)["train"] == "fresh"

@@ -1,22 +1,19 @@
-"""A training whose settings change: refused, or taken on with --fork."""
+"""An unfinished training whose settings change: refused, or forked with --fork."""
 
 import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import (
-    checkpoints,
-    read_best,
-    read_model,
-    read_trainer,
-)
+from pipelines.artifacts.checkpoint import read_best, read_model, read_trainer
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.artifacts.layout import Layout
 from pipelines.config import load
-from pipelines.project.fork import find_fork
+from pipelines.project.fork import find_fork, make_fork
 from tests.cli.conftest import init_arguments, write_corpus
 
 pytestmark = pytest.mark.slow
@@ -92,7 +89,9 @@ def metrics(project, kind):
     ],
     ids=" ".join,
 )
-def test_changed_settings_stop_what_would_break_a_training_off(s2s, stopped, command):
+def test_changed_settings_stop_a_command_that_would_replace_a_training(
+    s2s, stopped, command
+):
     before = files(stopped)
     changed = (*RATE, "--set", "train.optimizer=sgd", "--set", "preprocess.max_ratio=3")
     found = s2s(*command, "-d", stopped, *changed)
@@ -110,7 +109,7 @@ def test_changed_settings_stop_what_would_break_a_training_off(s2s, stopped, com
     assert files(stopped) == before
 
 
-def test_other_text_is_named_too(s2s, stopped):
+def test_changed_text_is_named_too(s2s, stopped):
     with (stopped.parent / "project" / "s2s.toml").open() as file:
         data = re.search(r'"([^"]*train\.xx)"', file.read())
     assert data
@@ -124,7 +123,7 @@ def test_other_text_is_named_too(s2s, stopped):
     assert "  the training data changed\n" in found.err
 
 
-def test_settings_that_return_let_it_go_on(s2s, stopped):
+def test_a_training_is_resumed_when_its_settings_return(s2s, stopped):
     assert s2s("train", "-d", stopped, *RATE).status == 2
     shown = s2s("status", "-d", stopped, *RATE).out
     assert "training has not ended; train.learning_rate: 0.01 -> 0.02" in " ".join(
@@ -136,7 +135,7 @@ def test_settings_that_return_let_it_go_on(s2s, stopped):
     assert not list(stopped.glob("train.*"))
 
 
-def test_force_keeps_it_aside_and_starts_afresh(s2s, stopped):
+def test_force_keeps_the_training_aside_and_starts_afresh(s2s, stopped):
     before = files(stopped / "train")
     found = s2s("train", "-d", stopped, "--force", *RATE)
     assert found.status == 0
@@ -145,13 +144,13 @@ def test_force_keeps_it_aside_and_starts_afresh(s2s, stopped):
     assert files(kept) == before
 
 
-def test_a_fork_goes_on_from_the_newest_checkpoint(s2s, stopped):
+def test_a_fork_resumes_from_the_newest_checkpoint(s2s, stopped):
     before, run = files(stopped / "train"), record(stopped)["run"]
     found = s2s("train", "-d", stopped, "--fork", *RATE)
     assert found.status == 0
     assert f"forked from run {run} at step 60: train.learning_rate" in found.err
     assert "going on from step 60 of 100" in found.err
-    assert "the batches are others" not in found.err
+    assert "the batches differ" not in found.err
     assert "optimizer was" not in found.err
     assert files(aside(stopped)) == before
     assert record(stopped)["forked_from"] == {"run": run, "step": 60}
@@ -162,9 +161,7 @@ def test_a_fork_goes_on_from_the_newest_checkpoint(s2s, stopped):
     assert s2s("translate", "-q", "-d", stopped, *RATE, stdin=b"a\n").status == 0
 
 
-def test_a_fork_that_changes_nothing_that_matters_ends_with_the_same_bits(
-    s2s, stopped, tmp_path
-):
+def test_a_fork_that_changes_no_update_ends_with_the_same_bits(s2s, stopped, tmp_path):
     shutil.copytree(stopped, tmp_path / "straight")
     s2s("train", "-q", "-d", tmp_path / "straight")
     changed = ("--set", "train.validate_every_epochs=1.0")
@@ -181,7 +178,9 @@ def test_a_fork_that_changes_nothing_that_matters_ends_with_the_same_bits(
             assert torch.equal(tensors[name], tensor), name
 
 
-def test_other_batches_go_on_at_the_same_part_of_the_epoch(s2s, stopped):
+def test_a_fork_with_other_batches_resumes_at_the_same_fraction_of_the_epoch(
+    s2s, stopped
+):
     changed = ("--set", "train.batch_size=20", "--set", "train.schedule=halving")
     ladder = (
         *("--set", "train.halve_after_epochs=1.5"),
@@ -190,7 +189,7 @@ def test_other_batches_go_on_at_the_same_part_of_the_epoch(s2s, stopped):
     found = s2s("train", "-d", stopped, "--fork", *changed, *ladder)
     assert found.status == 0
     # 60 of 50 steps an epoch are 24 of 20
-    assert "(train.batch_size)" in found.err
+    assert "the batches differ (train.batch_size)" in found.err
     assert "batch 5 of 20 of epoch 2" in found.err
     assert "going on from step 60 of 76" in found.err
     assert [x["step"] for x in metrics(stopped, "valid")] == [66, 76]
@@ -203,7 +202,7 @@ def test_other_batches_go_on_at_the_same_part_of_the_epoch(s2s, stopped):
     assert [x["learning_rate"] for x in reports] == [0.01, 0.005, 0.005]
 
 
-def test_a_fork_of_a_fork_that_was_stopped_goes_on_in_its_own_plan(s2s, stopped):
+def test_a_fork_of_a_stopped_fork_resumes_with_its_own_batches(s2s, stopped):
     fork = ("--set", "train.batch_size=20")
     s2s("train", "-q", "-d", stopped, "--fork", *fork, "--set", "train.max_steps=70")
     first = record(stopped)["run"]
@@ -216,7 +215,7 @@ def test_a_fork_of_a_fork_that_was_stopped_goes_on_in_its_own_plan(s2s, stopped)
     assert record(stopped)["forked_from"] == {"run": first, "step": 76}
 
 
-def test_another_optimizer_begins_without_the_state_of_the_first(s2s, stopped):
+def test_another_optimizer_starts_without_the_state_of_the_first(s2s, stopped):
     found = s2s("train", "-d", stopped, "--fork", "--set", "train.optimizer=adamw")
     assert found.status == 0
     assert "the optimizer was adam and is adamw: its state is dropped" in found.err
@@ -225,7 +224,7 @@ def test_another_optimizer_begins_without_the_state_of_the_first(s2s, stopped):
 
 
 @pytest.mark.parametrize(("before", "now"), [("0.9", "0"), ("0", "0.9")])
-def test_the_average_of_the_weights_can_be_left_and_begun(
+def test_a_fork_can_stop_or_start_averaging_the_weights(
     s2s, stopped, tmp_path, before, now
 ):
     project = stopped
@@ -262,7 +261,7 @@ def test_a_finished_training_can_be_forked(s2s, project):
     assert stale["translate"] == "train changed"
 
 
-def test_a_fork_and_a_training_from_zero_are_not_taken_for_one_another(s2s, project):
+def test_a_fork_and_a_training_from_step_0_have_other_fingerprints(s2s, project):
     longer = ("--set", "train.max_epochs=17", "--set", "train.max_steps=801")
     s2s("train", "-q", "-d", project, "--force", *longer)
     s2s("score", "-q", "-d", project, *longer)
@@ -274,7 +273,7 @@ def test_a_fork_and_a_training_from_zero_are_not_taken_for_one_another(s2s, proj
     assert {x["stage"]: x["state"] for x in stages}["translate"] == "stale"
 
 
-def test_what_a_fork_may_not_change_is_named(s2s, stopped):
+def test_settings_that_a_fork_may_not_change_are_named(s2s, stopped):
     before = files(stopped)
     shapes = ("model.cells=32", "model.peepholes=true", "model.dropout=0.3")
     sets = [option for text in shapes for option in ("--set", text)]
@@ -317,38 +316,37 @@ def test_a_fork_that_would_do_nothing_is_refused(s2s, stopped, options, said):
     assert files(stopped) == before
 
 
-def test_there_has_to_be_something_to_fork_from(s2s, stopped):
+def test_a_fork_without_a_checkpoint_is_refused(s2s, stopped):
     shutil.rmtree(stopped / "train")
     found = s2s("train", "-d", stopped, "--fork", *RATE)
     assert found.status == 2
-    assert "holds no checkpoint to go on from" in found.err
+    assert "holds no checkpoint to resume from" in found.err
 
 
-def test_a_training_that_is_kept_already_is_taken_up_for_one_that_has_not_ended(
-    s2s, stopped
-):
-    """Both go on: nothing is broken off, and nothing has to be said."""
+def test_a_training_moved_aside_is_resumed_in_place_of_an_unfinished_one(s2s, stopped):
     s2s("train", "-q", "-d", stopped, "--fork", *RATE)
     (stopped / "train" / "manifest.json").unlink()
     found = s2s("train", "-d", stopped)
-    assert "taking up train.aside-" in found.err
+    assert "resuming train.aside-" in found.err
     assert "going on from step 60" in found.err
-    assert "taking up train.aside-" in s2s("train", "-d", stopped, *RATE).err
+    assert "resuming train.aside-" in s2s("train", "-d", stopped, *RATE).err
     assert "forked_from" in record(stopped)
 
 
-def test_a_fork_that_was_killed_is_taken_up(s2s, stopped, monkeypatch):
-    from pipelines.project import fork
-
+def test_a_fork_that_was_killed_is_completed(s2s, stopped, monkeypatch):
     config = load(stopped, overrides=["train.learning_rate=0.02"]).config
     layout = Layout(stopped)
+    rename = Path.rename
 
-    def die(*_arguments):
-        raise KeyboardInterrupt
+    def die_before_moving_the_parent(path, target):
+        if path == layout.train:
+            raise KeyboardInterrupt
+        return rename(path, target)
 
-    monkeypatch.setattr(fork, "move_aside", die)
-    with pytest.raises(KeyboardInterrupt):
-        fork.carry_out(find_fork(config, layout), config, layout)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", die_before_moving_the_parent)
+        with pytest.raises(KeyboardInterrupt):
+            make_fork(find_fork(config, layout), config, layout)
     found = s2s("train", "-d", stopped, *RATE)
     assert "the earlier training is kept as train.aside-" in found.err
     assert "going on from step 60 of 100" in found.err
@@ -365,7 +363,7 @@ def test_an_earlier_training_with_the_settings_of_the_fork_is_kept(s2s, stopped)
 
 
 @pytest.mark.parametrize("options", [(), RATE, ("--fork", *RATE)])
-def test_checkpoints_whose_settings_are_not_known_are_left_alone(s2s, stopped, options):
+def test_checkpoints_of_an_unknown_run_are_left_alone(s2s, stopped, options):
     (stopped / "train" / "run.json").write_text("{")
     found = s2s("train", "-d", stopped, *options)
     assert found.status == 3
@@ -376,14 +374,14 @@ def test_checkpoints_whose_settings_are_not_known_are_left_alone(s2s, stopped, o
 
 
 @pytest.mark.parametrize("options", [(), ("--fork", *RATE)])
-def test_training_does_not_begin_at_zero_over_damaged_checkpoints(
+def test_training_does_not_start_at_step_0_over_damaged_checkpoints(
     s2s, stopped, options
 ):
     for path in checkpoints(stopped / "train" / "checkpoints"):
         (path / "model.safetensors").write_bytes(b"")
     found = s2s("train", "-d", stopped, *options)
     assert found.status == 3
-    assert "holds no sound checkpoint to go on from" in found.err
+    assert "holds no sound checkpoint to resume from" in found.err
 
 
 def test_tensorboard_events_are_written_when_asked_for(s2s, stopped):
@@ -394,7 +392,7 @@ def test_tensorboard_events_are_written_when_asked_for(s2s, stopped):
     assert read_best(stopped / "train")[0].is_dir()
 
 
-def test_tensorboard_that_is_not_installed_is_said(s2s, stopped, monkeypatch):
+def test_missing_tensorboard_is_an_error(s2s, stopped, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     found = s2s("train", "-d", stopped, "--tensorboard")
     assert found.status == 2

@@ -1,4 +1,4 @@
-"""What users and files see, letter by letter; `make golden` rewrites it for review."""
+"""Outputs and files compared byte by byte; `make golden` rewrites them for review."""
 
 import json
 import os

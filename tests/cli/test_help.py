@@ -104,4 +104,4 @@ def test_the_command_line_loads_nothing_heavy():
 
 
 def test_asking_for_the_status_loads_nothing_heavy():
-    assert loaded_by("import pipelines.project.plan, pipelines.run") == "[]"
+    assert loaded_by("import pipelines.project.status, pipelines.run") == "[]"

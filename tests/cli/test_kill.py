@@ -1,4 +1,4 @@
-"""A training that is killed at any moment ends with the same bits all the same."""
+"""A training that is killed at any moment and resumed ends with the same bits."""
 
 import random
 import shutil

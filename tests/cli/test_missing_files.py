@@ -1,4 +1,4 @@
-"""The hint of a missing file: [data] is to blame only for what it names."""
+"""The hint of a missing file: it points to [data] only for files named there."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from tests.cli.conftest import init_arguments, write_corpus
         ["score", "--ref", "no-file", "-i", "no-file"],
     ],
 )
-def test_a_file_of_the_command_line_has_nothing_to_do_with_the_settings(
+def test_a_missing_file_of_the_command_line_has_no_hint_about_settings(
     s2s, project, arguments
 ):
     found = s2s(*arguments, "-d", project)
@@ -33,8 +33,9 @@ def test_a_file_of_the_command_line_has_nothing_to_do_with_the_settings(
         (["score", "--force"], "test.yy"),
     ],
 )
-def test_a_file_of_the_settings_points_to_them(s2s, project, command, name):
-    """Its text is gone: what was made of it stays up to date."""
+def test_a_missing_file_of_the_settings_has_a_hint_about_them(
+    s2s, project, command, name
+):
     text = (project / "s2s.toml").read_text()
     gone = 'test = ["gone/test.xx", "gone/test.yy"]'
     lines = [gone if t.startswith("test =") else t for t in text.splitlines()]
@@ -45,7 +46,7 @@ def test_a_file_of_the_settings_points_to_them(s2s, project, command, name):
     assert "hint: check [data] in s2s.toml" in found.err
 
 
-def test_a_vocabulary_that_is_gone_was_used_already(s2s, tmp_path):
+def test_a_vocabulary_that_was_used_may_be_missing(s2s, tmp_path):
     data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
     own = tmp_path / "own"
     own.write_text("".join(f"{letter}\n" for letter in "abcdef"))

@@ -1,11 +1,11 @@
-"""Commands that only use a model: they train nothing and wait for nobody."""
+"""Commands that only read a model: they train nothing and take no lock."""
 
 import json
 import shutil
 
 import pytest
 
-from pipelines.artifacts.checkpoint import checkpoints
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.artifacts.layout import Layout
 from pipelines.config import TranslateConfig
 from pipelines.project.lock import locked
@@ -37,7 +37,9 @@ def commands(project):
 
 
 @pytest.mark.parametrize("command", ["translate", "score", "rescore"])
-def test_changed_settings_are_named_and_the_model_is_used_as_it_is(s2s, pairs, command):
+def test_changed_settings_are_logged_and_the_model_is_used_unchanged(
+    s2s, pairs, command
+):
     arguments = [*commands(pairs)[command], "-d", pairs]
     plain = s2s(*arguments)
     assert plain.status == 0
@@ -53,7 +55,7 @@ def test_changed_settings_are_named_and_the_model_is_used_as_it_is(s2s, pairs, c
 
 
 @pytest.mark.parametrize("command", ["translate", "score", "rescore"])
-def test_they_run_beside_a_training(s2s, pairs, command):
+def test_reading_a_model_needs_no_lock(s2s, pairs, command):
     with locked(Layout(pairs)):
         found = s2s(*commands(pairs)[command], "-d", pairs)
     assert found.status == 0
@@ -173,7 +175,7 @@ def test_a_score_without_the_text_keeps_the_translation_that_is_there(s2s, proje
     assert s2s("score", "-d", project, "--lowercase").status == 2
 
 
-def test_a_project_whose_own_vocabulary_is_gone_still_stands(s2s, tmp_path):
+def test_a_project_whose_own_vocabulary_is_missing_stays_fresh(s2s, tmp_path):
     data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
     (tmp_path / "letters").write_text("".join(f"{c}\n" for c in "abcdef"))
     own = ("preprocess.source_vocab=../letters", "train.max_epochs=1")
@@ -225,7 +227,7 @@ def test_the_validation_split_has_a_translation_and_a_score_of_its_own(s2s, proj
     assert "score.valid" in s2s("verify", "-d", project).out
 
 
-def test_a_training_says_what_it_costs_before_it_starts(s2s, tmp_path):
+def test_the_cost_of_a_training_is_logged_before_it_starts(s2s, tmp_path):
     data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
     s2s(*init_arguments(data, demo, "train.max_steps=3"))
     found = s2s("score", "-d", demo)

@@ -27,7 +27,7 @@ def test_the_stages_in_order_are_a_session(s2s, tmp_path):
     assert set(states(s2s("status", "-d", demo, "--json")).values()) == {"fresh"}
 
 
-def test_missing_stages_are_run_first_and_said(s2s, tmp_path):
+def test_missing_stages_are_run_first_and_logged(s2s, tmp_path):
     data, demo = write_corpus(tmp_path / "data"), tmp_path / "demo"
     s2s(*init_arguments(data, demo))
     found = s2s("translate", "-d", demo, "--split", "test")
@@ -69,7 +69,7 @@ def test_a_changed_learning_rate_makes_training_and_what_follows_stale(s2s, proj
     assert list(project.glob("train.aside-*"))  # the earlier model is kept
     (project / "s2s.toml").write_text(text)
     log = s2s("run", "-d", project).err
-    assert "taking up train.aside-" in log  # and taken up again
+    assert "resuming train.aside-" in log
     assert set(states(s2s("status", "-d", project, "--json")).values()) == {"fresh"}
 
 
@@ -80,7 +80,7 @@ def test_force_trains_afresh_and_keeps_the_earlier_model(s2s, project):
     assert (project / "train" / "best.json").read_bytes() == before  # seeded
 
 
-def test_force_with_other_settings_takes_up_nothing(s2s, project):
+def test_force_resumes_no_training_moved_aside(s2s, project):
     other = ("--set", "train.learning_rate=0.02", "--set", "train.max_epochs=16.1")
     s2s("train", "-d", project, "--fork", *other)
     assert list(project.glob("train.aside-*"))
@@ -163,7 +163,7 @@ def test_verify_finds_a_flipped_byte_in_any_artifact(s2s, project):
     assert s2s("verify", "-d", project).status == 0
 
 
-def test_verify_finds_a_missing_and_a_cut_file(s2s, project):
+def test_verify_finds_a_missing_and_a_truncated_file(s2s, project):
     shard = project / "binarize" / "train.00000.safetensors"
     shard.write_bytes(shard.read_bytes()[:-10])
     (project / "train" / "latest.json").unlink()
@@ -173,7 +173,7 @@ def test_verify_finds_a_missing_and_a_cut_file(s2s, project):
     assert "latest.json is missing" in found.out
 
 
-def test_score_any_file_without_a_project(s2s, tmp_path):
+def test_score_takes_any_file_without_a_project(s2s, tmp_path):
     (tmp_path / "ref").write_text("a b c d\ne f g h\n")
     same = s2s(
         "score", "-d", tmp_path, "--ref", tmp_path / "ref", stdin=b"a b c d\ne f g h\n"
@@ -188,7 +188,7 @@ def test_score_any_file_without_a_project(s2s, tmp_path):
     assert "has 2" in unequal.err
 
 
-def test_config_show_tells_value_origin_and_meaning(s2s, project):
+def test_config_show_prints_value_origin_and_meaning(s2s, project):
     found = s2s("config", "show", "-d", project, "--set", "train.seed=5")
     assert "[preprocess]" in found.out
     assert "seed = 5" in found.out

@@ -13,11 +13,11 @@ import torch
 
 from pipelines.artifacts.checkpoint import (
     TensorBundle,
-    checkpoints,
     read_best,
     read_model,
     read_trainer,
 )
+from pipelines.artifacts.checkpoint_folder import checkpoints
 
 ROOT = Path(__file__).parents[2]
 PLAIN = "from s2scli.main import main; main()"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import checkpoints
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.distributed.process_group import (
     AsyncAllReduceMax,
     DistributedContext,

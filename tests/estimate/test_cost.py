@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import checkpoints, read_model
+from pipelines.artifacts.checkpoint import read_model
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config
 from pipelines.estimate import cost

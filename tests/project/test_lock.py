@@ -8,7 +8,7 @@ from pipelines.errors import BusyError
 from pipelines.project.lock import locked
 
 
-def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path):
+def test_a_second_process_is_refused_with_the_id_of_the_first(tmp_path):
     program = (
         "import sys; from pathlib import Path;"
         "from pipelines.artifacts.layout import Layout;"

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import TensorBundle, point_to, write_checkpoint
+from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
+from pipelines.artifacts.checkpoint_folder import point_to
 from pipelines.artifacts.layout import BEST, LATEST, Layout
 from pipelines.project.verify import verify
 
@@ -22,7 +23,7 @@ def layout(tmp_path):
     return layout
 
 
-def test_checkpoints_of_a_training_that_still_runs_are_checked(layout):
+def test_checkpoints_of_an_unfinished_training_are_checked(layout):
     found = verify(layout)
     assert found.problems == []
     assert found.num_files == 8
@@ -38,7 +39,7 @@ def test_checkpoints_of_a_training_that_still_runs_are_checked(layout):
         ('{"checkpoint": "step-00000009"}', "names step-00000009, which is missing"),
     ],
 )
-def test_a_pointer_that_leads_nowhere_is_found(layout, content, problem):
+def test_a_pointer_to_no_checkpoint_is_a_problem(layout, content, problem):
     (layout.train / BEST).write_text(content)
     assert problem in verify(layout).problems[0]
 

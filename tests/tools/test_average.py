@@ -4,11 +4,7 @@ import shutil
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import (
-    TensorBundle,
-    read_model,
-    write_checkpoint,
-)
+from pipelines.artifacts.checkpoint import TensorBundle, read_model, write_checkpoint
 from pipelines.artifacts.layout import AVERAGE
 from pipelines.artifacts.manifest import Manifest, damaged_files, write_manifest
 from pipelines.errors import (
@@ -54,16 +50,18 @@ def three(write):
     ]
 
 
-def test_the_mean_is_made_in_float64_and_stored_in_float32(three, tmp_path):
+def test_the_mean_is_summed_in_float64_and_stored_in_float32(three, tmp_path):
     average_named(three, tmp_path / "mean")
-    found = read_model(tmp_path / "mean").tensors
-    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
-    assert found["w"].tolist() == [[3.0, float(torch.tensor(30000002 / 3))]]
+    tensors = read_model(tmp_path / "mean").tensors
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    # 30000002 / 3 in float32, where a float32 sum loses both ones: 30000000 / 3
+    assert tensors["w"].tolist() == [[3.0, 10000001.0]]
     exact = torch.tensor([0.1, 0.2, 0.4]).double().mean(0, keepdim=True)
-    assert torch.equal(found["b"], exact.float())
+    assert torch.equal(tensors["b"], exact.float())
+    assert tensors["b"].item() == pytest.approx(0.7 / 3)
 
 
-def test_the_order_of_the_names_does_not_matter(three, tmp_path):
+def test_the_order_of_the_checkpoints_does_not_matter(three, tmp_path):
     average_named(three, tmp_path / "mean")
     average_named(three[::-1], tmp_path / "again")
     for name in ("model.safetensors", "model.json", "manifest.json"):
@@ -81,7 +79,7 @@ def test_the_mean_of_a_checkpoint_and_itself_is_that_checkpoint(write, tmp_path,
     assert found.read_bytes() == own.read_bytes()
 
 
-def test_the_folder_tells_what_it_holds(three, tmp_path):
+def test_manifest_and_model_info_name_the_averaged_steps(three, tmp_path):
     manifest = average_named(three[:2], tmp_path / "new" / "mean")
     assert (manifest.stage, manifest.fingerprint) == (AVERAGE, "run")
     assert manifest.counts == {"step": 20, STEPS: [10, 20]}
@@ -97,14 +95,17 @@ def test_the_folder_tells_what_it_holds(three, tmp_path):
     assert "model.json has 2 bytes" in damaged_files(tmp_path / "new" / "mean")[0]
 
 
-def test_the_newest_sound_ones_are_taken(three, tmp_path, caplog):
+def test_the_newest_sound_checkpoints_are_averaged(three, tmp_path, caplog):
     (three[1] / "model.safetensors").write_bytes(b"")
     manifest = average_newest(tmp_path / "run", 2, tmp_path / "mean")
     assert manifest.counts[STEPS] == [10, 30]
-    assert "step-00000020 is passed over" in caplog.text
+    tensors = read_model(tmp_path / "mean").tensors
+    assert tensors["w"].tolist() == [[3.5, 15000000.0]]  # 15000000.5 in float32
+    assert tensors["b"].tolist() == [pytest.approx(0.25)]
+    assert "skipping step-00000020" in caplog.text
 
 
-def test_fewer_than_asked_for_are_counted(three, tmp_path):
+def test_fewer_sound_checkpoints_than_asked_for_are_an_error(three, tmp_path):
     with pytest.raises(UsageError, match=r"--last 4: .* holds 3 sound") as caught:
         average_newest(tmp_path / "run", 4, tmp_path / "mean")
     assert "train.keep_last = 4" in caught.value.hint
@@ -112,7 +113,7 @@ def test_fewer_than_asked_for_are_counted(three, tmp_path):
         average_newest(tmp_path / "nowhere", 2, tmp_path / "mean")
 
 
-def test_one_is_not_enough(three, tmp_path):
+def test_one_checkpoint_is_not_enough(three, tmp_path):
     with pytest.raises(UsageError, match=r"1 checkpoint .* at least 2"):
         average_named(three[:1], tmp_path / "mean")
     with pytest.raises(UsageError, match="at least 2"):
@@ -130,7 +131,7 @@ def test_one_is_not_enough(three, tmp_path):
         ({"weights": {"v": [1.0]}}, "weights v: None and [1]"),
     ],
 )
-def test_those_of_several_trainings_are_refused(write, tmp_path, other, said):
+def test_checkpoints_of_several_trainings_are_refused(write, tmp_path, other, said):
     first = write(10, {"w": [1.0]})
     second = write(20, other.pop("weights", {"w": [2.0]}), folder="b", **other)
     with pytest.raises(UsageError) as caught:
@@ -142,7 +143,7 @@ def test_those_of_several_trainings_are_refused(write, tmp_path, other, said):
     assert not (tmp_path / "mean").exists()
 
 
-def test_a_damaged_one_is_named(three, tmp_path):
+def test_a_damaged_checkpoint_is_named(three, tmp_path):
     weights = three[1] / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(CorruptArtifactError, match=r"step-00000020/model\.safe"):
@@ -150,13 +151,13 @@ def test_a_damaged_one_is_named(three, tmp_path):
     assert not (tmp_path / "mean").exists()
 
 
-def test_the_state_of_the_training_is_not_needed(three, tmp_path):
+def test_the_trainer_state_is_not_needed(three, tmp_path):
     for path in three:
         (path / "trainer.safetensors").unlink()
     average_named(three, tmp_path / "mean")
 
 
-def test_what_is_no_checkpoint_is_named(three, tmp_path):
+def test_a_folder_that_is_no_checkpoint_is_named(three, tmp_path):
     with pytest.raises(MissingArtifactError, match="is not a checkpoint"):
         average_named([three[0], tmp_path], tmp_path / "mean")
     stage = tmp_path / "train"

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import checkpoints
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.artifacts.layout import BEST, LATEST
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.distributed.process_group import DistributedContext
@@ -98,7 +98,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_last_sound_one_used(
     for found, other in zip(model.parameters(), wanted.parameters(), strict=True):
         assert torch.equal(found, other)
     assert f"step-00000003/{name}" in caplog.text
-    assert "step-00000003 is passed over" in caplog.text
+    assert "skipping step-00000003" in caplog.text
     assert named(store, LATEST) == named(store, BEST) == "step-00000002"
 
 

@@ -6,12 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from pipelines.artifacts.checkpoint import (
-    checkpoints,
-    read_best,
-    read_model,
-    read_trainer,
-)
+from pipelines.artifacts.checkpoint import read_best, read_model, read_trainer
+from pipelines.artifacts.checkpoint_folder import checkpoints
 from pipelines.errors import (
     CorruptArtifactError,
     DivergenceError,
