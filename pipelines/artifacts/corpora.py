@@ -1,7 +1,7 @@
 """The corpora of a split: pairs of the user's files, surveyed and cut into parts.
 
-Parts are counted through the split, in the order of its corpora, and none holds pairs
-of two of them. Lines are counted in each file by itself.
+Part numbers run through the split, in the order of its corpora; a part never holds
+pairs of two corpora. Line numbers start at 1 in each file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,10 +22,10 @@ from pipelines.artifacts.corpus import (
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A source and a target file that were surveyed."""
+    """A source and a target file, with their surveys."""
 
     names: tuple[str, str]
-    """As `[data]` has them."""
+    """Names in `[data]`."""
     files: tuple[Path, Path]
     surveys: tuple[Survey, Survey]
 
@@ -35,11 +35,11 @@ class Corpus:
 
     @property
     def num_pairs(self) -> int:
-        """Lines of each file."""
+        """Number of lines of each file."""
         return self.surveys[0].num_lines
 
     def num_parts(self, part_size: int) -> int:
-        """Parts that the pairs fill."""
+        """Number of parts that hold all pairs."""
         return -(-self.num_pairs // part_size)
 
 
@@ -74,7 +74,7 @@ def lines_of(root: Path, names: Iterable[str]) -> Iterator[bytes]:
 
 
 def decoded_lines_of(root: Path, names: Iterable[str]) -> Iterator[str]:
-    """As `lines_of`, as text.
+    """Yield the decoded lines of files that `[data]` names, one file after the other.
 
     Raises:
         CorpusError: A file cannot be read, or a line is not UTF-8.
@@ -87,16 +87,22 @@ def decoded_lines_of(root: Path, names: Iterable[str]) -> Iterator[str]:
 def read_corpora(
     corpora: Sequence[Corpus], *, part_size: int
 ) -> Iterator[tuple[Corpus, RawPart]]:
-    """Yield the parts of a split, each with the corpus that it is of."""
+    """Yield the parts of a split, each with its corpus.
+
+    Raises:
+        CorpusError: A file changed since its survey.
+    """
     for corpus, first in _with_first_part(corpora, part_size):
-        for part in read_parts(*corpus.files, part_size=part_size, first_index=first):
+        for part in read_parts(
+            corpus.files, corpus.surveys, part_size=part_size, first_index=first
+        ):
             yield corpus, part
 
 
 def describe_corpora(
     corpora: Sequence[Corpus], *, part_size: int
 ) -> list[dict[str, Any]]:
-    """Say which parts hold which files, as a manifest has it."""
+    """Describe for the manifest which parts hold which files."""
     return [
         {
             "files": list(corpus.names),

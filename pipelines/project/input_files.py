@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.artifacts.corpus import hash_file, named_in_settings
+from pipelines.artifacts.corpus import file_stamp, hash_file, named_in_settings
 from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import HASHES, Layout
 from pipelines.artifacts.manifest import read_manifest
@@ -33,6 +33,12 @@ def hash_input_files(config: Config, layout: Layout) -> dict[str, str]:
         for role, name in zip(corpus_roles(split, number), files, strict=True)
     }
     return inputs | _own_inputs(config, layout)
+
+
+def cache_hashes(hashes: Mapping[str, str], layout: Layout) -> None:
+    """Store hashes that were computed elsewhere: `file_stamp` -> SHA-256."""
+    memory = layout.state / HASHES
+    _write_memory(memory, _read_memory(memory) | dict(hashes))
 
 
 def missing_files(config: Config, layout: Layout) -> list[str]:
@@ -91,8 +97,7 @@ def _hash(layout: Layout, role: str, name: str) -> str:
             raise CorpusError(
                 f"{path} not found", hint="check [data] in s2s.toml"
             ) from None
-    status = path.stat()
-    stamp = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    stamp = file_stamp(path)
     memory = layout.state / HASHES
     known = _read_memory(memory)
     if stamp not in known:
