@@ -16,11 +16,12 @@ from typing import Any
 
 from pipelines.artifacts.corpora import (
     Corpus,
+    RawPart,
     describe_corpora,
     read_corpora,
     survey_corpora,
 )
-from pipelines.artifacts.corpus import RawPart, require_unchanged, write_part
+from pipelines.artifacts.corpus import require_unchanged, write_part
 from pipelines.artifacts.dropped import dropped_pairs_writer
 from pipelines.artifacts.files import staged
 from pipelines.artifacts.layout import DROPPED, TEXT, Layout, part_name

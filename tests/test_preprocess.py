@@ -140,7 +140,7 @@ def test_the_part_size_does_not_change_the_tokens(tmp_path, part_size):
     assert len(parts) == -(-12 // part_size)
     together = [line for part in parts for line in text_lines(part)]
     pipeline = TextPipeline.load(layout.preprocess / "text")
-    expected = [" ".join(pipeline.source_tokens(en)) for en, _ in PAIRS * 3]
+    expected = [" ".join(pipeline.tokenize_source(en).tokens) for en, _ in PAIRS * 3]
     assert together == expected
 
 

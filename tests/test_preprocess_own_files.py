@@ -74,10 +74,10 @@ def test_a_changed_file_makes_the_stage_stale(tmp_path, own_files, name):
     preprocess.run(config, layout)
     assert plan.standing("preprocess", config, layout).state is State.FRESH
     (tmp_path / name).write_text("cat\nchat\n")
-    found = plan.standing("preprocess", config, layout)
-    assert found.state is State.STALE
+    status = plan.standing("preprocess", config, layout)
+    assert status.state is State.STALE
     role = {"words.txt": "source", "mots.tsv": "target"}[name]
-    assert found.reason == f"preprocess.{role}_vocab changed"
+    assert status.reason == f"preprocess.{role}_vocab changed"
 
 
 def test_a_changed_model_makes_the_stage_stale(tmp_path, own_files):
@@ -86,8 +86,8 @@ def test_a_changed_model_makes_the_stage_stale(tmp_path, own_files):
     preprocess.run(config, layout)
     other = train_sentencepiece(["other words"] * 9, kind="bpe", vocab_size=20)
     (tmp_path / "fr.model").write_bytes(other)
-    found = plan.standing("preprocess", config, layout)
-    assert found.reason == "preprocess.source_sentencepiece changed"
+    status = plan.standing("preprocess", config, layout)
+    assert status.reason == "preprocess.source_sentencepiece changed"
 
 
 def test_the_name_of_a_file_does_not_matter_but_its_use_does(tmp_path, own_files):
@@ -125,9 +125,9 @@ def test_a_missing_file_that_was_never_used_makes_the_stage_stale(tmp_path):
     config, layout = make_project(tmp_path)
     preprocess.run(config, layout)
     named, _ = make_project(tmp_path, source_vocab="nowhere.txt")
-    found = plan.standing("preprocess", named, layout)
-    assert found.state is State.STALE
-    assert found.reason == "preprocess.source_vocab changed"
+    status = plan.standing("preprocess", named, layout)
+    assert status.state is State.STALE
+    assert status.reason == "preprocess.source_vocab changed"
 
 
 def test_a_vocabulary_that_changes_while_it_is_used_is_refused(tmp_path, own_files):

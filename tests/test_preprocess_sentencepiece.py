@@ -29,7 +29,7 @@ def test_separate_sentencepiece_models(tmp_path, kind):
     assert (text / "source.spm").read_bytes() != (text / "target.spm").read_bytes()
     pipeline = TextPipeline.load(text)
     tokens = text_lines(layout.preprocess / "valid.00000.tgt")[0].split(" ")
-    assert tokens == pipeline.target_tokens("Le chat dort.")
+    assert tokens == pipeline.tokenize_target("Le chat dort.").tokens
     assert pipeline.target_text(tokens[:-1]) == "Le chat dort."
 
 
@@ -42,7 +42,7 @@ def test_a_joint_sentencepiece_model_serves_both_sides(tmp_path):
     text = layout.preprocess / "text"
     assert (text / "source.spm").read_bytes() == (text / "target.spm").read_bytes()
     pipeline = TextPipeline.load(text)
-    assert pipeline.source_tokens("chat")[-2] == "▁chat"
+    assert pipeline.tokenize_source("chat").tokens[-2] == "▁chat"
 
 
 def test_sentencepiece_learns_from_a_sample(tmp_path):
@@ -74,7 +74,10 @@ def test_one_side_of_sentencepiece_trains_one_model(tmp_path, caplog):
         )
     assert not (layout.preprocess / "text" / "source.spm").exists()
     assert (layout.preprocess / "text" / "target.spm").exists()
-    assert pipeline.target_text(pipeline.target_tokens("Le chat")[:-1]) == "Le chat"
+    assert (
+        pipeline.target_text(pipeline.tokenize_target("Le chat").tokens[:-1])
+        == "Le chat"
+    )
     messages = [text for text in caplog.messages if text.startswith("SentencePiece")]
     assert messages == ["SentencePiece: target side: 40 pieces from 12 lines"]
 

@@ -99,8 +99,8 @@ def test_every_file_is_an_input(tmp_path):
     ]
     assert plan.standing("preprocess", config, layout).state is State.FRESH
     write_pairs(tmp_path, "second", [*SECOND, ("More.", "Plus.")])
-    found = plan.standing("preprocess", config, layout)
-    assert (found.state, found.reason) == (
+    status = plan.standing("preprocess", config, layout)
+    assert (status.state, status.reason) == (
         State.STALE,
         "train.2.src changed; train.2.tgt changed",
     )
@@ -203,12 +203,12 @@ def test_two_processes_write_what_one_writes(tmp_path):
 
 def test_the_estimate_counts_all_corpora(tmp_path):
     config, layout = two(tmp_path)
-    found = expect_data(config, layout)
+    several = expect_data(config, layout)
     one = expect_data(joined(tmp_path, "train", config), layout)
-    assert len(found.src_lengths) == 10
-    assert found.src_lengths.tolist() == one.src_lengths.tolist()
-    assert found.tgt_lengths.tolist() == one.tgt_lengths.tolist()
-    assert found.vocab_sizes == one.vocab_sizes
+    assert len(several.src_lengths) == 10
+    assert several.src_lengths.tolist() == one.src_lengths.tolist()
+    assert several.tgt_lengths.tolist() == one.tgt_lengths.tolist()
+    assert several.vocab_sizes == one.vocab_sizes
     (tmp_path / "second.en").unlink()
     assert "second.en is not there" in expect_data(config, layout).reason
 
@@ -231,8 +231,8 @@ def test_validation_text_has_the_lines_of_all_corpora(tmp_path):
 )
 def test_settings_take_both_forms(tmp_path, overrides, environ):
     (tmp_path / "s2s.toml").write_text('[data]\nvalid = [["e", "f"]]\n')
-    found = load(tmp_path, overrides=overrides, environ=environ).config.data
-    assert found.splits() == {
+    data = load(tmp_path, overrides=overrides, environ=environ).config.data
+    assert data.splits() == {
         "train": (("a", "b"), ("c", "d")),
         "valid": (("e", "f"),),
         "test": (("data/test.en", "data/test.fr"),),

@@ -4,18 +4,20 @@ Part numbers run through the split, in the order of its corpora; a part never ho
 pairs of two corpora. Line numbers start at 1 in each file.
 """
 
+import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts.corpus import (
-    RawPart,
     Survey,
     decoded_lines,
     named_in_settings,
     read_lines,
-    read_parts,
+    require_unchanged,
     survey_pair,
 )
 
@@ -41,6 +43,17 @@ class Corpus:
     def num_parts(self, part_size: int) -> int:
         """Number of parts that hold all pairs."""
         return -(-self.num_pairs // part_size)
+
+
+@dataclass(frozen=True, slots=True)
+class RawPart:
+    """Consecutive line pairs of a corpus, not decoded yet."""
+
+    index: int
+    first_line: int
+    """Line number, from 1, of the first pair."""
+    src: list[bytes]
+    tgt: list[bytes]
 
 
 def survey_corpora(root: Path, names: Sequence[tuple[str, str]]) -> tuple[Corpus, ...]:
@@ -90,13 +103,27 @@ def read_corpora(
     """Yield the parts of a split, each with its corpus.
 
     Raises:
-        CorpusError: A file changed since its survey.
+        CorpusError: A file changed since its survey; raised before its last part.
     """
     for corpus, first in _with_first_part(corpora, part_size):
-        for part in read_parts(
-            corpus.files, corpus.surveys, part_size=part_size, first_index=first
-        ):
-            yield corpus, part
+        digests = hashlib.sha256(), hashlib.sha256()
+        src_lines, tgt_lines = map(read_lines, corpus.files, digests)
+        for index in range(corpus.num_parts(part_size)):
+            start = index * part_size
+            src = list(islice(src_lines, part_size))
+            tgt = list(islice(tgt_lines, part_size))
+            expected = min(part_size, corpus.num_pairs - start)
+            is_last = start + expected == corpus.num_pairs
+            if is_last or not len(src) == len(tgt) == expected:
+                for lines in (src_lines, tgt_lines):
+                    deque(lines, maxlen=0)  # reads to the end: the digest is complete
+                _require_surveyed(corpus, [digest.hexdigest() for digest in digests])
+            yield corpus, RawPart(first + index, start + 1, src, tgt)
+
+
+def _require_surveyed(corpus: Corpus, hashes: Iterable[str]) -> None:
+    for file, survey, sha256 in zip(corpus.files, corpus.surveys, hashes, strict=True):
+        require_unchanged(file, survey.sha256, sha256)
 
 
 def describe_corpora(

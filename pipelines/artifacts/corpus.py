@@ -9,11 +9,9 @@ import hashlib
 import io
 import logging
 import zlib
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -45,17 +43,6 @@ class Survey:
     """`file_stamp` before the file was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawPart:
-    """Consecutive line pairs, not decoded yet."""
-
-    index: int
-    first_line: int
-    """Line number, from 1, of the first pair."""
-    src: list[bytes]
-    tgt: list[bytes]
-
-
 class _HashedFile(io.RawIOBase):
     """A binary file that updates a digest with the bytes read from it."""
 
@@ -65,11 +52,9 @@ class _HashedFile(io.RawIOBase):
         self.name = file.name
 
     def readable(self) -> bool:
-        """Always true."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # a Buffer
-        """Fill a buffer and hash what was read."""
         size = self._file.readinto(buffer)
         self._digest.update(buffer[:size])
         return size
@@ -81,8 +66,8 @@ def open_text(path: Path, digest: "_Hash | None" = None) -> Iterator[BinaryIO]:
 
     Args:
         path: The file.
-        digest: Updated with the bytes on disk as they are read; at the end of the text
-            it has all of them.
+        digest: Updated with the bytes of the file as they are read; complete at the end
+            of the text.
 
     Raises:
         CorpusError: The file is missing, a folder, unreadable or damaged.
@@ -130,9 +115,7 @@ def named_in_settings() -> Iterator[None]:
 def read_lines(path: Path, digest: "_Hash | None" = None) -> Iterator[bytes]:
     """Yield a file's lines without their line end (LF or CR LF) and without a BOM.
 
-    Args:
-        path: The file; errors are those of `open_text`.
-        digest: As in `open_text`; complete when all lines are read.
+    `digest` is as in `open_text`.
     """
     with open_text(path, digest) as file:
         yield from strip_lines(file)
@@ -155,11 +138,7 @@ def decode_line(raw: bytes, path: Path, number: int) -> str:
 
 
 def decoded_lines(path: Path, digest: "_Hash | None" = None) -> Iterator[str]:
-    """Yield a file's lines as text.
-
-    Args:
-        path: The file.
-        digest: As in `read_lines`.
+    """Yield a file's lines as text; `digest` is as in `open_text`.
 
     Raises:
         CorpusError: The file cannot be read, or a line is not UTF-8.
@@ -230,39 +209,6 @@ def survey_pair(src: Path, tgt: Path) -> tuple[Survey, Survey]:
             hint="line n of one file must translate line n of the other",
         )
     return src_survey, tgt_survey
-
-
-def read_parts(
-    files: tuple[Path, Path],
-    surveys: tuple[Survey, Survey],
-    *,
-    part_size: int,
-    first_index: int = 0,
-) -> Iterator[RawPart]:
-    """Yield the pairs of two surveyed files in parts of `part_size`.
-
-    Args:
-        files: Source and target file.
-        surveys: Their surveys.
-        part_size: Largest number of pairs in a part.
-        first_index: Index of the first part: the number of parts before this corpus.
-
-    Raises:
-        CorpusError: A file changed since its survey; raised before the last part.
-    """
-    digests = hashlib.sha256(), hashlib.sha256()
-    src_lines, tgt_lines = map(read_lines, files, digests)
-    num_pairs = surveys[0].num_lines
-    for index, start in enumerate(range(0, num_pairs, part_size), start=first_index):
-        src = list(islice(src_lines, part_size))
-        tgt = list(islice(tgt_lines, part_size))
-        expected = min(part_size, num_pairs - start)
-        if start + expected == num_pairs or not len(src) == len(tgt) == expected:
-            for lines in (src_lines, tgt_lines):
-                deque(lines, maxlen=0)  # reads to the end: the digest is complete
-            for file, survey, digest in zip(files, surveys, digests, strict=True):
-                require_unchanged(file, survey.sha256, digest.hexdigest())
-        yield RawPart(index, start + 1, src, tgt)
 
 
 def write_part(path: Path, lines: list[list[str]]) -> None:

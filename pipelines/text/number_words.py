@@ -29,26 +29,17 @@ _CARDINALS = (_NUM_SMALL, 1_000_000)
 _ORDINALS = (_NUM_SMALL, 100_000)
 _YEARS = range(1100, 2100)
 _LARGEST_CARD = 1_000_000
-_MAX_HELD_OUT_SHARE = 0.05
-"""Largest share of the pairs of larger numbers in each of `valid` and `test`."""
+_MAX_HELD_OUT_SHARE = 0.05  # of the pairs of larger numbers, in `valid` and `test` each
 _MIN_PAIRS = 500
 _CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?")
 _OTHER_CODES = {"cs": "cz", "cz": "cs", "kk": "kz", "nb": "no"}
 """ISO 639 codes, and codes of earlier versions of num2words -> codes of num2words."""
 _LARGEST_ORDINAL = {"RU": 9_999}
-"""Class of num2words -> its largest correct ordinal: Russian thousands are declined
-wrongly from 11,000 on."""
+"""num2words declines Russian thousands wrongly from 11,000 on."""
 _YEAR_OPTIONS: dict[str, dict[str, Any]] = {"JA": {"era": False}}
-"""Class of num2words -> options for years: Japanese years are counted in eras unless
-`era` is false."""
-_UNSUPPORTED = (
-    NotImplementedError,
-    LookupError,
-    ArithmeticError,
-    TypeError,
-    ValueError,
-)
-"""Errors of num2words for numbers that it cannot convert."""
+"""num2words counts Japanese years in eras by default."""
+_ERRORS = (NotImplementedError, LookupError, ArithmeticError, TypeError, ValueError)
+"""Raised by num2words for numbers that it cannot convert."""
 
 
 def number_pairs(seed: int = 1, *, languages: Languages = DEFAULT_LANGUAGES) -> Splits:
@@ -186,7 +177,7 @@ class _NumberWords:
             return None
         try:
             text = " ".join(function(number, **options).replace(",", "").split())
-        except _UNSUPPORTED:
+        except _ERRORS:
             return None
         if form == "ordinal" and self.name.startswith("FR"):
             for wrong, right in (

@@ -90,16 +90,6 @@ class TextPipeline:
         )
 
     @property
-    def source_lang(self) -> str:
-        """Language code of the source."""
-        return self.settings.source_lang
-
-    @property
-    def target_lang(self) -> str:
-        """Language code of the target."""
-        return self.settings.target_lang
-
-    @property
     def source_tokenizer(self) -> TokenizerName:
         """Name of the source side's tokenizer."""
         return self.settings.tokenizer
@@ -143,17 +133,9 @@ class TextPipeline:
         tokenized = self._tokenize(line, self._built_target_tokenizer)
         return replace(tokenized, tokens=[*tokenized.tokens, EOS_TOKEN])
 
-    def source_tokens(self, line: str) -> list[str]:
-        """Source tokens of a raw line with `</s>`; of a blank line `</s>` alone."""
-        return self.tokenize_source(line).tokens
-
-    def target_tokens(self, line: str) -> list[str]:
-        """Target tokens of a raw line with `</s>`; of a blank line `</s>` alone."""
-        return self.tokenize_target(line).tokens
-
     def source_ids(self, line: str) -> list[int]:
         """Source ids of a raw line, with EOS."""
-        return self.source_vocab.ids(self.source_tokens(line))
+        return self.source_vocab.ids(self.tokenize_source(line).tokens)
 
     def source_ids_within(self, line: str, limit: int) -> tuple[list[int], bool]:
         """Source ids of the first `limit` tokens of a raw line, with EOS.
@@ -173,7 +155,7 @@ class TextPipeline:
 
     def target_ids(self, line: str) -> list[int]:
         """Target ids of a raw line, with EOS."""
-        return self.target_vocab.ids(self.target_tokens(line))
+        return self.target_vocab.ids(self.tokenize_target(line).tokens)
 
     def target_text(self, tokens: Sequence[str]) -> str:
         """Detokenize target tokens, given without `</s>`."""
@@ -192,7 +174,9 @@ class TextPipeline:
         if self.target_tokenizer == "none":
             return " ".join(split_spaces(text))
         is_moses = self.target_tokenizer == "moses"
-        moses = (moses_tokenizer if is_moses else word_tokenizer)(self.target_lang)
+        moses = (moses_tokenizer if is_moses else word_tokenizer)(
+            self.settings.target_lang
+        )
         words: list[str] = []
         for index, segment in enumerate(text.split(UNK_TOKEN)):
             if index:
@@ -237,13 +221,13 @@ class TextPipeline:
     @cached_property
     def _built_source_tokenizer(self) -> Tokenizer:
         return self._build_tokenizer(
-            self.source_tokenizer, self.source_lang, SOURCE_MODEL
+            self.source_tokenizer, self.settings.source_lang, SOURCE_MODEL
         )
 
     @cached_property
     def _built_target_tokenizer(self) -> Tokenizer:
         return self._build_tokenizer(
-            self.target_tokenizer, self.target_lang, TARGET_MODEL
+            self.target_tokenizer, self.settings.target_lang, TARGET_MODEL
         )
 
     def _build_tokenizer(

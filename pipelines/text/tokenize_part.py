@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts.corpus import RawPart, decode_line
+from pipelines.artifacts.corpora import RawPart
+from pipelines.artifacts.corpus import decode_line
 from pipelines.config import PreprocessConfig
 from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural

@@ -37,6 +37,21 @@ def test_part_numbers_run_through_the_split_and_line_numbers_do_not(corpora):
     assert parts[-1][1].src == [b"c0", b"c1"]
 
 
+@pytest.mark.parametrize("part_size", [1, 2, 3, 4, 10])
+def test_parts_hold_every_pair_once_and_in_order(tmp_path, part_size):
+    pairs = [(f"{n}", f"{-n}") for n in range(7)]
+    write_pairs(tmp_path, "a", pairs)
+    corpora = survey_corpora(tmp_path, [("a.en", "a.fr")])
+    parts = [part for _, part in read_corpora(corpora, part_size=part_size)]
+    assert [line.decode() for part in parts for line in part.src] == [
+        src for src, _ in pairs
+    ]
+    assert [line.decode() for part in parts for line in part.tgt] == [
+        tgt for _, tgt in pairs
+    ]
+    assert all(part.src[0] == b"%d" % (part.first_line - 1) for part in parts)
+
+
 def test_the_manifest_describes_which_parts_hold_which_files(corpora):
     assert describe_corpora(corpora, part_size=2) == [
         {"files": ["first.en", "first.fr"], "first_part": 0, "parts": 3, "read": 5},

@@ -15,7 +15,6 @@ from pipelines.artifacts.corpus import (
     named_in_settings,
     read_lines,
     read_part,
-    read_parts,
     survey_file,
     survey_pair,
     warn_of_lines,
@@ -164,19 +163,6 @@ def test_unequal_files_are_named_with_both_counts(tmp_path):
 def test_files_of_equal_length_are_surveyed(tmp_path):
     src, tgt = put(tmp_path / "a.en", TEXT), put(tmp_path / "a.fr", b"1\n2\n3")
     assert [survey.num_lines for survey in survey_pair(src, tgt)] == [3, 3]
-
-
-@pytest.mark.parametrize("part_size", [1, 2, 3, 4, 10])
-def test_parts_hold_every_pair_once_and_in_order(tmp_path, part_size):
-    lines = [b"%d" % n for n in range(7)]
-    src = put(tmp_path / "a.en", b"\n".join(lines))
-    tgt = put(tmp_path / "a.fr", b"\n".join(reversed(lines)))
-    surveys = survey_pair(src, tgt)
-    parts = list(read_parts((src, tgt), surveys, part_size=part_size))
-    assert [line for part in parts for line in part.src] == lines
-    assert [line for part in parts for line in part.tgt] == lines[::-1]
-    assert [part.index for part in parts] == list(range(len(parts)))
-    assert all(part.src[0] == b"%d" % (part.first_line - 1) for part in parts)
 
 
 token = st.text(min_size=1, max_size=5).filter(

