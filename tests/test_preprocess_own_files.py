@@ -9,7 +9,10 @@ from pipelines.artifacts.vocab import SPECIALS
 from pipelines.errors import ConfigError, CorpusError
 from pipelines.project import plan
 from pipelines.project.plan import State
-from pipelines.text.tokenizers import SentencePieceTokenizer, train_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import (
+    SentencePieceTokenizer,
+    train_sentencepiece,
+)
 from tests.small_corpus import (
     AfterTask,
     make_project,

@@ -8,7 +8,7 @@ import pytest
 from pipelines import preprocess
 from pipelines.errors import ConfigError
 from pipelines.text import TextPipeline
-from pipelines.text.tokenizers import SentencePieceTokenizer
+from pipelines.text.tokenizers.sentencepiece_model import SentencePieceTokenizer
 from tests.small_corpus import (
     PAIRS,
     make_project,

@@ -55,13 +55,7 @@ def write_shard(
     *,
     metadata: Mapping[str, str],
 ) -> None:
-    """Write a shard.
-
-    Args:
-        path: Its file.
-        src: Ids of each source sentence.
-        tgt: Ids of each target sentence.
-        metadata: Strings for the file's header.
+    """Write the ids of one part.
 
     Raises:
         ValueError: The sides have different numbers of sentences.

@@ -9,7 +9,7 @@ from pipelines.artifacts.corpus import hash_file
 from pipelines.artifacts.vocab import read_token_list
 from pipelines.config import PreprocessConfig
 from pipelines.errors import ConfigError
-from pipelines.text.tokenizers import load_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import load_sentencepiece
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,10 @@ from pipelines.config.preprocess import TokenizerName
 from pipelines.errors import VersionError
 from pipelines.text.normalise import is_blank, normalise, split_spaces
 from pipelines.text.settings import TextSettings
-from pipelines.text.tokenizers import (
-    CharacterTokenizer,
-    SentencePieceTokenizer,
-    WhitespaceTokenizer,
-    moses_tokenizer,
-    word_tokenizer,
-)
+from pipelines.text.tokenizers.characters import CharacterTokenizer
+from pipelines.text.tokenizers.moses import moses_tokenizer, word_tokenizer
+from pipelines.text.tokenizers.sentencepiece_model import SentencePieceTokenizer
+from pipelines.text.tokenizers.whitespace import WhitespaceTokenizer
 
 _NO_TOKENS = Vocabulary(SPECIALS, (0,) * len(SPECIALS))
 

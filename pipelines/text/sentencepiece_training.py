@@ -12,7 +12,10 @@ from pipelines.artifacts.layout import SOURCE_MODEL, TARGET_MODEL
 from pipelines.config import PreprocessConfig
 from pipelines.text.normalise import is_blank
 from pipelines.text.pipeline import TextPipeline
-from pipelines.text.tokenizers import SentencePieceTokenizer, train_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import (
+    SentencePieceTokenizer,
+    train_sentencepiece,
+)
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from pipelines.artifacts.files import sha256_file
 from pipelines.config import PreprocessConfig
 from pipelines.errors import ConfigError
 from pipelines.text.own_files import OwnFiles
-from pipelines.text.tokenizers import train_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import train_sentencepiece
 
 
 def test_files_are_read_from_the_project(tmp_path):

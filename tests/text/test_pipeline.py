@@ -13,7 +13,7 @@ from pipelines.artifacts.files import sha256_bytes
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.errors import VersionError
 from pipelines.text import TextPipeline, TextSettings
-from pipelines.text.tokenizers import train_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import train_sentencepiece
 
 SETTINGS = TextSettings("en", "fr", "none", False, "nfc", True)
 WORDS = ("a", "b", "c", "d")

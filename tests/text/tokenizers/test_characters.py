@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.tokenizers import CharacterTokenizer
+from pipelines.text.tokenizers.characters import CharacterTokenizer
 
 
 def word(alphabet):

@@ -8,8 +8,11 @@ import sacremoses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.text.tokenizers import moses_tokenizer, word_tokenizer
-from pipelines.text.tokenizers.moses import REQUIRED_CHARACTERS
+from pipelines.text.tokenizers.moses import (
+    REQUIRED_CHARACTERS,
+    moses_tokenizer,
+    word_tokenizer,
+)
 
 HARD = [
     "U.S. troops left the E.U. at 5 p.m. on Mr. Smith's Feb. 3rd, No. 5 ... 'yes.'",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import ConfigError, CorpusError
 from pipelines.text.normalise import normalise
-from pipelines.text.tokenizers import (
+from pipelines.text.tokenizers.sentencepiece_model import (
     SentencePieceTokenizer,
     load_sentencepiece,
     train_sentencepiece,

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.tokenizers import WhitespaceTokenizer
+from pipelines.text.tokenizers.whitespace import WhitespaceTokenizer
 
 
 def word(alphabet):
