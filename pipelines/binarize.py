@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipelines.artifacts.corpus import read_part
 from pipelines.artifacts.files import staged
@@ -30,31 +29,32 @@ from pipelines.wording import plural
 
 _log = logging.getLogger(__name__)
 
-Job = tuple[str, int]  # split and part
+Job = tuple[str, int]
+"""Split and index of a part."""
 
 
 def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manifest:
-    """Turn every part of `preprocess` into a shard.
+    """Convert every part of `preprocess` to a shard.
 
     Raises:
-        MissingArtifactError: `preprocess` has not run, or a part is missing.
-        CorruptArtifactError: The sides of a part differ in length, or a file is not
-            what was written.
+        MissingArtifactError: The folder `preprocess` or a part is missing.
+        CorruptArtifactError: The sides of a part differ in length, or a file is
+            damaged.
     """
     tokens = layout.preprocess
     jobs = list(_jobs(read_manifest(tokens)))
     pipeline = TextPipeline.load(tokens / TEXT)
     with staged(layout.binarize) as folder:
-        write = _WriteShard(
+        write = _ShardWriter(
             pipeline.source_vocab, pipeline.target_vocab, tokens, folder
         )
         processes = num_processes(config.binarize.workers, len(jobs))
         counts: dict[str, Counter[str]] = {}
         with (
             progress.task("binarize", total=len(jobs), unit="parts") as task,
-            closing(map_in_order(write, jobs, processes=processes)) as found,
+            closing(map_in_order(write, jobs, processes=processes)) as results,
         ):
-            for (split, _), part_counts in zip(jobs, found, strict=True):
+            for (split, _), part_counts in zip(jobs, results, strict=True):
                 counts.setdefault(split, Counter()).update(part_counts)
                 task.advance()
         for split, count in counts.items():
@@ -64,7 +64,8 @@ def run(config: Config, layout: Layout, *, progress: Progress = SILENT) -> Manif
                 plural(count["pairs"], "pair"),
                 plural(count["shards"], "shard"),
             )
-        manifest = new_manifest("binarize", config, layout, _plain(counts))
+        manifest_counts = {split: dict(count) for split, count in counts.items()}
+        manifest = new_manifest("binarize", config, layout, manifest_counts)
         return write_manifest(folder, manifest)
 
 
@@ -75,13 +76,9 @@ def _jobs(manifest: Manifest) -> Iterator[Job]:
                 yield split, part
 
 
-def _plain(counts: dict[str, Counter[str]]) -> dict[str, Any]:
-    return {split: dict(count) for split, count in counts.items()}
-
-
 @dataclass(frozen=True, slots=True)
-class _WriteShard:
-    """Turns one part into a shard; travels to the processes."""
+class _ShardWriter:
+    """Converts one part to a shard; sent to the worker processes."""
 
     source_vocab: Vocabulary
     target_vocab: Vocabulary
@@ -89,7 +86,7 @@ class _WriteShard:
     folder: Path
 
     def __call__(self, job: Job) -> dict[str, int]:
-        """Write a shard and count; tokens are without `</s>`."""
+        """Write a shard; count its pairs, and its tokens without `</s>`."""
         split, part = job
         src = self._ids(part_name(split, part, "src"), self.source_vocab)
         tgt = self._ids(part_name(split, part, "tgt"), self.target_vocab)

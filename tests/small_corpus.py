@@ -1,16 +1,23 @@
 """Small parallel texts on disk, and the settings that name them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pipelines import preprocess
 from pipelines.artifacts.layout import Layout
+from pipelines.artifacts.manifest import Manifest
 from pipelines.config.schema import (
     BinarizeConfig,
     Config,
     DataConfig,
     PreprocessConfig,
 )
+from pipelines.text import TextPipeline
 
 PAIRS = [
     ("The cat sleeps.", "Le chat dort."),
@@ -53,3 +60,38 @@ def file_bytes(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def preprocess_project(
+    folder: Path, **settings: Any
+) -> tuple[Manifest, Layout, TextPipeline]:
+    """Make a project and preprocess it."""
+    config, layout = make_project(folder, **settings)
+    manifest = preprocess.run(config, layout)
+    return manifest, layout, TextPipeline.load(layout.preprocess / "text")
+
+
+def text_lines(path: Path) -> list[str]:
+    return path.read_bytes().decode().split("\n")[:-1]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+class AfterTask:
+    """A progress that calls a function at the end of one task."""
+
+    def __init__(self, name: str, call: Callable[[], None]) -> None:
+        self._name, self._call = name, call
+
+    @contextmanager
+    def task(
+        self, description: str, *, total: int | None = None, unit: str = "lines"
+    ) -> Iterator["AfterTask"]:
+        yield self
+        if description == self._name:
+            self._call()
+
+    def advance(self, amount: int = 1, **figures: str) -> None:
+        pass

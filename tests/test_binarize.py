@@ -68,12 +68,12 @@ def test_a_blank_test_line_is_eos_alone(project):
 
 @pytest.mark.slow
 def test_two_processes_write_the_same_bytes_as_one(project, tmp_path):
-    found = []
+    written = []
     for workers in (1, 2):
         config, layout = make_project(tmp_path, part_size=5, workers=workers)
         binarize.run(config, layout)
-        found.append(file_bytes(layout.binarize))
-    assert found[0] == found[1]
+        written.append(file_bytes(layout.binarize))
+    assert written[0] == written[1]
 
 
 def test_a_part_without_any_pair_makes_an_empty_shard(tmp_path):
@@ -93,7 +93,7 @@ def test_the_test_split_may_be_left_out(tmp_path):
     assert set(binarize.run(config, layout).counts) == {"train", "valid"}
 
 
-def test_preprocess_is_needed(tmp_path):
+def test_a_missing_preprocess_folder_is_reported(tmp_path):
     config, layout = make_project(tmp_path)
     with pytest.raises(MissingArtifactError, match=r"preprocess/manifest\.json"):
         binarize.run(config, layout)

@@ -1,4 +1,4 @@
-"""Several pairs of files in one split: as if they were one, and each file named."""
+"""Several corpora in one split give the tokens of their concatenation."""
 
 import logging
 from dataclasses import replace
@@ -14,9 +14,8 @@ from pipelines.errors import CorpusError
 from pipelines.estimate.data import expect_data
 from pipelines.project.stages import identity
 from pipelines.project.status import StageState, stage_status
-from pipelines.text import TextPipeline
 from pipelines.train import validation_text
-from tests.small_corpus import PAIRS, make_project, write_lines, write_pairs
+from tests.small_corpus import PAIRS, AfterTask, make_project, write_lines, write_pairs
 
 FIRST = [*PAIRS, ("", "vide"), ("The dog.", "Le chien.")]
 SECOND = [("A cat.", "Un chat."), ("blank", " "), *PAIRS]
@@ -52,21 +51,21 @@ def tokens(folder, split, side):
 def test_two_corpora_are_their_concatenation(tmp_path, split, tokenizer):
     settings = {"part_size": 4, "tokenizer": tokenizer, "sentencepiece_sample_size": 7}
     config, layout = two(tmp_path, split, **settings)
-    found = []
-    for each in (config, joined(tmp_path, split, config)):
-        manifest = preprocess.run(each, layout)
+    results = []
+    for variant in (config, joined(tmp_path, split, config)):
+        manifest = preprocess.run(variant, layout)
         text = layout.preprocess / "text"
         counts = dict(manifest.counts[split])
         counts.pop("corpora", None)
         counts.pop("parts")
-        found.append(
+        results.append(
             (
                 [tokens(layout.preprocess, split, side) for side in ("src", "tgt")],
                 [path.read_bytes() for path in sorted(text.iterdir())],
                 counts,
             )
         )
-    assert found[0] == found[1]
+    assert results[0] == results[1]
 
 
 def test_parts_stay_within_a_corpus_and_the_manifest_says_which(tmp_path):
@@ -100,8 +99,8 @@ def test_every_file_is_an_input(tmp_path):
     ]
     assert stage_status("preprocess", config, layout).state is StageState.FRESH
     write_pairs(tmp_path, "second", [*SECOND, ("More.", "Plus.")])
-    found = stage_status("preprocess", config, layout)
-    assert (found.state, found.reason) == (
+    status = stage_status("preprocess", config, layout)
+    assert (status.state, status.reason) == (
         StageState.STALE,
         "train.2.src changed; train.2.tgt changed",
     )
@@ -119,7 +118,7 @@ def test_every_reference_is_an_input_of_the_score(tmp_path):
     assert before["reference.2"] != after["reference.2"]
 
 
-def test_lines_of_all_corpora_are_translated_and_scored(tmp_path):
+def test_lines_of_reads_all_corpora_and_names_a_missing_one(tmp_path):
     config, layout = two(tmp_path, "valid")
     sources, targets = zip(*config.data.splits()["valid"], strict=True)
     pairs = FIRST + SECOND
@@ -149,7 +148,7 @@ def test_a_list_of_one_pair_is_that_pair(tmp_path):
         ("second.fr", None, r"second\.fr not found"),
     ],
 )
-def test_what_is_wrong_with_a_further_corpus_is_said(tmp_path, name, lines, message):
+def test_problems_of_a_further_corpus_are_reported(tmp_path, name, lines, message):
     config, layout = two(tmp_path)
     if lines is None:
         (tmp_path / name).unlink()
@@ -174,17 +173,13 @@ def test_lines_of_a_further_corpus_have_its_own_numbers(tmp_path, caplog):
         preprocess.run(config, layout)
 
 
-def test_a_further_corpus_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
+def test_a_further_corpus_that_changes_meanwhile_is_refused(tmp_path):
     config, layout = two(tmp_path)
-    save = TextPipeline.save
-
-    def save_and_touch(self, folder):
-        save(self, folder)
-        write_lines(tmp_path / "second.fr", ["autre"] * 6)
-
-    monkeypatch.setattr(TextPipeline, "save", save_and_touch)
+    change = AfterTask(
+        "tokenize", lambda: write_lines(tmp_path / "second.fr", ["autre"] * 6)
+    )
     with pytest.raises(CorpusError, match=r"second\.fr changed while it was read"):
-        preprocess.run(config, layout)
+        preprocess.run(config, layout, progress=change)
 
 
 def test_a_split_without_a_usable_pair_names_all_its_files(tmp_path):
@@ -208,17 +203,17 @@ def test_two_processes_write_what_one_writes(tmp_path):
 
 def test_the_estimate_counts_all_corpora(tmp_path):
     config, layout = two(tmp_path)
-    found = expect_data(config, layout)
+    several = expect_data(config, layout)
     one = expect_data(joined(tmp_path, "train", config), layout)
-    assert len(found.src_lengths) == 10
-    assert found.src_lengths.tolist() == one.src_lengths.tolist()
-    assert found.tgt_lengths.tolist() == one.tgt_lengths.tolist()
-    assert found.vocab_sizes == one.vocab_sizes
+    assert len(several.src_lengths) == 10
+    assert several.src_lengths.tolist() == one.src_lengths.tolist()
+    assert several.tgt_lengths.tolist() == one.tgt_lengths.tolist()
+    assert several.vocab_sizes == one.vocab_sizes
     (tmp_path / "second.en").unlink()
     assert "second.en is not there" in expect_data(config, layout).reason
 
 
-def test_the_bleu_of_validation_is_that_of_all_corpora(tmp_path, monkeypatch):
+def test_validation_text_has_the_lines_of_all_corpora(tmp_path):
     config, layout = two(tmp_path, "valid")
     preprocess.run(config, layout)
     assert read_manifest(layout.preprocess).counts["valid"]["read"] == 12
@@ -236,8 +231,8 @@ def test_the_bleu_of_validation_is_that_of_all_corpora(tmp_path, monkeypatch):
 )
 def test_settings_take_both_forms(tmp_path, overrides, environ):
     (tmp_path / "s2s.toml").write_text('[data]\nvalid = [["e", "f"]]\n')
-    found = load(tmp_path, overrides=overrides, environ=environ).config.data
-    assert found.splits() == {
+    data = load(tmp_path, overrides=overrides, environ=environ).config.data
+    assert data.splits() == {
         "train": (("a", "b"), ("c", "d")),
         "valid": (("e", "f"),),
         "test": (("data/test.en", "data/test.fr"),),
@@ -255,7 +250,7 @@ def test_settings_take_both_forms(tmp_path, overrides, environ):
         ("a", "train needs two files"),
     ],
 )
-def test_what_names_no_pairs_is_refused(value, message):
+def test_a_value_that_is_not_pairs_of_files_is_refused(value, message):
     with pytest.raises(ValueError, match=message):
         Config.model_validate({"data": {"train": value}})
 

@@ -1,8 +1,7 @@
-"""Lines of text: the user's files in, part files out.
+"""Read the user's text files line by line; write and read the token files of a stage.
 
-A line ends at the byte 0x0A and nowhere else. Owns the reading of plain, gzip and
-Zstandard files and the survey that finds what is wrong before any work starts. Does not
-know tokens.
+A line ends at the byte 0x0A and nowhere else. Reads plain, gzip and Zstandard files,
+and surveys a file before any work starts: line count, encoding, hash.
 """
 
 import gzip
@@ -13,9 +12,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
 
@@ -24,48 +22,75 @@ from pipelines.artifacts.zstd import ZstdFile
 from pipelines.errors import CorpusError, CorruptArtifactError, MissingArtifactError
 from pipelines.wording import plural
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 _AGAIN = "s2s preprocess --force"
 _CHECK_PATH = "check the path"
 _CHECK_DATA = "check [data] in s2s.toml"
 _NAMED_LINES = 3
+_CHUNK_BYTES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one pass over a text file found."""
+    """The result of one pass over a text file."""
 
     num_lines: int
     sha256: str
-    """Of the file as it lies on disk."""
+    """Hash of the file's bytes as stored, compressed or not."""
+    stamp: str
+    """`file_stamp` before the file was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawPart:
-    """A run of raw line pairs, in order."""
+class _HashedFile(io.RawIOBase):
+    """A binary file that updates a digest with the bytes read from it."""
 
-    index: int
-    first_line: int
-    """Line number, from 1, of the first pair."""
-    src: list[bytes]
-    tgt: list[bytes]
+    def __init__(self, file: io.BufferedReader, digest: "_Hash") -> None:
+        super().__init__()
+        self._file, self._digest = file, digest
+        self.name = file.name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # a Buffer
+        size = self._file.readinto(buffer)
+        self._digest.update(buffer[:size])
+        return size
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[BinaryIO]:
+def open_text(path: Path, digest: "_Hash | None" = None) -> Iterator[BinaryIO]:
     """Open a plain, `.gz` or `.zst` file for reading bytes.
+
+    Args:
+        path: The file.
+        digest: Updated with the bytes of the file as they are read; complete at the end
+            of the text.
 
     Raises:
         CorpusError: The file is missing, a folder, unreadable or damaged.
     """
+    with _corpus_errors(path), path.open("rb") as file:
+        raw: BinaryIO = file
+        if digest is not None:
+            hashed = io.BufferedReader(_HashedFile(file, digest), _CHUNK_BYTES)
+            raw = cast(BinaryIO, hashed)
+        if path.suffix == ".gz":
+            with gzip.open(raw, "rb") as unzipped:
+                yield cast(BinaryIO, unzipped)
+        elif path.suffix == ".zst":
+            yield cast(BinaryIO, io.BufferedReader(ZstdFile(raw)))
+        else:
+            yield raw
+
+
+@contextmanager
+def _corpus_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a text file is read into `CorpusError`."""
     try:
-        with path.open("rb") as raw:
-            if path.suffix == ".gz":
-                with gzip.open(raw, "rb") as unzipped:
-                    yield cast(BinaryIO, unzipped)
-            elif path.suffix == ".zst":
-                yield cast(BinaryIO, io.BufferedReader(ZstdFile(raw)))
-            else:
-                yield raw
+        yield
     except FileNotFoundError:
         raise CorpusError(f"{path} not found", hint=_CHECK_PATH) from None
     except IsADirectoryError:
@@ -78,7 +103,7 @@ def open_text(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def named_in_settings() -> Iterator[None]:
-    """Let errors about a missing file point to `[data]`, which names it."""
+    """Point errors about a missing file to `[data]`, where it is named."""
     try:
         yield
     except CorpusError as error:
@@ -87,17 +112,20 @@ def named_in_settings() -> Iterator[None]:
         raise
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield a file's lines without their line end (LF or CR LF) and without a BOM."""
-    with open_text(path) as file:
+def read_lines(path: Path, digest: "_Hash | None" = None) -> Iterator[bytes]:
+    """Yield a file's lines without their line end (LF or CR LF) and without a BOM.
+
+    `digest` is as in `open_text`.
+    """
+    with open_text(path, digest) as file:
         yield from strip_lines(file)
 
 
 def decode_line(raw: bytes, path: Path, number: int) -> str:
-    """Decode one line.
+    """Decode one line of a file.
 
     Raises:
-        CorpusError: The line is not UTF-8; the message names file and line.
+        CorpusError: The line is not UTF-8; the message names the file and the line.
     """
     try:
         return raw.decode("utf-8")
@@ -109,30 +137,53 @@ def decode_line(raw: bytes, path: Path, number: int) -> str:
         ) from error
 
 
-def decoded_lines(path: Path) -> Iterator[str]:
-    """Yield a file's lines as text.
+def decoded_lines(path: Path, digest: "_Hash | None" = None) -> Iterator[str]:
+    """Yield a file's lines as text; `digest` is as in `open_text`.
 
     Raises:
         CorpusError: The file cannot be read, or a line is not UTF-8.
     """
-    for number, raw in enumerate(read_lines(path), start=1):
+    for number, raw in enumerate(read_lines(path, digest), start=1):
         yield decode_line(raw, path, number)
 
 
-def survey(path: Path) -> Survey:
-    """Read a whole text file once: count its lines, check UTF-8, hash its bytes.
+def survey_file(path: Path) -> Survey:
+    """Read a text file once: count its lines, check that it is UTF-8, hash it.
 
     Raises:
         CorpusError: The file is missing, damaged, empty or not UTF-8.
     """
-    num_lines = sum(1 for _ in decoded_lines(path))
+    with _corpus_errors(path):
+        stamp = file_stamp(path)
+    digest = hashlib.sha256()
+    num_lines = sum(1 for _ in decoded_lines(path, digest))
     if num_lines == 0:
         raise CorpusError(f"{path} is empty")
-    return Survey(num_lines, hash_file(path))
+    return Survey(num_lines, digest.hexdigest(), stamp)
+
+
+def file_stamp(path: Path) -> str:
+    """Join a file's path, size, modification time and inode.
+
+    Take it before reading: a write during or after the read changes it, so that a hash
+    stored under it is never used for the new content.
+    """
+    status = path.stat()
+    return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+
+
+def require_unchanged(path: Path, surveyed: str, sha256: str) -> None:
+    """Compare the hash of a file with the one of its survey.
+
+    Raises:
+        CorpusError: They differ.
+    """
+    if sha256 != surveyed:
+        raise CorpusError(f"{path} changed while it was read", hint="s2s preprocess")
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a user's file as it lies on disk.
+    """Compute the SHA-256 of a user's file as stored, compressed or not.
 
     Raises:
         CorpusError: The file cannot be read.
@@ -148,51 +199,30 @@ def survey_pair(src: Path, tgt: Path) -> tuple[Survey, Survey]:
     """Survey both sides of a parallel text.
 
     Raises:
-        CorpusError: As `survey`, or the sides have different numbers of lines.
+        CorpusError: As `survey_file`, or the sides have different numbers of lines.
     """
-    found = survey(src), survey(tgt)
-    if found[0].num_lines != found[1].num_lines:
+    src_survey, tgt_survey = survey_file(src), survey_file(tgt)
+    if src_survey.num_lines != tgt_survey.num_lines:
         raise CorpusError(
-            f"{src} has {plural(found[0].num_lines, 'line')}, "
-            f"{tgt} has {found[1].num_lines:,}",
+            f"{src} has {plural(src_survey.num_lines, 'line')}, "
+            f"{tgt} has {tgt_survey.num_lines:,}",
             hint="line n of one file must translate line n of the other",
         )
-    return found
-
-
-def read_parts(
-    src: Path, tgt: Path, *, part_size: int, first_index: int = 0
-) -> Iterator[RawPart]:
-    """Yield the pairs of two surveyed files in parts of `part_size`.
-
-    Args:
-        src: Source file.
-        tgt: Target file.
-        part_size: Most pairs of a part.
-        first_index: Index of the first part: the number of parts before this corpus.
-    """
-    src_lines, tgt_lines = read_lines(src), read_lines(tgt)
-    first_line = 1
-    for index in count(first_index):
-        chunk = list(islice(src_lines, part_size))
-        if not chunk:
-            return
-        yield RawPart(index, first_line, chunk, list(islice(tgt_lines, part_size)))
-        first_line += len(chunk)
+    return src_survey, tgt_survey
 
 
 def write_part(path: Path, lines: list[list[str]]) -> None:
-    """Write token lists, one a line, separated by blanks."""
+    """Write one token list a line, tokens separated by spaces."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(" ".join(tokens) + "\n" for tokens in lines)
 
 
 def read_part(path: Path) -> Iterator[list[str]]:
-    """Read what `write_part` wrote.
+    """Yield the token lists that `write_part` wrote.
 
     Raises:
-        MissingArtifactError: There is no such part.
-        CorruptArtifactError: It is cut short or not UTF-8.
+        MissingArtifactError: The part does not exist.
+        CorruptArtifactError: The part is cut short or not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -209,12 +239,12 @@ def read_part(path: Path) -> Iterator[list[str]]:
 
 
 def warn_of_lines(log: logging.Logger, numbers: Sequence[int], what: str) -> None:
-    """Warn about lines, with the numbers of the first ones.
+    """Warn about affected lines, with the numbers of the first ones.
 
     Args:
-        log: Where to warn.
-        numbers: The lines, from 1; without any there is no warning.
-        what: The problem; follows "1 line" as well as "2 lines".
+        log: Logger of the warning.
+        numbers: Line numbers, from 1; empty: no warning.
+        what: The problem, in words that follow "1 line" as well as "2 lines".
     """
     if numbers:
         named = ", ".join(map(str, numbers[:_NAMED_LINES]))

@@ -5,9 +5,10 @@ may be deleted at any time; a damaged one counts as empty.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.artifacts.corpus import hash_file
+from pipelines.artifacts.corpus import file_stamp, hash_file
 from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import HASHES, Layout
 
@@ -24,13 +25,18 @@ def cached_hash(path: Path, layout: Layout) -> str:
     """
     cache = layout.state / HASHES
     hashes = _read(cache)
-    status = path.stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
-    if key not in hashes:
-        hashes[key] = hash_file(path)
+    stamp = file_stamp(path)
+    if stamp not in hashes:
+        hashes[stamp] = hash_file(path)
         if not layout.read_only:
             _write(cache, hashes)
-    return hashes[key]
+    return hashes[stamp]
+
+
+def cache_hashes(hashes: Mapping[str, str], layout: Layout) -> None:
+    """Store hashes that were computed elsewhere: `file_stamp` -> SHA-256."""
+    cache = layout.state / HASHES
+    _write(cache, _read(cache) | dict(hashes))
 
 
 def _read(cache: Path) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""A shard: the token ids of one part, in one memory-mapped safetensors file.
+"""Shards: the token ids of one part, in one memory-mapped safetensors file.
 
-    src_tokens   int32 [source tokens]     all sentences one after the other
+    src_tokens   int32 [source tokens]     all sentences, concatenated
     src_offsets  int64 [pairs + 1]         sentence i is src_tokens[o[i] : o[i + 1]]
     tgt_tokens, tgt_offsets                the same for the target
 
-Unpadded; every sentence ends in EOS. The metadata hold the hashes of both vocabularies.
+Not padded; every sentence ends with EOS. The metadata name the SHA-256 of both
+vocabularies, the split and the part.
 """
 
 import json
@@ -26,7 +27,7 @@ _HEADER_LENGTH_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One opened shard; the arrays are views of the file, read when touched."""
+    """An open shard. Its arrays are memory-mapped: pages are read on first access."""
 
     path: Path
     src_tokens: NDArray[np.int32]
@@ -39,7 +40,7 @@ class Shard:
         return len(self.src_offsets) - 1
 
     def pair(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Ids of the source and the target of pair `index`."""
+        """Source and target ids of pair `index`."""
         s, t = self.src_offsets, self.tgt_offsets
         return (
             self.src_tokens[s[index] : s[index + 1]],
@@ -73,7 +74,7 @@ def write_shard(
 
 
 def _with_sorted_header(data: bytes) -> bytes:
-    """The same safetensors file, byte for byte the same each time.
+    """Sort the header of a safetensors file, so that equal shards have equal bytes.
 
     The library writes the metadata in an order that changes from run to run.
     """
@@ -87,7 +88,7 @@ def _with_sorted_header(data: bytes) -> bytes:
 
 
 def open_shard(path: Path) -> Shard:
-    """Map a shard into memory and check its structure; no token is read yet.
+    """Map a shard into memory and check its structure, without reading tokens.
 
     Raises:
         CorruptArtifactError: The file is cut short or is not a shard.
@@ -105,7 +106,7 @@ def open_shard(path: Path) -> Shard:
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header, and where the tensors start."""
+    """Read the header and the offset of the tensors, in bytes."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_HEADER_LENGTH_BYTES), "little")
         if not 2 <= length <= path.stat().st_size:

@@ -1,11 +1,13 @@
-"""The vocabulary: `token<TAB>count` a line, the id is the line's number from 0.
+"""Vocabularies: the special symbols, and the file `token<TAB>count`.
 
-Special symbols first, then by falling count and, at equal counts, by the token's bytes.
+A token's id is its line number, from 0. The special symbols come first, then the other
+tokens by decreasing count and, at equal counts, by their bytes.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipelines.artifacts.corpus import decoded_lines
@@ -17,56 +19,64 @@ PAD_TOKEN, UNK_TOKEN, EOS_TOKEN = "<pad>", "<unk>", "</s>"
 SPECIALS = (PAD_TOKEN, UNK_TOKEN, EOS_TOKEN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vocabulary:
     """Tokens and their ids."""
 
     tokens: tuple[str, ...]
     counts: tuple[int, ...]
-    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        ids = {token: i for i, token in enumerate(self.tokens)}
-        object.__setattr__(self, "_ids", ids)
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
-        """Ids of tokens; unknown ones become UNK."""
+        """Look up the ids of tokens; unknown tokens become UNK."""
         get = self._ids.get
         return [get(token, UNK) for token in tokens]
 
     def tokens_of(self, ids: Iterable[int]) -> list[str]:
-        """Tokens of ids."""
+        """Look up the tokens of ids."""
         return [self.tokens[i] for i in ids]
 
     def to_bytes(self) -> bytes:
-        """The file's content."""
+        """Content of the vocabulary file."""
         rows = zip(self.tokens, self.counts, strict=True)
         return "".join(f"{token}\t{count}\n" for token, count in rows).encode()
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        """Hash of the file's content: shards and checkpoints carry it."""
+        """Hash of the file's content, computed once; shards name it."""
         return sha256_bytes(self.to_bytes())
 
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {token: i for i, token in enumerate(self.tokens)}
 
-def build_vocab(
-    counts: Counter[str], *, size: int, min_count: int = 1
-) -> tuple[Vocabulary, int]:
-    """Choose the most frequent tokens.
 
-    Args:
-        counts: Of every token of the training text, EOS among them.
-        size: Most entries, the special symbols included.
-        min_count: Rarer tokens are left out.
+def replace_specials(tokens: list[str]) -> tuple[list[str], int]:
+    """Replace every literal special symbol by `<unk>`.
+
+    Otherwise a `</s>` in raw text would end a sentence early.
 
     Returns:
-        The vocabulary, and how many running tokens it does not cover.
+        The tokens, and the number of special symbols among them.
+    """
+    num_specials = sum(token in SPECIALS for token in tokens)
+    if num_specials == 0:
+        return tokens, 0
+    return [UNK_TOKEN if t in SPECIALS else t for t in tokens], num_specials
+
+
+def build_vocab(counts: Counter[str], *, size: int, min_count: int = 1) -> Vocabulary:
+    """Build a vocabulary of the most frequent tokens.
+
+    Args:
+        counts: Counts of all tokens of the training text, EOS included.
+        size: Largest number of entries, special symbols included.
+        min_count: Smallest count of an entry.
 
     Raises:
-        CorpusError: No token is left beside the special symbols.
+        CorpusError: No entry is left except the special symbols.
     """
     eligible = [
         (token, count)
@@ -88,32 +98,34 @@ def build_vocab(
         (UNK_TOKEN, num_unknown + counts.get(UNK_TOKEN, 0)),
         (EOS_TOKEN, counts.get(EOS_TOKEN, 0)),
     ]
-    tokens, numbers = zip(*specials, *kept, strict=True)
-    return Vocabulary(tuple(tokens), tuple(numbers)), num_unknown
+    tokens, token_counts = zip(*specials, *kept, strict=True)
+    return Vocabulary(tuple(tokens), tuple(token_counts))
 
 
 def count_listed(tokens: Sequence[str], counts: Counter[str]) -> Vocabulary:
-    """A vocabulary of given tokens, in their order, with counts of the training text.
+    """Build a vocabulary of given tokens, in their order.
 
     Args:
-        tokens: Without the special symbols, which come first.
-        counts: Of every token of the training text, EOS among them.
+        tokens: Tokens without the special symbols, which are put before them.
+        counts: Counts of all tokens of the training text, EOS included.
     """
     known = {*tokens, EOS_TOKEN}
     num_unknown = sum(n for token, n in counts.items() if token not in known)
-    own = [counts[token] for token in tokens]
-    return Vocabulary((*SPECIALS, *tokens), (0, num_unknown, counts[EOS_TOKEN], *own))
+    listed = [counts[token] for token in tokens]
+    return Vocabulary(
+        (*SPECIALS, *tokens), (0, num_unknown, counts[EOS_TOKEN], *listed)
+    )
 
 
 def read_token_list(path: Path) -> tuple[str, ...]:
-    """Read a vocabulary that the user brings: its tokens without the special symbols.
+    """Read the tokens of a vocabulary file of the user's, without special symbols.
 
-    A line is a token, or `token<TAB>count`; the count is not used. Plain, `.gz` or
-    `.zst`. The special symbols may be in it anywhere.
+    A line is `token` or `token<TAB>count`; the count is ignored. The file is plain,
+    `.gz` or `.zst`. Special symbols are allowed on any line.
 
     Raises:
-        CorpusError: A line is empty, holds something else or is not UTF-8, a token is
-            there twice, or there is none.
+        CorpusError: A line is empty, has another form or is not UTF-8, a token occurs
+            twice, or there is no token.
     """
     lines: dict[str, int] = {}
     for number, line in enumerate(decoded_lines(path), start=1):
@@ -126,15 +138,15 @@ def read_token_list(path: Path) -> tuple[str, ...]:
         lines[token] = number
     tokens = tuple(token for token in lines if token not in SPECIALS)
     if not tokens:
-        raise CorpusError(f"{path} has no token beside the special symbols")
+        raise CorpusError(f"{path} has no token except the special symbols")
     return tokens
 
 
 def _listed_token(line: str, place: str) -> str:
     token, tab, count = line.partition("\t")
     if not token:
-        found = "the line is empty" if not tab else f"no token before {count!r}"
-        raise CorpusError(f"{place}: {found}", hint="a vocabulary has a token a line")
+        problem = "the line is empty" if not tab else f"no token before {count!r}"
+        raise CorpusError(f"{place}: {problem}", hint="a vocabulary has a token a line")
     if tab and not (count.isascii() and count.isdigit()):
         raise CorpusError(
             f"{place}: expected a token or token<TAB>count, found {line!r}",
@@ -142,24 +154,24 @@ def _listed_token(line: str, place: str) -> str:
             "tokens",
         )
     if " " in token:
-        hint = "expected a token or token<TAB>count; no token holds a blank"
+        hint = "expected a token or token<TAB>count; no token contains a space"
         if token.rpartition(" ")[2].isdigit():
-            hint = "a fairseq dictionary has blanks; tr ' ' '\\t' < FILE has tabs"
-        raise CorpusError(f"{place}: a blank in {token!r}", hint=hint)
+            hint = "a fairseq dictionary has spaces; tr ' ' '\\t' < FILE has tabs"
+        raise CorpusError(f"{place}: a space in {token!r}", hint=hint)
     return token
 
 
 def write_vocab(path: Path, vocabulary: Vocabulary) -> None:
-    """Write a vocabulary."""
+    """Write a vocabulary file."""
     path.write_bytes(vocabulary.to_bytes())
 
 
 def read_vocab(path: Path) -> Vocabulary:
-    """Read a vocabulary.
+    """Read a vocabulary file.
 
     Raises:
-        CorruptArtifactError: A line is not `token<TAB>count`, or the special symbols
-            are not the first entries.
+        CorruptArtifactError: A line is not `token<TAB>count`, or the first entries are
+            not the special symbols.
     """
     rows = path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]
     tokens: list[str] = []
@@ -170,21 +182,12 @@ def read_vocab(path: Path) -> Vocabulary:
             raise CorruptArtifactError(
                 f"{path}:{number}: expected token<TAB>count, found {row!r}",
                 hint="a SentencePiece .vocab file holds scores; s2s preprocess "
-                "writes the vocabulary that is meant here",
+                "writes the vocabulary that is expected here",
             )
         tokens.append(token)
         counts.append(int(count))
-    require_specials(tokens, path)
-    return Vocabulary(tuple(tokens), tuple(counts))
-
-
-def require_specials(tokens: Sequence[str], path: Path) -> None:
-    """Check the first entries.
-
-    Raises:
-        CorruptArtifactError: They are not the special symbols.
-    """
     if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
         raise CorruptArtifactError(
-            f"{path} starts with {list(tokens[:3])}, expected {list(SPECIALS)}"
+            f"{path} starts with {tokens[:3]}, expected {list(SPECIALS)}"
         )
+    return Vocabulary(tuple(tokens), tuple(counts))

@@ -21,7 +21,7 @@ from pipelines.data.loader import LoadedBatch
 from pipelines.errors import ArtifactError, CorpusError
 from pipelines.project.status import StageState, stage_status
 from pipelines.text.own_files import OwnFiles
-from pipelines.text.tokenize_part import Filter
+from pipelines.text.tokenize_part import LengthFilter
 
 Basis = Literal["shards", "text", "nothing"]
 """Exact from shards, counted in the text, or not known yet."""
@@ -158,7 +158,7 @@ def _read_text(
     """Lengths of the pairs that preprocessing would keep, and sizes of vocabularies."""
     sizes = settings.source_vocab_size, settings.target_vocab_size
     src, tgt = map(_Side, [settings] * 2, settings.tokenizers, sizes)
-    keep = Filter.from_config(settings)
+    keep = LengthFilter.from_config(settings)
     kept = (
         (num_src + 1, num_tgt + 1)
         for files in corpora

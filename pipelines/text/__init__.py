@@ -1,4 +1,4 @@
-"""Text rules: normalise, tokenize, reverse, end with EOS, and the way back."""
+"""Text rules: normalise, tokenize, reverse the source, append EOS, detokenize."""
 
 from pipelines.text.normalise import is_blank, normalise
 from pipelines.text.pipeline import TextPipeline, TokenizedLine

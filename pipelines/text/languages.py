@@ -1,7 +1,7 @@
-"""The languages of a parallel text, as far as the names of its files give them.
+"""Language codes, and the language of a text file by its name.
 
 `train.de`, `train.de.gz`, `corpus.de-en.de`, `train.de.txt` and `de.txt` are German.
-Only codes of ISO 639 count, so `train.src` and `a.tok` name no language.
+Only ISO 639 codes are recognised: `train.src` and `a.tok` have no language.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 UNKNOWN = "und"
-"""ISO 639's code for an undetermined language: Moses takes its English rules for it."""
+"""ISO 639 code of an undetermined language; tokenized by the English Moses rules."""
 
 _KNOWN = {
     "af", "am", "ar", "as", "az", "be", "bg", "bn", "bo", "br", "bs", "ca", "ce", "co",
@@ -23,7 +23,7 @@ _KNOWN = {
     "ta", "te", "tg", "th", "ti", "tk", "tn", "to", "tr", "ts", "tt", "ug", "uk", "ur",
     "uz", "vi", "wo", "xh", "yi", "yo", "yue", "zh", "zu", "mni", "tdt", "tet",
 }  # fmt: skip
-"""ISO 639-1, and the codes of three letters that Moses and num2words have."""
+"""ISO 639-1 codes, and the three-letter codes of Moses and num2words."""
 _THREE_LETTERS = {
     "ara": "ar", "bul": "bg", "cat": "ca", "ces": "cs", "cze": "cs", "cmn": "zh",
     "cym": "cy", "dan": "da", "deu": "de", "dut": "nl", "ell": "el", "eng": "en",
@@ -35,7 +35,7 @@ _THREE_LETTERS = {
     "slv": "sl", "spa": "es", "srp": "sr", "swe": "sv", "tha": "th", "tur": "tr",
     "ukr": "uk", "vie": "vi", "zho": "zh",
 }  # fmt: skip
-"""Codes of ISO 639-2 and 639-3 -> those that tokenizers know."""
+"""ISO 639-2 and 639-3 codes -> the codes of tokenizers."""
 _COMPRESSED = (".gz", ".zst")
 _TEXT = ".txt"
 _CODE = re.compile(r"([a-z]{2,3})([-_]([A-Z]{2}|[A-Z][a-z]{3}))?")
@@ -43,14 +43,14 @@ _CODE = re.compile(r"([a-z]{2,3})([-_]([A-Z]{2}|[A-Z][a-z]{3}))?")
 
 
 def language_of(path: Path) -> str | None:
-    """Read the language from a file's name; None where the name has none."""
+    """Read the language from a file's name; None where the name has no code."""
     name = path.name
     for suffix in (*_COMPRESSED, _TEXT):
         name = name.removesuffix(suffix)
-    found = _CODE.fullmatch(name.rpartition(".")[2])
-    if not found:
+    match = _CODE.fullmatch(name.rpartition(".")[2])
+    if not match:
         return None
-    language, region = main_language(found[1]), found[3] or ""
+    language, region = main_language(match[1]), match[3] or ""
     if language not in _KNOWN:
         return None
     return f"{language}-{region}" if len(region) == len("BR") else language
@@ -63,15 +63,15 @@ def main_language(code: str) -> str:
 
 
 def primary_subtag(code: str) -> str:
-    """Cut region and script off: `pt-BR` and `pt_br` become `pt`, `por` stays."""
+    """Remove region and script: `pt-BR` and `pt_br` become `pt`, `por` stays `por`."""
     return code.lower().replace("_", "-").partition("-")[0]
 
 
 def languages_of(paths: Iterable[Path]) -> dict[str, Path]:
-    """Read the languages of one side of a text.
+    """Collect the languages of the files of one side.
 
     Returns:
-        Each language with the first file of that name; empty where no name has one.
+        Language -> the first file of that language.
     """
     languages: dict[str, Path] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""Vocabularies and SentencePiece models that the user brings along."""
+"""User-supplied vocabularies and SentencePiece models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from pipelines.artifacts.corpus import hash_file
 from pipelines.artifacts.vocab import read_token_list
 from pipelines.config import PreprocessConfig
 from pipelines.errors import ConfigError
-from pipelines.text.tokenizers import load_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import load_sentencepiece
 
 
 @dataclass(frozen=True, slots=True)
 class OwnFiles:
-    """What the user's files hold. Keys are the settings that name the files."""
+    """Content of the user's files, by the settings that name them."""
 
     paths: Mapping[str, Path]
     tokens: Mapping[str, tuple[str, ...]]
-    """Tokens of `source_vocab` and `target_vocab`, without the special symbols."""
+    """Tokens of `source_vocab` and `target_vocab`, without special symbols."""
     models: Mapping[str, bytes]
-    """Bytes of `source_sentencepiece` and `target_sentencepiece`."""
+    """Content of `source_sentencepiece` and `target_sentencepiece`."""
     hashes: Mapping[str, str]
-    """SHA-256 of every file as it lies on disk."""
+    """SHA-256 of each file."""
 
     @classmethod
     def read(cls, settings: PreprocessConfig, root: Path) -> Self:
-        """Read and check all files that the settings name.
+        """Read and check the files that the settings name.
 
         Args:
-            settings: The paths, relative to the project.
+            settings: Paths relative to the project's folder.
             root: The project's folder.
 
         Raises:
             ConfigError: A file is missing.
-            CorpusError: A file is no vocabulary or no model.
+            CorpusError: A file is not a vocabulary or not a model.
         """
         paths = {name: root / path for name, path in settings.input_files().items()}
         for name, path in paths.items():

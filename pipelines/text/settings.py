@@ -1,4 +1,4 @@
-"""The settings of the text rules, as `pipeline.json` holds them."""
+"""The settings of the text rules, as `pipeline.json` contains them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,21 +11,21 @@ from pipelines.text.normalise import Form
 
 @dataclass(frozen=True, slots=True)
 class TextSettings:
-    """The settings that decide what a line becomes."""
+    """Settings that decide the tokens of a line."""
 
     source_lang: str
     target_lang: str
     tokenizer: TokenizerName
-    """The source's; the target's, too, unless `target_tokenizer` is set."""
+    """Tokenizer of the source, and of the target unless `target_tokenizer` is set."""
     lowercase: bool
     normalization: Form
     reverse_source: bool
     target_tokenizer: TokenizerName | None = None
-    """Where the target side has another one than the source side."""
+    """Tokenizer of the target where it differs from the source's."""
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """The text settings among all settings."""
+        """Select the text settings of a project."""
         source, target = config.preprocess.tokenizers
         return cls(
             source_lang=config.data.source_lang,
@@ -39,7 +39,7 @@ class TextSettings:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The settings that `to_json` gave.
+        """Create settings from the values of `to_json`.
 
         Raises:
             TypeError: A setting is unknown or missing.
@@ -47,7 +47,7 @@ class TextSettings:
         return cls(**content)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `target_tokenizer` only where it is set."""
+        """Convert to JSON values; `target_tokenizer` only where it is set."""
         content = asdict(self)
         if self.target_tokenizer is None:
             del content["target_tokenizer"]

@@ -1,6 +1,6 @@
-"""One part of a corpus: raw pairs in, token sequences out, every pair accounted for.
+"""Tokenize and filter one part of a corpus, and count what was kept and dropped.
 
-Pure: what comes in as bytes goes out as tokens; the stage reads and writes the files.
+Reads and writes no files; the stage does.
 """
 
 from collections import Counter
@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts.corpus import RawPart, decode_line
+from pipelines.artifacts.corpora import RawPart
+from pipelines.artifacts.corpus import decode_line
 from pipelines.config import PreprocessConfig
 from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural
@@ -18,30 +19,33 @@ DROP_REASONS = ("blank", "too_long", "ratio")
 
 _MAX_EXAMPLES = 3
 _NUM_EOS = 1
-_NOTABLE_LOSS = 0.01
-"""Share of a split's pairs."""
+_MIN_SHARE = 0.01
+"""Share of a split's pairs from which dropped pairs are worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which pairs are left out."""
+class LengthFilter:
+    """Limits on the lengths of a pair's sides."""
 
     max_length: int
-    """Most tokens on a side; 0 keeps all."""
+    """Largest number of tokens of a side; 0: no limit."""
     max_ratio: float
-    """Most times that one side is longer than the other; 0 keeps all."""
+    """Largest ratio of the longer side's tokens to the shorter's; 0: no limit."""
 
     @classmethod
-    def from_config(cls, config: PreprocessConfig) -> "Filter":
-        """The filter among the settings."""
+    def from_config(cls, config: PreprocessConfig) -> "LengthFilter":
+        """Create the filter that the settings describe."""
         return cls(config.max_length, config.max_ratio)
 
     def reason_to_drop(self, num_src: int, num_tgt: int) -> str:
-        """One of `DROP_REASONS`, or nothing.
+        """Check a pair against the limits.
 
         Args:
-            num_src: Source tokens, without `</s>`.
-            num_tgt: Target tokens, without `</s>`.
+            num_src: Number of source tokens, without `</s>`.
+            num_tgt: Number of target tokens, without `</s>`.
+
+        Returns:
+            One of `DROP_REASONS`; empty for a pair to keep.
         """
         shorter, longer = sorted((num_src, num_tgt))
         if shorter == 0:
@@ -54,24 +58,24 @@ class Filter:
 
 
 @dataclass(slots=True)
-class Tally:
-    """The account of a part or of a split; tallies of parts add up."""
+class PairStatistics:
+    """Counts of a part or of a split."""
 
     num_parts: int = 0
     num_read: int = 0
     num_kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    """Reason -> pairs."""
+    """Reason -> number of pairs."""
     num_src_tokens: int = 0
-    """Of the kept pairs, without `</s>`."""
+    """Tokens of the kept pairs, without `</s>`."""
     num_tgt_tokens: int = 0
     num_controls: int = 0
     num_specials: int = 0
     examples: list[str] = field(default_factory=list)
     """`file:line` of the first lines with control characters."""
 
-    def add(self, other: "Tally") -> None:
-        """Take another part into the account."""
+    def merge(self, other: "PairStatistics") -> None:
+        """Add the counts of another part."""
         self.num_parts += other.num_parts
         self.num_read += other.num_read
         self.num_kept += other.num_kept
@@ -80,18 +84,16 @@ class Tally:
         self.num_tgt_tokens += other.num_tgt_tokens
         self.num_controls += other.num_controls
         self.num_specials += other.num_specials
-        free = _MAX_EXAMPLES - len(self.examples)
-        self.examples += other.examples[: max(0, free)]
+        self.examples = [*self.examples, *other.examples][:_MAX_EXAMPLES]
 
-    @property
-    def dropped_text(self) -> str:
-        """The dropped pairs in words: `2 blank, 1 ratio`."""
+    def describe_dropped(self) -> str:
+        """Describe the dropped pairs: `2 blank, 1 ratio`."""
         return ", ".join(
             f"{n:,} {reason}" for reason, n in sorted(self.dropped.items())
         )
 
-    def counts(self) -> dict[str, Any]:
-        """The account as a manifest has it."""
+    def manifest_counts(self) -> dict[str, Any]:
+        """Counts of a split in the manifest."""
         return {
             "parts": self.num_parts,
             "read": self.num_read,
@@ -104,47 +106,64 @@ class Tally:
         }
 
 
-def notable_losses(tally: Tally, settings: PreprocessConfig) -> Iterator[str]:
-    """Describe each reason that cost a split more than 1 % of its pairs.
+def text_warnings(
+    statistics: PairStatistics, settings: PreprocessConfig
+) -> Iterator[str]:
+    """Describe what a user should know about the text of a split.
 
     Args:
-        tally: The account of the split.
-        settings: What the filter's values are.
+        statistics: Counts of the split.
+        settings: Limits of the filter.
 
     Yields:
-        A sentence with the setting that caused the loss, if one did.
+        A sentence for each reason for which over 1 % of the pairs were dropped, for
+        control characters and for literal special symbols.
     """
-    pairs = plural(tally.num_read, "pair")
+    yield from _dropped_warnings(statistics, settings)
+    if statistics.num_controls:
+        controls = plural(statistics.num_controls, "control character")
+        examples = ", ".join(statistics.examples)
+        yield f"{controls} became spaces, the first at {examples}"
+    if statistics.num_specials:
+        specials = plural(statistics.num_specials, "literal special symbol")
+        yield f"{specials} became <unk>"
+
+
+def _dropped_warnings(
+    statistics: PairStatistics, settings: PreprocessConfig
+) -> Iterator[str]:
+    pairs = plural(statistics.num_read, "pair")
     remedy = "raise it or set 0"
     for reason in DROP_REASONS:
-        number = tally.dropped[reason]
-        if number <= _NOTABLE_LOSS * tally.num_read:
+        num_dropped = statistics.dropped[reason]
+        if num_dropped <= _MIN_SHARE * statistics.num_read:
             continue
-        loss = f"{number:,} of {pairs} ({100 * number / tally.num_read:.1f} %)"
+        percentage = 100 * num_dropped / statistics.num_read
+        dropped = f"dropped {num_dropped:,} of {pairs} ({percentage:.1f} %)"
         if reason == "too_long":
             yield (
-                f"preprocess.max_length = {settings.max_length} dropped {loss}: "
+                f"preprocess.max_length = {settings.max_length} {dropped}: "
                 f"a side has more tokens; {remedy}"
             )
         elif reason == "ratio":
             yield (
-                f"preprocess.max_ratio = {settings.max_ratio} dropped {loss}: "
+                f"preprocess.max_ratio = {settings.max_ratio} {dropped}: "
                 f"one side is over {settings.max_ratio:g} times as long as the other; "
                 f"{remedy}"
             )
         else:
-            yield f"dropped {loss}: a side is blank"
+            yield f"{dropped}: a side is blank"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedPart:
-    """The sequences of one part, each with its final `</s>`."""
+    """Token sequences of one part, each with its final `</s>`."""
 
     src: list[list[str]]
     tgt: list[list[str]]
     drops: list[tuple[int, str]]
     """Line number in the user's file, from 1, and reason."""
-    tally: Tally
+    statistics: PairStatistics
 
 
 def tokenize_part(
@@ -152,49 +171,47 @@ def tokenize_part(
     pipeline: TextPipeline,
     *,
     files: tuple[Path, Path],
-    keep: Filter | None,
+    length_filter: LengthFilter | None,
 ) -> TokenizedPart:
-    """Tokenize the pairs of one part.
+    """Tokenize the pairs of one part, and drop those that the filter refuses.
 
     Args:
         part: Raw lines.
         pipeline: The text rules.
         files: The user's files, for messages.
-        keep: None keeps every pair, blank ones too.
+        length_filter: None keeps every pair, also blank ones.
 
     Raises:
         CorpusError: A line is not UTF-8.
     """
-    result = TokenizedPart([], [], [], Tally(num_parts=1, num_read=len(part.src)))
-    tally = result.tally
+    statistics = PairStatistics(num_parts=1, num_read=len(part.src))
+    result = TokenizedPart([], [], [], statistics)
     lines = enumerate(zip(part.src, part.tgt, strict=True), start=part.first_line)
     for number, (src_raw, tgt_raw) in lines:
         src = pipeline.tokenize_source(decode_line(src_raw, files[0], number))
         tgt = pipeline.tokenize_target(decode_line(tgt_raw, files[1], number))
-        for found, file in zip((src, tgt), files, strict=True):
-            if found.num_controls:
-                tally.add(
-                    Tally(
-                        num_controls=found.num_controls, examples=[f"{file}:{number}"]
-                    )
-                )
+        for line, file in zip((src, tgt), files, strict=True):
+            if line.num_controls:
+                statistics.num_controls += line.num_controls
+                if len(statistics.examples) < _MAX_EXAMPLES:
+                    statistics.examples.append(f"{file}:{number}")
         num_src = len(src.tokens) - _NUM_EOS
         num_tgt = len(tgt.tokens) - _NUM_EOS
-        if keep and (reason := keep.reason_to_drop(num_src, num_tgt)):
+        if length_filter and (reason := length_filter.reason_to_drop(num_src, num_tgt)):
             result.drops.append((number, reason))
-            tally.dropped[reason] += 1
+            statistics.dropped[reason] += 1
             continue
         result.src.append(src.tokens)
         result.tgt.append(tgt.tokens)
-        tally.num_kept += 1
-        tally.num_src_tokens += num_src
-        tally.num_tgt_tokens += num_tgt
-        tally.num_specials += src.num_specials + tgt.num_specials
+        statistics.num_kept += 1
+        statistics.num_src_tokens += num_src
+        statistics.num_tgt_tokens += num_tgt
+        statistics.num_specials += src.num_specials + tgt.num_specials
     return result
 
 
 def count_tokens(sequences: Sequence[Sequence[str]]) -> Counter[str]:
-    """How often each token occurs, `</s>` among them."""
+    """Count the occurrences of each token, `</s>` included."""
     counts: Counter[str] = Counter()
     for tokens in sequences:
         counts.update(tokens)

@@ -1,4 +1,4 @@
-"""The two vocabularies: counted in the training text, shared, or the user's own."""
+"""Build the two vocabularies: from token counts, shared, or from the user's files."""
 
 import logging
 from collections import Counter
@@ -18,19 +18,19 @@ from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
-_SUSPECT = 0.2
-"""Share of the training tokens that a fitting vocabulary does not lack."""
+_MAX_UNKNOWN_SHARE = 0.2
+"""Share of unknown training tokens above which a user's vocabulary is suspect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabularies:
-    """The vocabularies of a project."""
+    """The vocabularies of a project, and how much of the training text they lack."""
 
     source: Vocabulary
     target: Vocabulary
-    source_unknown: float
+    source_unknown_share: float
     """Share of the source's training tokens that are `<unk>`, `</s>` not counted."""
-    target_unknown: float
+    target_unknown_share: float
 
 
 def make_vocabularies(
@@ -40,31 +40,32 @@ def make_vocabularies(
     *,
     own: Mapping[str, tuple[str, ...]],
 ) -> Vocabularies:
-    """Make both vocabularies; it is one and the same with `share_vocab`.
+    """Build both vocabularies; with `share_vocab` they are the same object.
 
     Args:
         settings: Sizes and smallest counts.
-        src_counts: Of every source token of the training text, EOS among them.
-        tgt_counts: The same for the target.
-        own: Tokens of `source_vocab` and `target_vocab` where the user brings them.
+        src_counts: Counts of the training text's source tokens, EOS included.
+        tgt_counts: Counts of the training text's target tokens, EOS included.
+        own: Tokens of the user's files, by the settings `source_vocab` and
+            `target_vocab`.
 
     Raises:
-        CorpusError: No token is left beside the special symbols, or the training text
-            has none of the user's own.
+        CorpusError: No token is left except the special symbols, or the training text
+            has no token of the user's vocabulary.
     """
-    source, target = _chosen(settings, src_counts, tgt_counts, own)
-    found = Vocabularies(
+    source, target = _build(settings, src_counts, tgt_counts, own)
+    vocabularies = Vocabularies(
         source,
         target,
         _unknown_share(source, src_counts),
         _unknown_share(target, tgt_counts),
     )
-    _report(found, shared=settings.share_vocab)
-    _require_coverage(settings, found, own)
-    return found
+    _log_sizes(vocabularies, shared=settings.share_vocab)
+    _require_coverage(settings, vocabularies, own)
+    return vocabularies
 
 
-def _chosen(
+def _build(
     settings: PreprocessConfig,
     src_counts: Counter[str],
     tgt_counts: Counter[str],
@@ -79,13 +80,13 @@ def _chosen(
             ("source_vocab", src_counts, sizes[0], settings.min_counts[0]),
             ("target_vocab", tgt_counts, sizes[1], settings.min_counts[1]),
         ]
-    found = [
+    vocabularies = [
         count_listed(own[name], counts)
         if name in own
-        else build_vocab(counts, size=size, min_count=min_count)[0]
+        else build_vocab(counts, size=size, min_count=min_count)
         for name, counts, size, min_count in sides
     ]
-    return found[0], found[-1]
+    return vocabularies[0], vocabularies[-1]
 
 
 def _unknown_share(vocabulary: Vocabulary, counts: Counter[str]) -> float:
@@ -94,19 +95,19 @@ def _unknown_share(vocabulary: Vocabulary, counts: Counter[str]) -> float:
     return num_unknown / (counts.total() - counts[EOS_TOKEN])
 
 
-def _report(found: Vocabularies, *, shared: bool) -> None:
+def _log_sizes(vocabularies: Vocabularies, *, shared: bool) -> None:
     if shared:
         log.info(
             "shared vocabulary: %s, %.2f %% of the source's and %.2f %% of the "
             "target's training tokens unknown",
-            plural(len(found.source), "entry", "entries"),
-            100 * found.source_unknown,
-            100 * found.target_unknown,
+            plural(len(vocabularies.source), "entry", "entries"),
+            100 * vocabularies.source_unknown_share,
+            100 * vocabularies.target_unknown_share,
         )
         return
     for side, vocabulary, share in (
-        ("source", found.source, found.source_unknown),
-        ("target", found.target, found.target_unknown),
+        ("source", vocabularies.source, vocabularies.source_unknown_share),
+        ("target", vocabularies.target, vocabularies.target_unknown_share),
     ):
         log.info(
             "%s vocabulary: %s, %.2f %% of the training tokens unknown",
@@ -118,20 +119,19 @@ def _report(found: Vocabularies, *, shared: bool) -> None:
 
 def _require_coverage(
     settings: PreprocessConfig,
-    found: Vocabularies,
+    vocabularies: Vocabularies,
     own: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Refuse an own vocabulary without a token of the text; warn of one with few."""
+    """Refuse a user's vocabulary with no token of the text; warn if it has few."""
     for side, share in (
-        ("source", found.source_unknown),
-        ("target", found.target_unknown),
+        ("source", vocabularies.source_unknown_share),
+        ("target", vocabularies.target_unknown_share),
     ):
         name = "source_vocab" if settings.share_vocab else f"{side}_vocab"
-        if name in own and _SUSPECT < share < 1.0:
+        if name in own and _MAX_UNKNOWN_SHARE < share < 1.0:
             log.warning(
                 "%.1f %% of the %s's training tokens are not in %s "
-                "(preprocess.%s): check that it is of this language, casing and "
-                "tokenization",
+                "(preprocess.%s): check its language, casing and tokenization",
                 100 * share,
                 side,
                 getattr(settings, name),
@@ -141,6 +141,6 @@ def _require_coverage(
             raise CorpusError(
                 f"{getattr(settings, name)} has no token of the {side} side's "
                 "training text",
-                hint=f"preprocess.{name} needs the tokens that the side's tokenizer "
-                "makes",
+                hint=f"preprocess.{name} needs tokens as the side's tokenizer writes "
+                "them",
             )

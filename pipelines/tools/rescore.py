@@ -21,15 +21,14 @@ from pipelines.artifacts.inputs import (
     input_name,
 )
 from pipelines.artifacts.nbest import LSTM, NbestEntry, read_nbest
-from pipelines.artifacts.vocab import UNK
+from pipelines.artifacts.vocab import UNK, replace_specials
 from pipelines.errors import CorpusError, DivergenceError, UsageError
 from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
 from pipelines.search.forced_decoding import ForcedTargets
 from pipelines.search.settings import LengthPenalty, norm
-from pipelines.text.normalise import split_blanks
+from pipelines.text.normalise import split_spaces
 from pipelines.text.pipeline import TextPipeline
-from pipelines.text.sequence import replace_specials
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
@@ -166,7 +165,7 @@ class Rescorer:
         if self.settings.tokenize:
             ids = pipeline.target_ids(text)[:-1]
         else:
-            tokens, _ = replace_specials(split_blanks(pipeline.normalise(text)[0]))
+            tokens, _ = replace_specials(split_spaces(pipeline.normalise(text)[0]))
             ids = pipeline.target_vocab.ids(tokens)
         self.num_tokens += len(ids)
         self.num_unknown += ids.count(UNK)

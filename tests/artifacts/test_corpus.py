@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from pipelines.artifacts.corpus import (
     decode_line,
+    file_stamp,
     hash_file,
     named_in_settings,
     read_lines,
     read_part,
-    read_parts,
-    survey,
+    survey_file,
     survey_pair,
     warn_of_lines,
     write_part,
@@ -55,19 +55,22 @@ def test_lines_end_at_line_feeds_only(tmp_path, raw, lines):
         ("a.txt", bytes),
         ("a.gz", gzip.compress),
         ("a.gz", lambda data: gzip.compress(data[:4]) + gzip.compress(data[4:])),
+        ("a.gz", lambda data: gzip.compress(data) + bytes(600)),
         ("a.zst", zstandard.compress),
         (
             "a.zst",
             lambda data: zstandard.compress(data[:4]) + zstandard.compress(data[4:]),
         ),
     ],
-    ids=["plain", "gzip", "two gzip members", "zstd", "two zstd frames"],
+    ids=["plain", "gzip", "two gzip members", "padded gzip", "zstd", "two zstd frames"],
 )
 def test_compressed_files_read_as_plain_ones(tmp_path, name, compress):
     path = put(tmp_path / name, compress(TEXT))
     assert list(read_lines(path)) == [b"one", b"two", b"three"]
-    assert survey(path).num_lines == 3
-    assert survey(path).sha256 == sha256_bytes(path.read_bytes())
+    survey = survey_file(path)
+    assert survey.num_lines == 3
+    assert survey.sha256 == sha256_bytes(path.read_bytes()) == hash_file(path)
+    assert survey.stamp == file_stamp(path)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +103,14 @@ def test_a_large_zst_file_is_read_in_pieces(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(CorpusError, match="nowhere not found"):
-        survey(tmp_path / "nowhere")
+        survey_file(tmp_path / "nowhere")
     with pytest.raises(CorpusError, match="is a folder"):
-        survey(tmp_path)
+        survey_file(tmp_path)
     with pytest.raises(CorpusError, match="nowhere"):
         hash_file(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("read", [survey, hash_file])
+@pytest.mark.parametrize("read", [survey_file, hash_file])
 def test_only_files_of_the_settings_point_to_them(tmp_path, read):
     with pytest.raises(CorpusError) as caught:
         read(tmp_path / "nowhere")
@@ -120,7 +123,7 @@ def test_only_files_of_the_settings_point_to_them(tmp_path, read):
 def test_other_hints_stay_as_they_are(tmp_path):
     path = put(tmp_path / "a.txt", b"caf\xe9\n")
     with pytest.raises(CorpusError) as caught, named_in_settings():
-        survey(path)
+        survey_file(path)
     assert "iconv" in caught.value.hint
 
 
@@ -135,7 +138,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 
 def test_an_empty_file_is_refused(tmp_path):
     with pytest.raises(CorpusError, match=r"a\.txt is empty"):
-        survey(put(tmp_path / "a.txt", b""))
+        survey_file(put(tmp_path / "a.txt", b""))
 
 
 def test_a_line_that_is_not_utf8_is_named_with_its_place(tmp_path):
@@ -143,7 +146,7 @@ def test_a_line_that_is_not_utf8_is_named_with_its_place(tmp_path):
     with pytest.raises(
         CorpusError, match=r"a\.txt:2: not UTF-8 at byte 4 of the line \(0xe9\)"
     ) as caught:
-        survey(path)
+        survey_file(path)
     assert "iconv" in caught.value.hint
 
 
@@ -157,21 +160,9 @@ def test_unequal_files_are_named_with_both_counts(tmp_path):
         survey_pair(src, tgt)
 
 
-def test_equal_files_are_surveyed(tmp_path):
+def test_files_of_equal_length_are_surveyed(tmp_path):
     src, tgt = put(tmp_path / "a.en", TEXT), put(tmp_path / "a.fr", b"1\n2\n3")
-    assert [found.num_lines for found in survey_pair(src, tgt)] == [3, 3]
-
-
-@pytest.mark.parametrize("part_size", [1, 2, 3, 4, 10])
-def test_parts_hold_every_pair_once_and_in_order(tmp_path, part_size):
-    lines = [b"%d" % n for n in range(7)]
-    src = put(tmp_path / "a.en", b"\n".join(lines))
-    tgt = put(tmp_path / "a.fr", b"\n".join(reversed(lines)))
-    parts = list(read_parts(src, tgt, part_size=part_size))
-    assert [line for part in parts for line in part.src] == lines
-    assert [line for part in parts for line in part.tgt] == lines[::-1]
-    assert [part.index for part in parts] == list(range(len(parts)))
-    assert all(part.src[0] == b"%d" % (part.first_line - 1) for part in parts)
+    assert [survey.num_lines for survey in survey_pair(src, tgt)] == [3, 3]
 
 
 token = st.text(min_size=1, max_size=5).filter(

@@ -27,22 +27,22 @@ def test_shards_of_any_size_read_back_what_was_written(
     tmp_path_factory, sentences, size
 ):
     folder = tmp_path_factory.mktemp("shards")
-    found = []
+    read = []
     for start in range(0, len(sentences), size):
         path = write(folder / f"{start:05d}", sentences[start : start + size])
         shard = open_shard(path)
         assert shard.metadata == METADATA
-        found += [
+        read += [
             tuple(side.tolist() for side in shard.pair(i)) for i in range(len(shard))
         ]
-    assert found == sentences
+    assert read == sentences
 
 
 def test_an_empty_shard_can_be_opened(tmp_path):
     assert len(open_shard(write(tmp_path / "s", []))) == 0
 
 
-def test_the_library_reads_the_file_too(tmp_path):
+def test_safetensors_reads_the_file(tmp_path):
     path = write(tmp_path / "s", [([5, 2], [7, 8, 2])])
     arrays = load(path.read_bytes())
     np.testing.assert_array_equal(arrays["tgt_tokens"], [7, 8, 2])
@@ -57,7 +57,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path):
         assert write(tmp_path / "s", sentences).read_bytes() == first
 
 
-def test_tokens_stay_on_disk(tmp_path):
+def test_tokens_are_memory_mapped(tmp_path):
     shard = open_shard(write(tmp_path / "s", [([5, 2], [2])]))
     assert isinstance(shard.src_tokens, np.memmap)
 
@@ -76,7 +76,7 @@ def test_a_shard_that_is_cut_short_is_refused(tmp_path, size):
 
 
 @pytest.mark.parametrize("header", [b"[]", b"{}", b"nojs", b'{"src_tokens": 5}'])
-def test_a_file_that_is_no_shard_is_refused(tmp_path, header):
+def test_a_file_that_is_not_a_shard_is_refused(tmp_path, header):
     (tmp_path / "s").write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(CorruptArtifactError, match="not a whole shard"):
         open_shard(tmp_path / "s")

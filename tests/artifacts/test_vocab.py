@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 
 import pytest
@@ -15,6 +16,7 @@ from pipelines.artifacts.vocab import (
     count_listed,
     read_token_list,
     read_vocab,
+    replace_specials,
     write_vocab,
 )
 from pipelines.errors import CorpusError, CorruptArtifactError
@@ -28,10 +30,10 @@ def test_the_special_symbols_have_fixed_ids():
 
 
 def test_tokens_are_sorted_by_count_and_then_by_bytes():
-    vocabulary, num_unknown = build_vocab(COUNTS, size=100)
+    vocabulary = build_vocab(COUNTS, size=100)
     assert vocabulary.tokens == (*SPECIALS, "c", "a", "b", "é", "rare")
     assert vocabulary.counts == (0, 0, 4, 5, 3, 3, 3, 1)
-    assert num_unknown == 0
+    assert vocabulary.counts[UNK] == 0
 
 
 @pytest.mark.parametrize(
@@ -44,9 +46,9 @@ def test_tokens_are_sorted_by_count_and_then_by_bytes():
     ],
 )
 def test_size_and_min_count_leave_tokens_out(size, min_count, tokens, num_unknown):
-    vocabulary, unknown = build_vocab(COUNTS, size=size, min_count=min_count)
+    vocabulary = build_vocab(COUNTS, size=size, min_count=min_count)
     assert vocabulary.tokens[3:] == tokens
-    assert unknown == vocabulary.counts[UNK] == num_unknown
+    assert vocabulary.counts[UNK] == num_unknown
 
 
 @pytest.mark.parametrize(
@@ -63,15 +65,15 @@ def test_a_vocabulary_without_any_token_is_refused(counts, size, min_count):
         build_vocab(counts, size=size, min_count=min_count)
 
 
-def test_literal_special_symbols_are_no_tokens():
+def test_literal_special_symbols_are_counted_as_unk():
     counts = Counter({"a": 2, "<pad>": 9, "<unk>": 7, "</s>": 1})
-    vocabulary, num_unknown = build_vocab(counts, size=10)
+    vocabulary = build_vocab(counts, size=10)
     assert vocabulary.tokens == (*SPECIALS, "a")
-    assert num_unknown == 0
+    assert vocabulary.counts[UNK] == 7
 
 
 def test_unknown_tokens_become_unk():
-    vocabulary, _ = build_vocab(COUNTS, size=100)
+    vocabulary = build_vocab(COUNTS, size=100)
     assert vocabulary.ids(["c", "nowhere", "</s>"]) == [3, UNK, EOS]
 
 
@@ -87,7 +89,7 @@ counters = st.dictionaries(
 
 @given(counters)
 def test_ids_and_tokens_are_inverse(counts):
-    vocabulary, _ = build_vocab(counts, size=len(counts) + 3)
+    vocabulary = build_vocab(counts, size=len(counts) + 3)
     words = list(counts)
     assert vocabulary.tokens_of(vocabulary.ids(words)) == words
     assert len(vocabulary) == len(counts) + 3
@@ -96,7 +98,7 @@ def test_ids_and_tokens_are_inverse(counts):
 @given(counts=counters)
 def test_a_vocabulary_reads_as_it_was_written(tmp_path_factory, counts):
     path = tmp_path_factory.mktemp("vocab") / "source.vocab.tsv"
-    vocabulary, _ = build_vocab(counts, size=100)
+    vocabulary = build_vocab(counts, size=100)
     write_vocab(path, vocabulary)
     assert read_vocab(path) == vocabulary
     assert sha256_file(path) == vocabulary.sha256
@@ -121,7 +123,7 @@ HEAD = "<pad>\t0\n<unk>\t0\n</s>\t1\n"
         ("", "starts with"),
     ],
 )
-def test_another_file_is_no_vocabulary(tmp_path, text, message):
+def test_a_file_that_is_not_a_vocabulary_is_refused(tmp_path, text, message):
     (tmp_path / "v").write_text(text, encoding="utf-8")
     with pytest.raises(CorruptArtifactError, match=message):
         read_vocab(tmp_path / "v")
@@ -134,13 +136,28 @@ def test_a_sentencepiece_vocabulary_is_refused_with_a_hint(tmp_path):
     assert "SentencePiece .vocab file holds scores" in caught.value.hint
 
 
-# Vocabularies that users bring
+def test_the_hash_is_computed_once():
+    vocabulary = build_vocab(COUNTS, size=100)
+    assert vocabulary.sha256 is vocabulary.sha256
+    assert pickle.loads(pickle.dumps(vocabulary)).__dict__["sha256"]
+
+
+@pytest.mark.parametrize("special", SPECIALS)
+def test_a_literal_special_symbol_becomes_unk(special):
+    assert replace_specials(["a", special, "b"]) == (["a", "<unk>", "b"], 1)
+
+
+def test_tokens_without_special_symbols_are_kept():
+    assert replace_specials(["a", "</S>"]) == (["a", "</S>"], 0)
+
+
+# Vocabularies of users
 
 
 def test_listed_tokens_keep_their_order_and_get_the_counts_of_the_text():
-    found = count_listed(("é", "c", "new"), COUNTS)
-    assert found.tokens == (*SPECIALS, "é", "c", "new")
-    assert found.counts == (0, 7, 4, 3, 5, 0)
+    vocabulary = count_listed(("é", "c", "new"), COUNTS)
+    assert vocabulary.tokens == (*SPECIALS, "é", "c", "new")
+    assert vocabulary.counts == (0, 7, 4, 3, 5, 0)
 
 
 @pytest.mark.parametrize(
@@ -169,26 +186,26 @@ def test_a_token_list_has_a_token_a_line(tmp_path, data, tokens):
         (b"<unk>\na\n<unk>\n", r"v:3: '<unk>' is already in line 1"),
         (b"a\nthe\t-3.5\n", r"v:2: expected a token or token<TAB>count, found 'the"),
         (b"a\t1\t2\n", r"v:1: expected a token or token<TAB>count"),
-        (b"a 3\n", r"v:1: a blank in 'a 3'"),
+        (b"a 3\n", r"v:1: a space in 'a 3'"),
         (b"a\ncaf\xe9\n", r"v:2: not UTF-8"),
-        (b"", r"v has no token beside the special symbols"),
-        (b"</s>\n", r"v has no token beside the special symbols"),
+        (b"", r"v has no token except the special symbols"),
+        (b"</s>\n", r"v has no token except the special symbols"),
     ],
 )
-def test_another_file_is_no_token_list(tmp_path, data, message):
+def test_a_file_that_is_not_a_token_list_is_refused(tmp_path, data, message):
     (tmp_path / "v").write_bytes(data)
     with pytest.raises(CorpusError, match=message):
         read_token_list(tmp_path / "v")
 
 
-def test_a_vocabulary_of_sentencepiece_is_refused_with_a_way_out(tmp_path):
+def test_a_user_supplied_sentencepiece_vocabulary_is_refused_with_a_remedy(tmp_path):
     (tmp_path / "v").write_text("<unk>\t0\n\u2581the\t-3.1\n", encoding="utf-8")
     with pytest.raises(CorpusError, match=r"v:2") as caught:
         read_token_list(tmp_path / "v")
     assert "cut -f1 FILE" in caught.value.hint
 
 
-def test_a_dictionary_of_fairseq_is_refused_with_a_way_out(tmp_path):
+def test_a_fairseq_dictionary_is_refused_with_a_remedy(tmp_path):
     (tmp_path / "v").write_text("the 31\na 12\n", encoding="utf-8")
     with pytest.raises(CorpusError, match=r"v:1") as caught:
         read_token_list(tmp_path / "v")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.normalise import is_blank, normalise, split_blanks
+from pipelines.text.normalise import is_blank, normalise, split_spaces
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,16 @@ from pipelines.text.normalise import is_blank, normalise, split_blanks
         ("\ufeffa", "\ufeffa", 0),
     ],
 )
-def test_normalise_makes_blanks_of_control_characters(line, expected, num_controls):
+def test_control_characters_become_spaces(line, expected, num_controls):
     assert normalise(line, "nfc") == (expected, num_controls)
 
 
-def test_normalise_leaves_composition_alone_when_told_to():
+def test_form_none_does_not_compose_characters():
     assert normalise("e\u0301", "none") == ("e\u0301", 0)
 
 
 @given(st.text())
-def test_normalise_twice_changes_nothing_more(line):
+def test_normalise_is_idempotent(line):
     once, _ = normalise(line, "nfc")
     assert normalise(once, "nfc") == (once, 0)
     assert unicodedata.is_normalized("NFC", once)
@@ -39,14 +39,14 @@ def test_normalise_twice_changes_nothing_more(line):
 
 
 @pytest.mark.parametrize("line", ["", "  ", "\t", "\x00\x01", "\u2028", "\u00a0"])
-def test_is_blank_sees_through_blanks_and_control_characters(line):
+def test_spaces_and_control_characters_are_blank(line):
     assert is_blank(line)
 
 
 @pytest.mark.parametrize("line", ["a", " . ", "\u200b"])
-def test_is_blank_spares_anything_else(line):
+def test_any_other_character_is_not_blank(line):
     assert not is_blank(line)
 
 
-def test_split_blanks_splits_at_ascii_blanks_only():
-    assert split_blanks(" a\t b\u00a0c  ") == ["a", "b\u00a0c"]
+def test_split_spaces_splits_at_ascii_spaces_and_tabs_only():
+    assert split_spaces(" a\t b\u00a0c  ") == ["a", "b\u00a0c"]

@@ -24,7 +24,7 @@ def test_the_splits_have_their_sizes(pairs):
     }
 
 
-def test_no_english_text_stands_twice(pairs):
+def test_no_english_text_occurs_twice(pairs):
     english = [en for split in pairs.values() for en, _ in split]
     assert len(english) == len(set(english))
 
@@ -42,10 +42,10 @@ def test_small_numbers_are_for_training(pairs, english, french):
     assert (english, french) in pairs["train"]
 
 
-def test_kinds_can_be_told_from_the_english(pairs):
-    found = dict(pair for split in pairs.values() for pair in split)
-    assert found["nineteen eighty-four"] == "mille neuf cent quatre-vingt-quatre"
-    assert not any("sième" in fr and "vingts" in fr for fr in found.values())
+def test_the_target_follows_the_form_of_the_source(pairs):
+    target_of = dict(pair for split in pairs.values() for pair in split)
+    assert target_of["nineteen eighty-four"] == "mille neuf cent quatre-vingt-quatre"
+    assert not any("sième" in fr and "vingts" in fr for fr in target_of.values())
 
 
 def test_text_is_plain(pairs):
@@ -112,17 +112,17 @@ def test_a_missing_num2words_is_named(monkeypatch):
 )
 def test_other_languages_say_the_same_number(languages, pair):
     splits = number_pairs(languages=languages)
-    found = dict(pair for split in splits.values() for pair in split)
-    assert found[pair[0]] == pair[1]
+    target_of = dict(pair for split in splits.values() for pair in split)
+    assert target_of[pair[0]] == pair[1]
 
 
-def test_years_that_the_source_does_not_show_are_cardinals():
+def test_years_that_look_like_cardinals_are_cardinals():
     splits = number_pairs(languages=("fr", "en"))
-    found = dict(pair for split in splits.values() for pair in split)
-    assert found["mille neuf cent quatre-vingt-quatre"] == (
+    target_of = dict(pair for split in splits.values() for pair in split)
+    assert target_of["mille neuf cent quatre-vingt-quatre"] == (
         "one thousand nine hundred and eighty-four"
     )
-    assert "nineteen eighty-four" not in found.values()
+    assert "nineteen eighty-four" not in target_of.values()
 
 
 LANGUAGES = ["de", "es", "it", "pt", "nl", "pl", "cs", "ru", "tr", "fi", "ja", "ko"]
@@ -130,7 +130,7 @@ LANGUAGES = ["de", "es", "it", "pt", "nl", "pl", "cs", "ru", "tr", "fi", "ja", "
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_text_in_other_languages_is_plain_and_no_source_stands_twice(language):
+def test_text_in_other_languages_is_plain_and_no_source_occurs_twice(language):
     for languages in ((language, "en"), ("en", language)):
         splits = number_pairs(languages=languages)
         assert [len(pairs) for pairs in splits.values()] == [12_000, 500, 500]
@@ -156,7 +156,7 @@ def test_a_form_that_a_language_lacks_is_left_out():
     assert "eightieth" not in targets
 
 
-def test_there_are_fewer_pairs_where_num2words_says_fewer_numbers():
+def test_there_are_fewer_pairs_where_num2words_has_fewer_numbers():
     splits = number_pairs(languages=("am", "en"))
     sizes = {split: len(pairs) for split, pairs in splits.items()}
     assert sizes == {"train": 3436, "valid": 179, "test": 179}
@@ -171,7 +171,7 @@ def test_the_same_language_twice_is_refused(languages):
 
 
 @pytest.mark.parametrize("language", ["zh", "xx", "en_../x", ""])
-def test_a_language_without_number_words_is_refused_with_those_that_have(language):
+def test_an_unsupported_language_is_refused_with_a_list_of_others(language):
     with pytest.raises(ConfigError, match="no number words in") as caught:
         number_pairs(languages=("en", language))
     assert "da de en" in caught.value.hint

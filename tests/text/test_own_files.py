@@ -4,7 +4,7 @@ from pipelines.artifacts.files import sha256_file
 from pipelines.config import PreprocessConfig
 from pipelines.errors import ConfigError
 from pipelines.text.own_files import OwnFiles
-from pipelines.text.tokenizers import train_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import train_sentencepiece
 
 
 def test_files_are_read_from_the_project(tmp_path):
@@ -16,10 +16,10 @@ def test_files_are_read_from_the_project(tmp_path):
         source_vocab="words",
         target_sentencepiece="pieces.model",
     )
-    found = OwnFiles.read(settings, tmp_path)
-    assert found.tokens == {"source_vocab": ("a", "b")}
-    assert found.models == {"target_sentencepiece": model}
-    assert found.hashes == {
+    own = OwnFiles.read(settings, tmp_path)
+    assert own.tokens == {"source_vocab": ("a", "b")}
+    assert own.models == {"target_sentencepiece": model}
+    assert own.hashes == {
         "source_vocab": sha256_file(tmp_path / "words"),
         "target_sentencepiece": sha256_file(tmp_path / "pieces.model"),
     }

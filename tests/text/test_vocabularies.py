@@ -7,6 +7,7 @@ from pipelines.artifacts.vocab import SPECIALS
 from pipelines.config import PreprocessConfig
 from pipelines.errors import CorpusError
 from pipelines.text.vocabularies import make_vocabularies
+from tests.small_corpus import warnings_of
 
 SRC = Counter({"a": 5, "b": 2, "x": 1, "<unk>": 1, "</s>": 3})
 TGT = Counter({"A": 4, "x": 3, "b": 1, "</s>": 3})
@@ -17,28 +18,28 @@ def make(own=None, **settings):
 
 
 def test_each_side_is_counted_by_itself():
-    found = make(min_count=2)
-    assert found.source.tokens == (*SPECIALS, "a", "b")
-    assert found.source.counts == (0, 2, 3, 5, 2)
-    assert found.target.tokens == (*SPECIALS, "A", "x")
-    assert found.source_unknown == pytest.approx(2 / 9)
-    assert found.target_unknown == pytest.approx(1 / 8)
+    vocabularies = make(min_count=2)
+    assert vocabularies.source.tokens == (*SPECIALS, "a", "b")
+    assert vocabularies.source.counts == (0, 2, 3, 5, 2)
+    assert vocabularies.target.tokens == (*SPECIALS, "A", "x")
+    assert vocabularies.source_unknown_share == pytest.approx(2 / 9)
+    assert vocabularies.target_unknown_share == pytest.approx(1 / 8)
 
 
 def test_each_side_may_have_its_smallest_count():
-    found = make(min_count=(5, 1))
-    assert found.source.tokens[3:] == ("a",)
-    assert found.target.tokens[3:] == ("A", "x", "b")
+    vocabularies = make(min_count=(5, 1))
+    assert vocabularies.source.tokens[3:] == ("a",)
+    assert vocabularies.target.tokens[3:] == ("A", "x", "b")
 
 
 def test_a_shared_vocabulary_is_counted_over_both_sides(caplog):
     with caplog.at_level(logging.INFO):
-        found = make(share_vocab=True, min_count=3)
-    assert found.source is found.target
-    assert found.source.tokens == (*SPECIALS, "a", "A", "x", "b")
-    assert found.source.counts == (0, 1, 6, 5, 4, 4, 3)
-    assert found.source_unknown == pytest.approx(1 / 9)
-    assert found.target_unknown == 0.0
+        vocabularies = make(share_vocab=True, min_count=3)
+    assert vocabularies.source is vocabularies.target
+    assert vocabularies.source.tokens == (*SPECIALS, "a", "A", "x", "b")
+    assert vocabularies.source.counts == (0, 1, 6, 5, 4, 4, 3)
+    assert vocabularies.source_unknown_share == pytest.approx(1 / 9)
+    assert vocabularies.target_unknown_share == 0.0
     assert caplog.messages == [
         "shared vocabulary: 7 entries, 11.11 % of the source's and 0.00 % of the "
         "target's training tokens unknown"
@@ -46,24 +47,24 @@ def test_a_shared_vocabulary_is_counted_over_both_sides(caplog):
 
 
 def test_the_sources_size_is_that_of_a_shared_vocabulary():
-    found = make(share_vocab=True, source_vocab_size=5, target_vocab_size=4)
-    assert len(found.target) == 5
+    vocabularies = make(share_vocab=True, source_vocab_size=5, target_vocab_size=4)
+    assert len(vocabularies.target) == 5
 
 
 def test_an_own_vocabulary_keeps_its_order_and_is_counted_in_the_text():
     own = {"source_vocab": ("b", "new", "a")}
-    found = make(own, source_vocab="f", min_count=4, source_vocab_size=4)
-    assert found.source.tokens == (*SPECIALS, "b", "new", "a")
-    assert found.source.counts == (0, 2, 3, 2, 0, 5)
-    assert found.source_unknown == pytest.approx(2 / 9)
-    assert found.target.tokens[3:] == ("A",)
+    vocabularies = make(own, source_vocab="f", min_count=4, source_vocab_size=4)
+    assert vocabularies.source.tokens == (*SPECIALS, "b", "new", "a")
+    assert vocabularies.source.counts == (0, 2, 3, 2, 0, 5)
+    assert vocabularies.source_unknown_share == pytest.approx(2 / 9)
+    assert vocabularies.target.tokens[3:] == ("A",)
 
 
 def test_an_own_vocabulary_may_be_shared():
     own = {"source_vocab": ("b", "A")}
-    found = make(own, source_vocab="f", share_vocab=True)
-    assert found.source is found.target
-    assert found.source.counts == (0, 10, 6, 3, 4)
+    vocabularies = make(own, source_vocab="f", share_vocab=True)
+    assert vocabularies.source is vocabularies.target
+    assert vocabularies.source.counts == (0, 10, 6, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +97,10 @@ def test_an_own_vocabulary_of_another_text_is_refused(settings, message):
         ),
     ],
 )
-def test_an_own_vocabulary_that_lacks_much_is_warned_of(
+def test_an_own_vocabulary_that_lacks_many_tokens_is_warned_about(
     caplog, tokens, settings, warned
 ):
     make({"source_vocab": tokens}, source_vocab="words.txt", **settings)
-    found = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert len(found) == bool(warned)
-    assert all(message.startswith(warned) for message in found)
+    warnings = warnings_of(caplog)
+    assert len(warnings) == bool(warned)
+    assert all(message.startswith(warned) for message in warnings)

@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 
-from pipelines.text.normalise import split_blanks
+from pipelines.text.normalise import split_spaces
 
-BLANK = "\u2581"  # "▁", as SentencePiece writes it
-_LITERAL = BLANK * 2
+SPACE_MARK = "\u2581"  # "▁", as SentencePiece writes it
+_LITERAL_MARK = SPACE_MARK * 2
 
 
 class CharacterTokenizer:
-    """Makes each character a token, `▁` a run of blanks, `▁▁` a literal `▁`."""
+    """Splits into characters; `▁` is a run of spaces, `▁▁` a literal `▁`."""
 
     def tokenize(self, line: str) -> list[str]:
-        """The characters of a line."""
+        """Split a line into its characters."""
         tokens: list[str] = []
-        for word in split_blanks(line):
+        for word in split_spaces(line):
             if tokens:
-                tokens.append(BLANK)
-            tokens += [_LITERAL if c == BLANK else c for c in word]
+                tokens.append(SPACE_MARK)
+            tokens += [_LITERAL_MARK if c == SPACE_MARK else c for c in word]
         return tokens
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Characters joined, blanks restored."""
-        texts = {BLANK: " ", _LITERAL: BLANK}
+        """Join characters and restore spaces."""
+        texts = {SPACE_MARK: " ", _LITERAL_MARK: SPACE_MARK}
         return "".join(texts.get(token, token) for token in tokens)

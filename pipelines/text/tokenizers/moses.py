@@ -1,7 +1,10 @@
-"""The tokenizer `moses`: the Moses scripts' rules, by sacremoses.
+"""The tokenizer `moses`: the rules of the Moses scripts, by sacremoses.
 
-Nothing is escaped to XML and hyphens are not split. U+00A0, U+202F and other Unicode
-blanks separate tokens and come back as plain blanks.
+XML characters are not escaped and hyphens are not split. U+00A0, U+202F and other
+Unicode spaces separate tokens and become plain spaces when detokenized.
+
+sacremoses is slow, so private attributes of its tokenizer are replaced by faster ones
+with the same output; a test fails when a new release changes these attributes.
 """
 
 import logging
@@ -13,14 +16,26 @@ from pipelines.text.languages import primary_subtag
 
 _log = logging.getLogger(__name__)
 
-_BESIDE_PREFIXES = ("ja", "ko")  # rules of their own, but no list of abbreviations
+_WITHOUT_PREFIXES = ("ja", "ko")
+"""Languages with tokenization rules but without a list of abbreviations."""
+REQUIRED_CHARACTERS = {
+    "COMMA_SEPARATE_1": ",",
+    "COMMA_SEPARATE_2": ",",
+    "COMMA_SEPARATE_3": ",",
+    "ENGLISH_SPECIFIC_APOSTROPHE": "'",
+    "FR_IT_SPECIFIC_APOSTROPHE": "'",
+    "NON_SPECIFIC_APOSTROPHE": "'",
+    "TRAILING_DOT_APOSTROPHE": "'",
+}
+"""Attribute of sacremoses' tokenizer -> the character without which its patterns never
+match."""
 
 
 class MosesTokenizer:
     """Moses tokenization and detokenization of one language.
 
     Args:
-        language: A code that sacremoses knows.
+        language: A language code of sacremoses.
     """
 
     def __init__(self, language: str) -> None:
@@ -28,24 +43,25 @@ class MosesTokenizer:
 
         self._tokenizer: Any = sacremoses.MosesTokenizer(language)
         self._detokenizer: Any = sacremoses.MosesDetokenizer(language)
-        _make_fast(self._tokenizer)
+        _accelerate(self._tokenizer)
 
     def tokenize(self, line: str) -> list[str]:
-        """Words and punctuation marks."""
+        """Split a line into words and punctuation marks."""
         tokens: list[str] = self._tokenizer.tokenize(line, escape=False)
         return tokens
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Ordinary text."""
+        """Join tokens into ordinary text."""
         text: str = self._detokenizer.detokenize(list(tokens), unescape=False)
         return text
 
 
 @cache
 def moses_tokenizer(language: str) -> MosesTokenizer:
-    """The tokenizer of a language code such as `fr` or `fr-CA`, built once a process.
+    """Get the tokenizer of a language code such as `fr` or `fr-CA`.
 
-    A language that Moses does not know is treated as English, with a warning.
+    Built once in each process. Languages unknown to Moses use the English rules, with a
+    warning.
     """
     if _moses_code(language) is None:
         _log.warning("Moses has no rules for %r: using its English ones", language)
@@ -54,7 +70,7 @@ def moses_tokenizer(language: str) -> MosesTokenizer:
 
 @cache
 def word_tokenizer(language: str) -> MosesTokenizer:
-    """As `moses_tokenizer`, without its warning: to count words of any language."""
+    """Get the same tokenizer as `moses_tokenizer` does, without the warning."""
     return MosesTokenizer(_moses_code(language) or "en")
 
 
@@ -62,14 +78,14 @@ def _moses_code(language: str) -> str | None:
     from sacremoses.corpus import NonbreakingPrefixes
 
     code = primary_subtag(language)
-    if code in _BESIDE_PREFIXES:
+    if code in _WITHOUT_PREFIXES:
         return code
-    known: dict[str, str] = NonbreakingPrefixes().available_langs
-    return known.get(code)
+    languages: dict[str, str] = NonbreakingPrefixes().available_langs
+    return languages.get(code)
 
 
-class _OnlyWith:
-    """A pattern that is tried only where the character it needs occurs."""
+class _GuardedPattern:
+    """A pattern that is searched only in text with the character it requires."""
 
     def __init__(self, pattern: Any, character: str) -> None:
         self._pattern, self._character = pattern, character
@@ -81,36 +97,25 @@ class _OnlyWith:
         return result
 
 
-def _make_fast(moses: Any) -> None:
-    """Give sacremoses' object equal but faster parts; the output stays the same.
+def _accelerate(moses: Any) -> None:
+    """Replace attributes of a `sacremoses.MosesTokenizer` without changing its output.
 
-    It builds sets of thousands of letters for each abbreviation it meets, and most of
-    its patterns need a comma, an apostrophe or a full stop that few lines have.
+    sacremoses builds sets of thousands of letters for each abbreviation, and searches
+    every line with patterns that require a comma, an apostrophe or a full stop.
     """
     alpha, lower = frozenset(moses.IsAlpha), frozenset(moses.IsLower)
     moses.isanyalpha = lambda text: not alpha.isdisjoint(text)
     moses.islower = lower.issuperset
     moses.NONBREAKING_PREFIXES = frozenset(moses.NONBREAKING_PREFIXES)
     moses.NUMERIC_ONLY_PREFIXES = frozenset(moses.NUMERIC_ONLY_PREFIXES)
-    for name, character in _NEEDS.items():
-        value = getattr(moses, name)
-        if isinstance(value, list):
-            guarded: Any = [(_OnlyWith(p, character), s) for p, s in value]
+    for name, character in REQUIRED_CHARACTERS.items():
+        rules = getattr(moses, name)
+        if isinstance(rules, list):
+            guarded: Any = [(_GuardedPattern(p, character), s) for p, s in rules]
         else:
-            guarded = (_OnlyWith(value[0], character), value[1])
+            guarded = (_GuardedPattern(rules[0], character), rules[1])
         setattr(moses, name, guarded)
-    plain = moses.handles_nonbreaking_prefixes
+    handle_prefixes = moses.handles_nonbreaking_prefixes
     moses.handles_nonbreaking_prefixes = lambda text: (
-        plain(text) if "." in text else " ".join(text.split())
+        handle_prefixes(text) if "." in text else " ".join(text.split())
     )
-
-
-_NEEDS = {
-    "COMMA_SEPARATE_1": ",",
-    "COMMA_SEPARATE_2": ",",
-    "COMMA_SEPARATE_3": ",",
-    "ENGLISH_SPECIFIC_APOSTROPHE": "'",
-    "FR_IT_SPECIFIC_APOSTROPHE": "'",
-    "NON_SPECIFIC_APOSTROPHE": "'",
-    "TRAILING_DOT_APOSTROPHE": "'",
-}

@@ -1,7 +1,7 @@
-"""The tokenizer `sentencepiece`: pieces of words, learnt from the training text.
+"""The tokenizer `sentencepiece`: subword pieces of a trained model.
 
-Only the pieces of a model count. Their ids come from the vocabulary, and the special
-symbols are ours, whatever the model calls its own.
+Only the pieces of a model are used: ids come from the project's vocabulary, and so do
+the special symbols.
 """
 
 import io
@@ -12,22 +12,22 @@ from typing import Any, Literal
 
 from pipelines.artifacts.vocab import EOS, EOS_TOKEN, PAD, PAD_TOKEN, UNK, UNK_TOKEN
 from pipelines.errors import ConfigError, CorpusError
+from pipelines.text.tokenizers.characters import SPACE_MARK
 
-_BLANK = "\u2581"
-_MAX_SEGMENT = 4096  # characters; longer ones overflow SentencePiece's positions
+_MAX_SEGMENT = 4096  # characters; longer lines overflow SentencePiece's offsets
 _NO_BOS = -1
 _FIRST_BYTE = "<0x00>"
 _BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
-_NUM_THREADS = 16  # fixed: the sums of its EM steps depend on how they are split
+_NUM_THREADS = 16  # fixed: the sums of EM steps depend on the number of threads
 
 
 class SentencePieceTokenizer:
-    """Pieces of one trained model.
+    """Tokenizer of one trained model.
 
-    SentencePiece marks blanks with `▁`, so a literal `▁` in the text becomes a blank.
+    SentencePiece marks spaces with `▁`, so a literal `▁` in the text becomes a space.
 
     Args:
-        model: The bytes of the model's file.
+        model: Content of the model's file.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -45,21 +45,21 @@ class SentencePieceTokenizer:
         return pieces
 
     def tokenize(self, line: str) -> list[str]:
-        """The pieces of a line."""
+        """Split a line into pieces."""
         pieces: list[str] = self._processor.encode(line, out_type=str)
         return pieces
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Pieces joined, blanks restored; pieces that are bytes become characters."""
+        """Join pieces, restore spaces and decode byte pieces such as `<0xC3>`."""
         text = "".join(tokens)
         if self._has_bytes:
             text = _BYTES.sub(_decode_bytes, text)
-        return text.replace(_BLANK, " ").strip(" ")
+        return text.replace(SPACE_MARK, " ").strip(" ")
 
 
-def _decode_bytes(found: re.Match[str]) -> str:
-    """The characters of `<0xC3><0xA9>`."""
-    digits = found[0].replace("<0x", "").replace(">", "")
+def _decode_bytes(match: re.Match[str]) -> str:
+    """Decode `<0xC3><0xA9>` to `é`."""
+    digits = match[0].replace("<0x", "").replace(">", "")
     return bytes.fromhex(digits).decode("utf-8", "replace")
 
 
@@ -67,7 +67,7 @@ def load_sentencepiece(path: Path) -> bytes:
     """Read a trained SentencePiece model and check it.
 
     Raises:
-        CorpusError: It is not a model, or a piece holds a blank.
+        CorpusError: It is not a model, or a piece contains whitespace.
     """
     model = path.read_bytes()
     try:
@@ -79,11 +79,11 @@ def load_sentencepiece(path: Path) -> bytes:
             f"{path} is not a SentencePiece model",
             hint="expected the .model file that SentencePiece's training writes",
         )
-    with_blank = [piece for piece in pieces if {*piece} & {" ", "\t", "\n"}]
-    if with_blank:
+    with_whitespace = [piece for piece in pieces if {*piece} & {" ", "\t", "\n"}]
+    if with_whitespace:
         raise CorpusError(
-            f"{path}: the piece {with_blank[0]!r} holds a blank",
-            hint=f"expected a model that writes blanks as {_BLANK}",
+            f"{path}: the piece {with_whitespace[0]!r} contains whitespace",
+            hint=f"expected a model that writes spaces as {SPACE_MARK}",
         )
     return model
 
@@ -95,23 +95,23 @@ def train_sentencepiece(
 
     Args:
         lines: Normalised lines.
-        kind: Its model type.
-        vocab_size: Most pieces, special symbols included; a small text gives fewer.
+        kind: Model type.
+        vocab_size: Largest number of pieces, special symbols included; a small text
+            yields fewer.
 
     Returns:
-        The bytes of the model's file; the same for the same lines.
+        Content of the model's file; equal for equal arguments.
 
     Raises:
-        CorpusError: The lines hold nothing but blanks.
-        ConfigError: There are more different characters than pieces.
+        CorpusError: All lines are blank.
+        ConfigError: `vocab_size` is too small for the characters of the lines.
     """
     import sentencepiece
 
-    characters = set().union(*map(set, lines)) - {" ", _BLANK}
+    characters = set().union(*map(set, lines)) - {" ", SPACE_MARK}
     if not characters:
         raise CorpusError("there is no text to train SentencePiece on")
-    # the special symbols, and the blank
-    needed = len(characters) + 4
+    needed = len(characters) + len((PAD, UNK, EOS, SPACE_MARK))
     if vocab_size < needed:
         raise ConfigError(
             f"preprocess.sentencepiece_vocab_size is {vocab_size}, and the text has "
@@ -144,6 +144,7 @@ def train_sentencepiece(
 
 
 def _segments(lines: Sequence[str]) -> Iterator[str]:
+    """Split lines into segments that SentencePiece accepts."""
     for line in lines:
         for start in range(0, len(line), _MAX_SEGMENT):
             yield line[start : start + _MAX_SEGMENT]

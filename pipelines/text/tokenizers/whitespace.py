@@ -1,17 +1,17 @@
-"""The tokenizer `none`: the text is tokenized already, blanks separate the tokens."""
+"""The tokenizer `none`: the text is already tokenized, spaces separate the tokens."""
 
 from collections.abc import Sequence
 
-from pipelines.text.normalise import split_blanks
+from pipelines.text.normalise import split_spaces
 
 
 class WhitespaceTokenizer:
-    """Splits at runs of ASCII blanks and tabs; U+00A0 and its kin stay in a token."""
+    """Splits at runs of ASCII spaces and tabs, not at other Unicode spaces."""
 
     def tokenize(self, line: str) -> list[str]:
-        """The words of a line."""
-        return split_blanks(line)
+        """Split a line into its tokens."""
+        return split_spaces(line)
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Words with single blanks between them."""
+        """Join tokens with single spaces."""
         return " ".join(tokens)

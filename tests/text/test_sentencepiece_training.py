@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.learn import reservoir_sample
+from pipelines.text.sentencepiece_training import reservoir_sample
 
 
 @given(st.lists(st.integers(), unique=True), st.integers(1, 20), st.integers(0, 5))
@@ -20,7 +20,7 @@ def test_a_short_stream_is_taken_whole_and_in_order(size):
     assert reservoir_sample("abcd", size=size, seed=1) == list("abcd")
 
 
-def test_every_item_has_the_same_chance():
+def test_every_item_is_equally_likely():
     counts: Counter[int] = Counter()
     for seed in range(2000):
         counts.update(reservoir_sample(range(10), size=3, seed=seed))

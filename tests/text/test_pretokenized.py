@@ -5,7 +5,10 @@ import pytest
 
 from pipelines.text import TextPipeline, TextSettings
 from pipelines.text.number_words import number_pairs
-from pipelines.text.symbols import is_tokenized, warn_of_symbols
+from pipelines.text.pretokenized import (
+    is_pretokenized,
+    warn_about_pretokenized_text,
+)
 from tests.golden_data import golden_lines
 from tests.small_corpus import write_lines
 
@@ -58,13 +61,13 @@ WORDS = {
 
 
 @pytest.mark.parametrize("text", SYMBOLS.values(), ids=SYMBOLS)
-def test_symbols_between_blanks_are_found(text):
-    assert is_tokenized(text)
+def test_symbols_between_spaces_are_detected(text):
+    assert is_pretokenized(text)
 
 
 @pytest.mark.parametrize("text", WORDS.values(), ids=WORDS)
-def test_ordinary_text_is_none(text):
-    assert not is_tokenized(text)
+def test_ordinary_text_is_not_pretokenized(text):
+    assert not is_pretokenized(text)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +84,8 @@ def test_ordinary_text_is_none(text):
         ("tatoeba-mini-enfr/train.fr.gz", False),
     ],
 )
-def test_real_text_is_told_apart(name, expected):
-    assert is_tokenized(golden_lines(name)[:5000]) is expected
+def test_real_text_is_classified(name, expected):
+    assert is_pretokenized(golden_lines(name)[:5000]) is expected
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_real_text_is_told_apart(name, expected):
         ("moses", "moses", []),
     ],
 )
-def test_only_sides_of_characters_are_warned_of(
+def test_only_sides_with_the_tokenizer_characters_are_warned_about(
     tmp_path, caplog, source, target, warned
 ):
     write_lines(tmp_path / "words", WORDS["words"])
@@ -103,7 +106,9 @@ def test_only_sides_of_characters_are_warned_of(
         TextSettings("en", "en", source, False, "nfc", True, target)
     )
     with caplog.at_level(logging.WARNING):
-        warn_of_symbols(pipeline, [(tmp_path / "words", tmp_path / "phones")])
+        warn_about_pretokenized_text(
+            pipeline, [(tmp_path / "words", tmp_path / "phones")]
+        )
     messages = [record.getMessage() for record in caplog.records]
     assert [text.split()[1] for text in messages] == warned
     for text in messages:

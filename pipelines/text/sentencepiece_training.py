@@ -1,4 +1,4 @@
-"""SentencePiece models: trained on the training text, or the user's own."""
+"""SentencePiece models of a project: trained on its text, or supplied by the user."""
 
 import logging
 import random
@@ -7,12 +7,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from pipelines.artifacts.corpus import decode_line, read_lines
+from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.layout import SOURCE_MODEL, TARGET_MODEL
 from pipelines.config import PreprocessConfig
 from pipelines.text.normalise import is_blank
 from pipelines.text.pipeline import TextPipeline
-from pipelines.text.tokenizers import SentencePieceTokenizer, train_sentencepiece
+from pipelines.text.tokenizers.sentencepiece_model import (
+    SentencePieceTokenizer,
+    train_sentencepiece,
+)
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
@@ -22,33 +25,34 @@ Item = TypeVar("Item")
 _SIDES = {SOURCE_MODEL: "source", TARGET_MODEL: "target"}
 
 
-def sentencepiece_models(
+def make_sentencepiece_models(
     settings: PreprocessConfig,
     pipeline: TextPipeline,
     corpora: Sequence[tuple[Path, Path]],
     *,
     own: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    """Collect the models of the sides that need one; train those that are not given.
+    """Collect the models of the sides that need one; train those not supplied.
 
     Args:
         settings: Kind and size of the models, size and seed of the sample.
-        pipeline: Normalises the sample as it will normalise all text.
-        corpora: The user's source and target files, in order.
-        own: Models of `source_sentencepiece` and `target_sentencepiece`.
+        pipeline: Normalises the sample like all text of the project.
+        corpora: Source and target files of the training text, in order.
+        own: Supplied models, by the settings `source_sentencepiece` and
+            `target_sentencepiece`.
 
     Returns:
-        The models by file name; the same one twice where the sides share it.
+        The models by file name; both sides have the same one when it is joint.
 
     Raises:
-        CorpusError: There is no text in the files, or it is not UTF-8.
-        ConfigError: The models are to be smaller than the alphabet.
+        CorpusError: The files have no text, or it is not UTF-8.
+        ConfigError: `sentencepiece_vocab_size` is too small for the characters.
     """
     joint = settings.sentencepiece_joint
     models: dict[str, bytes] = {}
     to_train: list[str] = []
-    for file, name in zip(_SIDES, settings.tokenizers, strict=True):
-        if name != "sentencepiece":
+    for file, tokenizer in zip(_SIDES, settings.tokenizers, strict=True):
+        if tokenizer != "sentencepiece":
             continue
         setting = f"{'source' if joint else _SIDES[file]}_sentencepiece"
         if setting not in own:
@@ -70,7 +74,7 @@ def _train(
     corpora: Sequence[tuple[Path, Path]],
     to_train: list[str],
 ) -> dict[str, bytes]:
-    """Train the models of some sides on a sample of the training text."""
+    """Train the models of the given file names on a sample of the training text."""
     if not to_train:
         return {}
     sample = reservoir_sample(
@@ -93,52 +97,47 @@ def _train(
             vocab_size=settings.sentencepiece_vocab_size,
         )
         side = "both sides" if settings.sentencepiece_joint else f"{_SIDES[file]} side"
-        _report(side, models[file], len(lines), settings.sentencepiece_vocab_size)
+        _log_size(side, models[file], len(lines), settings.sentencepiece_vocab_size)
     joint = settings.sentencepiece_joint
     return {file: models[SOURCE_MODEL if joint else file] for file in to_train}
 
 
-def _report(side: str, model: bytes, num_lines: int, wanted: int) -> None:
-    """Log how many pieces there are; fewer than were asked for are a warning."""
+def _log_size(side: str, model: bytes, num_lines: int, requested: int) -> None:
+    """Log the number of pieces; warn if it is smaller than requested."""
     num_pieces = len(SentencePieceTokenizer(model).pieces)
-    found = f"SentencePiece: {side}: {plural(num_pieces, 'piece')}"
+    size = f"SentencePiece: {side}: {plural(num_pieces, 'piece')}"
     lines = plural(num_lines, "line")
-    if num_pieces >= wanted:
-        log.info("%s from %s", found, lines)
+    if num_pieces >= requested:
+        log.info("%s from %s", size, lines)
         return
     log.warning(
         "%s instead of the %s of preprocess.sentencepiece_vocab_size: the text (%s) "
         "yields no more",
-        found,
-        f"{wanted:,}",
+        size,
+        f"{requested:,}",
         lines,
     )
 
 
 def reservoir_sample(items: Iterable[Item], *, size: int, seed: int) -> list[Item]:
-    """Choose `size` items of a stream, each with the same probability, in one pass.
+    """Sample items of a stream uniformly, without replacement, in one pass.
 
     Args:
-        items: Of any number; all are taken when there are no more than `size`.
-        size: Items to choose.
-        seed: The same seed and items give the same sample.
+        items: The stream; one of at most `size` items is returned whole.
+        size: Size of the sample.
+        seed: Seed of the random numbers.
     """
     stream = iter(items)
     sample = list(islice(stream, size))
     generator = random.Random(seed)
     for index, item in enumerate(stream, start=size):
-        place = generator.randrange(index + 1)
-        if place < size:
-            sample[place] = item
+        slot = generator.randrange(index + 1)
+        if slot < size:
+            sample[slot] = item
     return sample
 
 
 def _pairs_with_text(files: tuple[Path, Path]) -> Iterator[tuple[str, str]]:
-    pairs = zip(*map(read_lines, files), strict=True)
-    for number, raw in enumerate(pairs, start=1):
-        src, tgt = (
-            decode_line(line, file, number)
-            for line, file in zip(raw, files, strict=True)
-        )
+    for src, tgt in zip(*map(decoded_lines, files), strict=True):
         if not is_blank(src) and not is_blank(tgt):
             yield src, tgt
