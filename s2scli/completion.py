@@ -98,7 +98,7 @@ def complete_checkpoint(incomplete: str) -> Candidates:
 
 
 @contextmanager
-def shell_questions() -> Iterator[None]:
+def adapted_to_shell() -> Iterator[None]:
     """Mend what Typer is asked by a shell, and what it answers; else do nothing.
 
     Bash hands over `--set train.optimizer=a` as four words, because it cuts at `=` and

@@ -69,7 +69,7 @@ def choose_log_format(arguments: Sequence[str]) -> None:
     _State.log_format = LogFormat.JSON if is_json else LogFormat.TEXT
 
 
-def configure(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
+def configure_logging(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
     """Send the log of s2s to standard error."""
     _State.quiet, _State.log_format = quiet, log_format
     handler: logging.Handler

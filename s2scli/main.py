@@ -25,7 +25,7 @@ from s2scli.commands import (
     translate,
     verify,
 )
-from s2scli.completion import shell_questions
+from s2scli.completion import adapted_to_shell
 from s2scli.console import choose_log_format, show_error, show_note
 from s2scli.signals import STOPPING, handle_stop_signals, received_stop
 from s2scli.strict import StrictCommand, StrictGroup
@@ -113,7 +113,7 @@ def main() -> NoReturn:
 
 def _run() -> int | str | None:
     try:
-        with shell_questions():
+        with adapted_to_shell():
             app()
     except Interrupted as stop:
         return _show_stop(stop)

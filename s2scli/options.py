@@ -20,7 +20,7 @@ from s2scli.completion import (
     complete_split,
     values_of,
 )
-from s2scli.console import LogFormat, configure
+from s2scli.console import LogFormat, configure_logging
 
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", help="Show only warnings and errors.")
@@ -92,6 +92,11 @@ Workers = Annotated[
 ]
 
 
+Flags = Mapping[str, Any]
+"""`section.key` -> value of an option that sets it; None where it is not given."""
+_NO_FLAGS: Flags = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A project's settings and folders."""
@@ -112,28 +117,19 @@ class Request:
     folder: Path
     overrides: tuple[str, ...]
 
-    def project(self, **flags: Any) -> Project:
-        """Load the project.
-
-        Args:
-            **flags: `section__key=value` of typed flags; None is left out.
-        """
+    def project(self, flags: Flags = _NO_FLAGS) -> Project:
+        """Load the project; its `s2s.toml` must exist."""
         return Project(self._load(flags, needs_file=True), Layout(self.folder))
 
-    def settings(self, **flags: Any) -> Config:
-        """Settings for a command that needs no project; those of one that is there."""
+    def settings(self, flags: Flags = _NO_FLAGS) -> Config:
+        """Load the settings for a command that needs no project."""
         return self._load(flags, needs_file=False).config
 
-    def _load(self, flags: Mapping[str, Any], *, needs_file: bool) -> Loaded:
-        typed = {
-            name.replace("__", ".", 1): value
-            for name, value in flags.items()
-            if value is not None
-        }
+    def _load(self, flags: Flags, *, needs_file: bool) -> Loaded:
         return load(
             self.folder,
             overrides=self.overrides,
-            flags=typed,
+            flags={key: value for key, value in flags.items() if value is not None},
             environ=os.environ,
             needs_file=needs_file,
         )
@@ -156,7 +152,7 @@ def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
         log_format: LogFormat,
         **own: Any,
     ) -> None:
-        configure(quiet=quiet, verbose=verbose, log_format=log_format)
+        configure_logging(quiet=quiet, verbose=verbose, log_format=log_format)
         function(Request(folder, tuple(overrides or ())), **own)
 
     own = list(inspect.signature(function).parameters.values())[1:]
@@ -193,7 +189,7 @@ def _common(
     """The options that `with_common_options` adds."""
 
 
-def refuse(condition: bool, message: str, hint: str) -> None:
+def refuse_if(condition: bool, message: str, hint: str) -> None:
     """Refuse options that contradict each other.
 
     Args:

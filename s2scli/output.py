@@ -10,7 +10,7 @@ from typing import IO, TextIO
 
 from pipelines.artifacts.inputs import STANDARD_STREAM
 from pipelines.errors import UsageError
-from s2scli.signals import if_stopped
+from s2scli.signals import hint_if_stopped
 
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 """Names of open files; a file can replace what they lead to, but not them."""
@@ -30,12 +30,12 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     if path is None or path == STANDARD_STREAM:
         require_output(None)
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr] # a real file
-        with if_stopped(_NOT_KEPT):
+        with hint_if_stopped(_NOT_KEPT):
             yield sys.stdout
         return
     if not can_be_replaced(path):
         with (
-            if_stopped(_NOT_KEPT),
+            hint_if_stopped(_NOT_KEPT),
             path.open("w", encoding="utf-8", newline="\n") as file,
         ):
             yield file
@@ -46,7 +46,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         with (
-            if_stopped(f"{path} was not written"),
+            hint_if_stopped(f"{path} was not written"),
             temporary.open("wb") as raw,
             text_writer(raw, path) as file,
         ):

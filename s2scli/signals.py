@@ -18,14 +18,14 @@ class _State:
 
 
 def handle_stop_signals() -> None:
-    """Let stop signals raise `Interrupted` with the words of `if_stopped` as hint."""
+    """Let stop signals raise `Interrupted` with the words of `hint_if_stopped` as hint."""
     _State.received = None
     for number in STOPPING:
         signal.signal(number, _interrupt)
 
 
 @contextmanager
-def if_stopped(outcome: str) -> Iterator[None]:
+def hint_if_stopped(outcome: str) -> Iterator[None]:
     """Say what is kept if a signal stops the block; an inner block's word counts.
 
     Raises:

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from pipelines.config.fields import known_keys
 from pipelines.config.load import read_environment
 from pipelines.errors import UsageError
-from s2scli.usage import command_path, usage_errors
+from s2scli.usage import as_usage_errors, command_path
 
 
 class StrictCommand(TyperCommand):
@@ -41,7 +41,7 @@ class StrictCommand(TyperCommand):
         if ctx.resilient_parsing:  # a shell asks for completions
             return super().parse_args(ctx, args)
         values = self._every_value(ctx, args)
-        with usage_errors(ctx):
+        with as_usage_errors(ctx):
             rest = super().parse_args(ctx, args)  # --help ends here
         if rest:
             raise UsageError(
@@ -124,7 +124,7 @@ class StrictGroup(TyperGroup):
             typer.echo(ctx.get_help(), nl=False)
             raise typer.Exit(2)
         try:
-            with usage_errors(ctx):
+            with as_usage_errors(ctx):
                 return super().parse_args(ctx, args)
         except UsageError as error:
             name = getattr(error.__cause__, "option_name", "")
@@ -141,7 +141,7 @@ class StrictGroup(TyperGroup):
         Raises:
             UsageError: There is no such command.
         """
-        with usage_errors(ctx):
+        with as_usage_errors(ctx):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:

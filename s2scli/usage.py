@@ -32,7 +32,7 @@ def command_path(ctx: Any) -> str:
 
 
 @contextmanager
-def usage_errors(ctx: Any) -> Iterator[None]:
+def as_usage_errors(ctx: Any) -> Iterator[None]:
     """Translate the parser's errors while a command line is read.
 
     Args:

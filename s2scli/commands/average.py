@@ -7,7 +7,7 @@ import typer
 
 from s2scli.completion import complete_checkpoint
 from s2scli.console import progress
-from s2scli.options import Request, refuse, with_common_options
+from s2scli.options import Request, refuse_if, with_common_options
 
 
 @with_common_options
@@ -46,12 +46,12 @@ def command(
 
     Example: s2s average --last 5 -o average
     """
-    refuse(
+    refuse_if(
         bool(checkpoints) == (last is not None),
         "expected either checkpoints or --last N",
         "s2s average --last 5 -o DIR",
     )
-    refuse(
+    refuse_if(
         bool(request.overrides),
         "--set: no setting has a part in an average",
         "leave it out",

@@ -10,5 +10,5 @@ def command(request: Request, workers: Workers = None, force: Force = False) -> 
 
     Example: s2s binarize -d demo --workers 4
     """
-    project = request.project(binarize__workers=workers)
+    project = request.project({"binarize.workers": workers})
     bring_up_to_date(project, "binarize", force=force)

@@ -7,7 +7,7 @@ import typer
 
 from pipelines.errors import UsageError
 from s2scli.completion import complete_override, complete_recipe
-from s2scli.console import LogFormat, configure, print_lines
+from s2scli.console import LogFormat, configure_logging, print_lines
 from s2scli.estimate import show_summary_of_new_project
 from s2scli.options import Format, Quiet, Verbose
 from s2scli.strict import StrictCommand
@@ -118,7 +118,7 @@ def command(
     from pipelines.config.load import parse_overrides
     from pipelines.tools.init import NUMBERS, names_text, run
 
-    configure(quiet=quiet, verbose=verbose, log_format=log_format)
+    configure_logging(quiet=quiet, verbose=verbose, log_format=log_format)
     if test is not None and len(test) > 1:
         raise UsageError(
             f"--test is given {len(test)} times: there is one test set",

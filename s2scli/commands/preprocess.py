@@ -10,5 +10,5 @@ def command(request: Request, workers: Workers = None, force: Force = False) -> 
 
     Example: s2s preprocess -d demo --workers 4
     """
-    project = request.project(preprocess__workers=workers)
+    project = request.project({"preprocess.workers": workers})
     bring_up_to_date(project, "preprocess", force=force)

@@ -21,7 +21,7 @@ from s2scli.options import (
     ModelWeight,
     Precision,
     Request,
-    refuse,
+    refuse_if,
     with_common_options,
 )
 from s2scli.output import (
@@ -136,7 +136,7 @@ def command(
     Example: s2s rescore --nbest 1000best.gz --source test.en -m MODEL -o new.gz
     """
     references = references or []
-    refuse(
+    refuse_if(
         bool(model_weight and not model),
         "--model-weight goes with --model",
         "name the models: -m DIR once for each weight",
@@ -145,13 +145,13 @@ def command(
         ("--json", as_json),
         ("--lowercase/--cased", lowercase is not None),
     ):
-        refuse(
+        refuse_if(
             given and not references,
             f"{flag} goes with --ref",
             "-r FILE compares the list with a reference",
         )
     output_file = output_file or STANDARD_STREAM
-    refuse(
+    refuse_if(
         best == output_file == STANDARD_STREAM,
         "the list and --best both go to standard output",
         "-o FILE writes the list to a file",
@@ -176,11 +176,11 @@ def command(
     src, refs = read_source(source, references)
     check_list(nbest, len(src), progress=progress())
     flags = {
-        "translate__length_penalty": length_penalty,
-        "translate__device": device,
-        "translate__precision": precision,
+        "translate.length_penalty": length_penalty,
+        "translate.device": device,
+        "translate.precision": precision,
     }
-    checkpoints, config = find_models(request, model, **flags)
+    checkpoints, config = find_models(request, model, flags)
     from pipelines.search.forced_decoding import ForcedDecoder
     from pipelines.search.loading import load_ensemble
 
@@ -209,8 +209,8 @@ def command(
 
 def _ignores_case(request: Request, lowercase: bool | None) -> bool:
     """As set; `auto` is cased, as the list's hypotheses keep the case they have."""
-    flags = {"score__lowercase": lowercase, "preprocess__lowercase": False}
-    return request.settings(**flags).score.ignores_case
+    flags = {"score.lowercase": lowercase, "preprocess.lowercase": False}
+    return request.settings(flags).score.ignores_case
 
 
 def _write(

@@ -123,8 +123,8 @@ def command(
         pairs = _pairs(
             source, target, [name for name, given in others.items() if given]
         )
-        how = {"translate__precision": precision, "translate__device": device}
-        models, config = find_models(request, model, **how)
+        flags = {"translate.precision": precision, "translate.device": device}
+        models, config = find_models(request, model, flags)
         _score_pairs(*pairs, models, model_weight or [], config.translate, as_json)
         return
     _refuse_model(bool(model or model_weight or precision or device))
@@ -184,7 +184,7 @@ def _refuse_model(given: bool) -> None:
 def _score_project(
     request: Request, split: str, lowercase: bool | None, force: bool, as_json: bool
 ) -> None:
-    project = with_split(request.project(score__lowercase=lowercase), split)
+    project = with_split(request.project({"score.lowercase": lowercase}), split)
     bring_up_to_date(project, "score", force=force, keep_translation=True)
     from pipelines.artifacts.layout import REPORT
     from pipelines.artifacts.report import read_report
@@ -205,8 +205,8 @@ def _score_files(
     from pipelines.score import score_files
 
     # No project's model wrote these files, so none decides whether case counts.
-    flags = {"score__lowercase": lowercase, "preprocess__lowercase": False}
-    config = request.settings(**flags).score
+    flags = {"score.lowercase": lowercase, "preprocess.lowercase": False}
+    config = request.settings(flags).score
     report = score_files(translation, references, config=config, progress=progress())
     _show(report, "the lines' own words, between blanks", as_json)
 

@@ -7,14 +7,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pipelines.artifacts.layout import TRANSLATED_SPLITS, Layout
 from pipelines.config import Config
 from pipelines.errors import MissingArtifactError
 from s2scli.console import progress
-from s2scli.options import Project, Request, refuse
-from s2scli.signals import if_stopped
+from s2scli.options import Flags, Project, Request, refuse_if
+from s2scli.signals import hint_if_stopped
 
 log = logging.getLogger("pipelines.stage")
 
@@ -28,7 +27,7 @@ def with_split(project: Project, split: str) -> Project:
         UsageError: There is no such split.
     """
     known = " or ".join(TRANSLATED_SPLITS)
-    refuse(
+    refuse_if(
         split not in TRANSLATED_SPLITS,
         f"--split {split}: expected {known}",
         "s2s translate FILE and s2s score HYP --ref REF take any text",
@@ -47,7 +46,7 @@ def bring_up_to_date(
     """Run a stage, and what it needs, unless all is up to date."""
     from pipelines.run import bring_up_to_date as run
 
-    with if_stopped(_STAGES_KEPT):
+    with hint_if_stopped(_STAGES_KEPT):
         done = run(
             project.config,
             project.layout,
@@ -57,24 +56,24 @@ def bring_up_to_date(
             keep_translation=keep_translation,
             progress=progress(),
         )
-    tell_done(done, stage)
+    log_if_up_to_date(done, stage)
 
 
 def find_models(
-    request: Request, named: Sequence[Path] | None, **flags: Any
+    request: Request, named: Sequence[Path] | None, flags: Flags
 ) -> tuple[list[Path], Config]:
     """The models to use, and the settings; nothing is trained and nothing locked.
 
     Args:
         request: Names the project.
         named: Checkpoints; without any it is the project's best one so far.
-        **flags: As for `Request.project`.
+        flags: As for `Request.project`.
 
     Raises:
         MissingArtifactError: No model is named, and there is no project.
     """
     if named:
-        return list(named), request.settings(**flags)
+        return list(named), request.settings(flags)
     settings = Layout(request.folder).settings
     if not settings.is_file():
         raise MissingArtifactError(
@@ -84,7 +83,7 @@ def find_models(
         )
     from pipelines.project.plan import changed_since_training
 
-    project = request.project(**flags)
+    project = request.project(flags)
     changed = changed_since_training(project.config, project.layout)
     if changed:
         log.warning(
@@ -95,7 +94,7 @@ def find_models(
     return [project.layout.train], project.config
 
 
-def tell_done(done: Sequence[str], stage: str) -> None:
+def log_if_up_to_date(done: Sequence[str], stage: str) -> None:
     """Say when there was nothing to do."""
     if not done:
         log.info("%s is up to date; --force runs it again", stage)

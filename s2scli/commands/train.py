@@ -7,14 +7,14 @@ import typer
 
 from pipelines.distributed.environment import is_distributed, is_follower
 from pipelines.errors import DivergenceError, Interrupted, PeerError
-from s2scli.commands.stage import bring_up_to_date, tell_done
+from s2scli.commands.stage import bring_up_to_date, log_if_up_to_date
 from s2scli.console import progress
 from s2scli.estimate import show_estimate
 from s2scli.options import (
     Device,
     Project,
     Request,
-    refuse,
+    refuse_if,
     with_common_options,
 )
 
@@ -72,13 +72,13 @@ def command(
     """
     from pipelines.distributed.launcher import launch, require_gpus
 
-    refuse(
+    refuse_if(
         fork and force,
         "--fork continues the earlier training, --force starts afresh",
         "leave one out",
     )
-    flags = {"train__device": device, "train__tensorboard": tensorboard or None}
-    project = request.project(**flags)
+    flags = {"train.device": device, "train.tensorboard": tensorboard or None}
+    project = request.project(flags)
     if dry_run or as_json:
         show_estimate(
             project,
@@ -115,4 +115,4 @@ def _train_together(project: Project, *, force: bool, fork: bool) -> None:
         if quiet:  # the first process says it
             raise SystemExit(error.exit_status) from error
         raise
-    tell_done(done, "train")
+    log_if_up_to_date(done, "train")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipelines.progress import SilentProgress
 from s2scli import console
-from s2scli.console import LogFormat, configure, print_table, show_error
+from s2scli.console import LogFormat, configure_logging, print_table, show_error
 from s2scli.progress import PlainProgress, TerminalProgress
 
 
@@ -36,7 +36,7 @@ def narrow(monkeypatch):
 
 
 def test_a_terminal_gets_bars_with_figures(terminal):
-    configure(quiet=False, verbose=False, log_format=LogFormat.TEXT)
+    configure_logging(quiet=False, verbose=False, log_format=LogFormat.TEXT)
     progress = console.progress()
     assert isinstance(progress, TerminalProgress)
     with progress.task("train", total=10, unit="steps") as task:
@@ -55,7 +55,7 @@ def test_a_terminal_gets_bars_with_figures(terminal):
 
 
 def test_quiet_shows_no_progress(terminal):
-    configure(quiet=True, verbose=False, log_format=LogFormat.TEXT)
+    configure_logging(quiet=True, verbose=False, log_format=LogFormat.TEXT)
     assert isinstance(console.progress(), SilentProgress)
     with console.progress().task("train", total=1) as task:
         task.advance()
@@ -63,7 +63,7 @@ def test_quiet_shows_no_progress(terminal):
 
 
 def test_verbose_tells_more(terminal):
-    configure(quiet=False, verbose=True, log_format=LogFormat.TEXT)
+    configure_logging(quiet=False, verbose=True, log_format=LogFormat.TEXT)
     logging.getLogger("pipelines.test").debug("a detail")
     assert "a detail" in terminal.getvalue()
 
@@ -72,12 +72,12 @@ def test_verbose_tells_more(terminal):
 def test_what_cannot_draw_gets_lines(terminal, monkeypatch, variable):
     monkeypatch.setenv("TERM", "dumb" if variable == "TERM" else "xterm")
     log_format = LogFormat.TEXT if variable == "TERM" else LogFormat.JSON
-    configure(quiet=False, verbose=False, log_format=log_format)
+    configure_logging(quiet=False, verbose=False, log_format=log_format)
     assert isinstance(console.progress(), PlainProgress)
 
 
 def test_a_narrow_log_leaves_its_width_to_the_messages(narrow):
-    configure(quiet=False, verbose=False, log_format=LogFormat.TEXT)
+    configure_logging(quiet=False, verbose=False, log_format=LogFormat.TEXT)
     logging.getLogger("pipelines.test").info("source vocabulary: 215 entries, 0 % new")
     assert narrow.getvalue().splitlines() == [
         "INFO     source vocabulary: 215 entries,",
