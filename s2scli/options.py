@@ -1,4 +1,4 @@
-"""Options that several commands share, and the project they name."""
+"""Options that several commands share, and the project that they name."""
 
 import inspect
 import os
@@ -31,11 +31,13 @@ Verbose = Annotated[
 Format = Annotated[
     LogFormat,
     typer.Option(
-        "--log-format", help="Log on standard error in this format (text, json)."
+        "--log-format",
+        metavar="FORMAT",
+        help="Write log lines in this format (text, json).",
     ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Run this stage even if it is up to date.")
+    bool, typer.Option("--force", help="Run this stage again even if it is up to date.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[
@@ -62,8 +64,8 @@ Model = Annotated[
         "-m",
         "--model",
         metavar="DIR",
-        help="Use this model, the folder of a checkpoint or of a project; repeatable, "
-        "for an ensemble.",
+        help="Use the model in this folder (a checkpoint or a project); repeat for an "
+        "ensemble.",
         autocompletion=complete_model,
     ),
 ]
@@ -72,22 +74,22 @@ ModelWeight = Annotated[
     typer.Option(
         "--model-weight",
         metavar="WEIGHT",
-        help="Give each --model a weight in the ensemble; equal by default.",
+        help="Weight a model of the ensemble, once for each --model; equal by default.",
     ),
 ]
 Split = Annotated[
     str | None,
     typer.Option(
         "--split",
-        metavar="test|valid",
+        metavar="SPLIT",
         autocompletion=complete_split,
-        help="Take this split of the project (test, valid); each has its own folders.",
+        help="Use this split of the project (test, valid), which has its own folders.",
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", metavar="N", help="Start N processes; 0 starts one for each core."
+        "--workers", metavar="N", help="Run N processes; 0 runs one for each core."
     ),
 ]
 
@@ -112,7 +114,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the common options of a command say."""
+    """The project's folder and the overrides that a command line names."""
 
     folder: Path
     overrides: tuple[str, ...]
@@ -136,10 +138,10 @@ class Request:
 
 
 def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command -d, --set, -q, -v and --log-format.
+    """Add -d, --set, -q, -v and --log-format to a command.
 
     Args:
-        function: Takes a `Request` first, then its own options.
+        function: The command; it takes a `Request` first, then its own options.
     """
 
     @wraps(function)
@@ -157,8 +159,7 @@ def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
 
     own = list(inspect.signature(function).parameters.values())[1:]
     common = list(inspect.signature(_common).parameters.values())
-    # Typer reads what a command takes from its signature.
-    command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined] # a function's attribute
+    command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined] # Typer reads it
     command.__annotations__ = {p.name: p.annotation for p in (*own, *common)}
     return command
 
@@ -170,7 +171,7 @@ def _common(
             "-d",
             "--dir",
             metavar="DIR",
-            help="Work in the project in this folder.",
+            help="Use the project in this folder.",
         ),
     ] = Path(),
     overrides: Annotated[
@@ -193,12 +194,12 @@ def refuse_if(condition: bool, message: str, hint: str) -> None:
     """Refuse options that contradict each other.
 
     Args:
-        condition: Whether they do.
+        condition: Whether they contradict each other.
         message: The fact.
         hint: What to do instead.
 
     Raises:
-        UsageError: They do.
+        UsageError: The condition holds.
     """
     if condition:
         raise UsageError(message, hint=hint)

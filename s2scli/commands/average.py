@@ -36,13 +36,13 @@ def command(
             "--last",
             min=2,
             metavar="N",
-            help="Average the newest N sound checkpoints of the project instead.",
+            help="Average the newest N undamaged checkpoints of the project instead.",
         ),
     ] = None,
 ) -> None:
     """Average the weights of checkpoints of one training.
 
-    The new folder translates as a checkpoint does: s2s translate -m DIR.
+    The new folder is used like a checkpoint: s2s translate -m DIR.
 
     Example: s2s average --last 5 -o average
     """

@@ -37,7 +37,7 @@ def show(
 ) -> None:
     """Show every setting: its value, where it came from and what it means.
 
-    With --json: value, origin, meaning, choices and default of each.
+    With --json, print the value, origin, meaning, choices and default of each setting.
 
     Example: s2s config show train.optimizer
     """

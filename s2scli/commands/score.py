@@ -42,7 +42,7 @@ def command(
         typer.Argument(
             metavar="HYP",
             dir_okay=False,
-            help="With --ref: score this file instead of standard input.",
+            help="With --ref, score this file instead of standard input.",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +54,7 @@ def command(
             metavar="FILE",
             dir_okay=False,
             help="Score any translation against this file, without a project; "
-            "repeatable, for several references.",
+            "repeat for several references.",
         ),
     ] = None,
     input_file: Annotated[
@@ -64,15 +64,15 @@ def command(
             "--input",
             metavar="FILE",
             dir_okay=False,
-            help="Score this file, the same as HYP.",
+            help="Score this file; the same as HYP.",
         ),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--cased",
-            help="Ignore case, or count it; by default as the project's model does, "
-            "and counted with --ref.",
+            help="Ignore or count case; by default as the project's model does, and "
+            "counted with --ref.",
             show_default=False,
         ),
     ] = None,
@@ -81,7 +81,7 @@ def command(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="With --target: print the natural log-probability that the model "
+            help="With --target, print the natural log-probability that the model "
             "gives each translation, and its number of tokens.",
         ),
     ] = None,
@@ -90,7 +90,7 @@ def command(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="With --source: read the translation of each line here.",
+            help="With --source, read the translation of each line from this file.",
         ),
     ] = None,
     model: Model = None,
@@ -103,7 +103,8 @@ def command(
 ) -> None:
     """Score the translation of the test split, or with --ref any translation.
 
-    An empty line of a second or later reference is no further reference.
+    An empty line in a second or later reference file means that the sentence has no
+    further reference.
 
     Example: s2s score hyp.txt --ref ref1.txt --ref ref2.txt
 

@@ -69,7 +69,7 @@ def command(
             "--beam-size",
             metavar="N",
             min=1,
-            help="Search with N hypotheses; 1 is greedy search.",
+            help="Search with a beam of N hypotheses; 1 is greedy search.",
         ),
     ] = None,
     nbest: Annotated[
@@ -94,14 +94,14 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Search in the standard way or as the paper does (standard, paper).",
+            help="Use this beam search (standard, paper).",
             autocompletion=values_of("translate.search"),
         ),
     ] = None,
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            metavar="ALPHA|average",
+            metavar="ALPHA",
             help="Divide log-probabilities by GNMT's length penalty with this alpha (0 "
             "for none), or by the number of tokens (average).",
             autocompletion=values_of("translate.length_penalty"),
@@ -116,8 +116,8 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="Write at most N tokens for each line; 0 lets the length of the "
-            "source decide.",
+            help="Write at most N tokens for each line; 0 derives the limit from "
+            "the length of the source.",
         ),
     ] = None,
     sample: Annotated[
@@ -132,7 +132,7 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="With --sample: draw each token from the N likeliest ones; 0 draws "
+            help="With --sample, draw each token from the N most likely ones; 0 draws "
             "from all.",
         ),
     ] = None,
@@ -140,7 +140,7 @@ def command(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="With --sample: divide the logits by this number; below 1, likely "
+            help="With --sample, divide the logits by this number; below 1, likely "
             "tokens become likelier.",
         ),
     ] = None,
@@ -149,15 +149,15 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="With --sample: draw with this seed.",
+            help="With --sample, draw with this seed.",
         ),
     ] = None,
     unk: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Write <unk> (allow), never write it (forbid), or put the unknown "
-            "words of the source in its place (copy).",
+            help="Write <unk> (allow), never write it (forbid), or replace it by the "
+            "unknown words of the source (copy).",
             autocompletion=values_of("translate.unk"),
         ),
     ] = None,
@@ -166,7 +166,8 @@ def command(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="With --split: translate even if it is up to date."
+            "--force",
+            help="With --split, translate again even if the translation is up to date.",
         ),
     ] = False,
 ) -> None:

@@ -209,7 +209,9 @@ def test_zsh_gets_whole_words_and_their_meaning_on_one_line(ask):
         """_arguments '*: :(("train.optimizer=adamw"))'"""
     )
     found = ask("zsh", "s2s config show data", COLUMNS="40").splitlines()
-    assert found[0].endswith('[source, target] for each split, or a list of these."')
+    assert found[0].endswith(
+        '[source, target] for each split, or a list of such pairs."'
+    )
     assert len(found) == 6
 
 
@@ -217,7 +219,7 @@ def test_fish_gets_a_line_for_each_candidate(ask):
     action = {"_TYPER_COMPLETE_FISH_ACTION": "get-args", "COLUMNS": "40"}
     found = ask("fish", "s2s config show train.precision", **action).splitlines()
     assert len(found) == 1
-    assert found[0].startswith("train.precision\tPrecision of matrix products; auto")
+    assert found[0].startswith("train.precision\tPrecision of matrix multiplications; ")
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")

@@ -78,13 +78,6 @@ def test_a_project_can_be_made_where_it_cannot_be_trained(s2s, tmp_path):
     assert "next: " in found.err
 
 
-def test_more_than_is_free_is_said(s2s, tmp_path, monkeypatch):
-    from pipelines.model.engine import device
-
-    monkeypatch.setattr(device, "_available_bytes", lambda: 1000)
-    assert "activations, MORE THAN IS FREE; disk" in s2s("init", tmp_path).err
-
-
 # Options
 
 

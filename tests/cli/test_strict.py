@@ -186,7 +186,7 @@ def test_one_setting_is_shown_with_all_that_is_known_of_it(s2s, new):
     assert lines == [
         'train.optimizer = "adam"',
         "origin: s2s.toml",
-        "meaning: Optimizer of the weights; the paper's is sgd, without momentum.",
+        "meaning: Optimizer; the paper uses sgd, without momentum.",
         'default: "sgd"',
         "choices: sgd, adam, adamw",
     ]
