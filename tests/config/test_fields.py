@@ -14,8 +14,16 @@ def test_what_every_setting_accepts_is_said_in_words():
 @pytest.mark.parametrize(
     ("override", "message", "hint"),
     [
-        ("train.batch_size=x", "expected an integer of at least 1, found 'x'", "Sent"),
-        ("train.batch_size=0", "expected an integer of at least 1, found 0", "Sent"),
+        (
+            "train.batch_size=x",
+            "expected an integer of at least 1, found 'x'",
+            "sentence pairs",
+        ),
+        (
+            "train.batch_size=0",
+            "expected an integer of at least 1, found 0",
+            "sentence pairs",
+        ),
         ("train.batch_size=2.5", "expected an integer of at least 1, found 2.5", ""),
         ("model.dropout=1.0", "expected a number of at least 0 and below 1", "Drop"),
         ("train.learning_rate=-1", "expected a number greater than 0, found -1", ""),
@@ -59,8 +67,8 @@ def test_a_wrong_value_is_answered_with_what_is_expected(
             ["data.train=train.en"],
             "data.train (--set): train needs two files: [source, target], found "
             "'train.en'",
-            "data.train: Training pairs; plain text, .gz or .zst; relative to the "
-            "project's folder.",
+            "data.train: Training text (plain, .gz or .zst), relative to the project's "
+            "folder.",
         ),
     ],
 )

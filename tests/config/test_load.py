@@ -107,7 +107,6 @@ def test_unknown_key_in_set_and_environment_names_the_nearest(project):
         ("train.batch_size=many", "train.batch_size.*'many'"),
         ("train.optimizer=sdg", "train.optimizer.*one of sgd, adam or adamw"),
         ("translate.temperature=0", "translate.temperature .--set.*greater than 0"),
-        ("train.best_by=bleu", "needs valid_bleu"),
         ("train.device=tpu", "train.device"),
         ('data.train=["a"]', "train needs two files"),
         ("preprocess.source_vocab_size=3", "integer of at least 4, found 3"),
@@ -197,51 +196,3 @@ def test_every_setting_is_described(project):
     settings = describe_settings(load(project("")))
     assert [s.key for s in settings] == known_keys()
     assert all(s.meaning.endswith(".") for s in settings)
-
-
-def test_execution_settings_stay_out_of_the_fingerprint(project):
-    config = load(project("")).config
-    assert "workers" not in config.preprocess.fingerprinted()
-    assert "device" not in config.train.fingerprinted()
-    assert "learning_rate" in config.train.fingerprinted()
-
-
-def test_settings_added_later_stay_out_of_the_fingerprint_at_their_default(project):
-    config = load(project("")).config.translate
-    assert set(config.fingerprinted()) == {
-        "beam",
-        "nbest",
-        "search",
-        "length_penalty",
-        "unk",
-        "ensemble",
-        "max_length_ratio",
-        "max_length_extra",
-        "max_source_length",
-        "precision",
-    }
-    changed = load(project(""), overrides=["translate.min_length=2"]).config.translate
-    assert changed.fingerprinted() == {**config.fingerprinted(), "min_length": 2}
-
-
-def test_settings_of_sampling_are_fingerprinted_with_it_only(project):
-    options = ["translate.top_k=5", "translate.seed=2", "translate.temperature=0.5"]
-    plain = load(project("")).config.translate
-    unused = load(project(""), overrides=options).config.translate
-    assert unused.fingerprinted() == plain.fingerprinted()
-    options.append("translate.sample=true")
-    used = load(project(""), overrides=options).config.translate
-    assert used.fingerprinted() == {
-        **plain.fingerprinted(),
-        "sample": True,
-        "top_k": 5,
-        "seed": 2,
-        "temperature": 0.5,
-    }
-
-
-def test_a_least_length_beyond_the_most_is_refused(project):
-    options = ["translate.min_length=5", "translate.max_length=4"]
-    with pytest.raises(ConfigError, match=r"min_length \(5\) exceeds max_length \(4\)"):
-        load(project(""), overrides=options)
-    load(project(""), overrides=options[:1])
