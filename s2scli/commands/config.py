@@ -62,7 +62,7 @@ def show(
 
 
 def _one(setting: "Setting") -> list[str]:
-    from pipelines.config.load import to_toml
+    from pipelines.config.toml_text import to_toml
 
     lines = [
         f"{setting.key} = {setting.toml}",
