@@ -5,7 +5,7 @@ from pipelines.config.fields import field_of, known_keys
 from pipelines.errors import ConfigError
 
 
-def test_what_every_setting_accepts_is_said_in_words():
+def test_every_setting_describes_its_accepted_values():
     own = ("data.train", "data.valid", "data.test")  # checked by their section
     for key in known_keys():
         assert field_of(key).expected or key in own, key
@@ -81,13 +81,13 @@ def test_settings_that_contradict_each_other_are_shown_by_their_section(
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
-def test_no_kind_of_search_stands_for_greedy(tmp_path):
+def test_the_search_greedy_is_answered_with_a_beam_of_one(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, flags={"translate.search": "greedy"}, needs_file=False)
     assert "Greedy search is beam = 1" in caught.value.hint
 
 
-def test_a_value_of_a_typed_option_is_refused_under_the_name_of_the_option(tmp_path):
+def test_a_wrong_value_of_an_option_names_the_option(tmp_path):
     (tmp_path / "s2s.toml").touch()
     flags = {"translate.length_penalty": "foo"}
     with pytest.raises(ConfigError) as caught:

@@ -55,7 +55,7 @@ def test_a_recipe_can_be_named_from_outside_the_file(project, how):
     assert found.config.train.seed == 2
 
 
-def test_without_a_file_the_defaults_hold_and_what_is_set(tmp_path):
+def test_without_a_file_defaults_variables_and_set_apply(tmp_path):
     environ = {"S2S_MODEL__CELLS": "33"}
     found = load(
         tmp_path, overrides=["train.seed=4"], environ=environ, needs_file=False
@@ -84,14 +84,16 @@ def test_every_unknown_variable_is_refused(project, variable):
         ("[quux]\n", "quux is not a setting", "config show"),
     ],
 )
-def test_unknown_key_in_the_file_names_the_nearest(project, text, message, hint):
+def test_an_unknown_key_in_the_file_is_answered_with_the_nearest(
+    project, text, message, hint
+):
     with pytest.raises(ConfigError, match=message) as caught:
         load(project(text))
     assert hint in caught.value.hint
     assert "s2s.toml" in caught.value.message
 
 
-def test_unknown_key_in_set_and_environment_names_the_nearest(project):
+def test_an_unknown_key_in_set_or_a_variable_is_answered_with_the_nearest(project):
     with pytest.raises(ConfigError, match=r"--set: train\.batchsize") as caught:
         load(project(""), overrides=["train.batchsize=3"])
     assert "train.batch_size" in caught.value.hint
@@ -114,12 +116,12 @@ def test_unknown_key_in_set_and_environment_names_the_nearest(project):
         ("train.learning_rate", "no '='"),
     ],
 )
-def test_wrong_values_are_refused_with_their_place(project, override, message):
+def test_a_wrong_value_is_refused_with_its_key_and_origin(project, override, message):
     with pytest.raises(ConfigError, match=message):
         load(project('recipe = "small"'), overrides=[override])
 
 
-def test_missing_project_and_broken_files(tmp_path, project):
+def test_a_missing_or_broken_file_is_one_clear_error(tmp_path, project):
     with pytest.raises(MissingArtifactError) as missing:
         load(tmp_path)
     assert "s2s init" in missing.value.hint
