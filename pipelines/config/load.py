@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.config.fields import field_of, known_keys, refusal
+from pipelines.config.fields import Field, field_of, known_keys, refusal
 from pipelines.config.schema import Config
 from pipelines.config.section import SETTINGS
 from pipelines.config.suggest import (
@@ -247,20 +247,14 @@ class Setting:
     """One setting as `s2s config show` prints it.
 
     Attributes:
-        key: `section.key`.
+        field: The setting in the schema.
         value: The value, as a JSON value.
         origin: The layer it came from.
-        meaning: The description, on one line.
-        choices: The accepted values if all of them are words.
-        default: The default, as a JSON value.
     """
 
-    key: str
+    field: Field
     value: Any
     origin: str
-    meaning: str
-    choices: tuple[str, ...] | None
-    default: Any
 
     @property
     def toml(self) -> str:
@@ -269,19 +263,12 @@ class Setting:
 
 
 def describe_settings(loaded: Loaded) -> list[Setting]:
-    """Return every setting with its value, origin and meaning, in order."""
+    """Return every setting with its value and origin, in order."""
     values = loaded.config.model_dump(mode="json")
     settings: list[Setting] = []
     for field in map(field_of, known_keys()):
         section, _, name = field.key.rpartition(".")
-        settings.append(
-            Setting(
-                key=field.key,
-                value=(values[section] if section else values)[name],
-                origin=loaded.origins.get(field.key, "default"),
-                meaning=field.meaning,
-                choices=field.choices,
-                default=field.default,
-            )
-        )
+        value = (values[section] if section else values)[name]
+        origin = loaded.origins.get(field.key, "default")
+        settings.append(Setting(field, value, origin))
     return settings

@@ -1,7 +1,7 @@
 """`s2s config`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,38 +50,51 @@ def show(
     settings = [
         s
         for s in describe_settings(project.loaded)
-        if key is None or s.key == key or s.key.startswith(f"{key}.")
+        if key is None or s.field.key == key or s.field.key.startswith(f"{key}.")
     ]
     if as_json:
-        names = ("value", "origin", "meaning", "choices", "default")
-        print_json({s.key: {n: getattr(s, n) for n in names} for s in settings})
-    elif [s.key for s in settings] == [key]:
-        print_lines(_one(settings[0]))
+        print_json({s.field.key: _json(s) for s in settings})
+    elif [s.field.key for s in settings] == [key]:
+        print_lines(_details(settings[0]))
     else:
-        print_commented(_all(settings))
+        print_commented(_commented(settings))
 
 
-def _one(setting: "Setting") -> list[str]:
+def _json(setting: "Setting") -> dict[str, Any]:
+    field = setting.field
+    return {
+        "value": setting.value,
+        "origin": setting.origin,
+        "meaning": field.meaning,
+        "choices": field.choices,
+        "default": field.default,
+    }
+
+
+def _details(setting: "Setting") -> list[str]:
+    """Return all that is known about one setting, a line each."""
     from pipelines.config.toml_text import to_toml
 
+    field = setting.field
     lines = [
-        f"{setting.key} = {setting.toml}",
+        f"{field.key} = {setting.toml}",
         f"origin: {setting.origin}",
-        f"meaning: {setting.meaning}",
-        f"default: {to_toml(setting.default)}",
+        f"meaning: {field.meaning}",
+        f"default: {to_toml(field.default)}",
     ]
-    if setting.choices:
-        lines.append(f"choices: {', '.join(setting.choices)}")
+    if field.choices:
+        lines.append(f"choices: {', '.join(field.choices)}")
     return lines
 
 
-def _all(settings: "Sequence[Setting]") -> list[tuple[str, str]]:
+def _commented(settings: "Sequence[Setting]") -> list[tuple[str, str]]:
+    """Return TOML lines and comments with the meaning and origin of each setting."""
     lines: list[tuple[str, str]] = []
     section = ""
     for s in settings:
-        head, _, name = s.key.rpartition(".")
+        head, _, name = s.field.key.rpartition(".")
         if head != section:
             section = head
             lines += [("", ""), (f"[{head}]", "")]
-        lines.append((f"{name} = {s.toml}", f"{s.meaning} ({s.origin})"))
+        lines.append((f"{name} = {s.toml}", f"{s.field.meaning} ({s.origin})"))
     return lines

@@ -196,5 +196,5 @@ def test_paper_recipe_is_the_paper():
 
 def test_every_setting_is_described(project):
     settings = describe_settings(load(project("")))
-    assert [s.key for s in settings] == known_keys()
-    assert all(s.meaning.endswith(".") for s in settings)
+    assert [s.field.key for s in settings] == known_keys()
+    assert all(s.field.meaning.endswith(".") for s in settings)

@@ -46,7 +46,7 @@ def test_auto_becomes_true_or_false(resolved, text, overrides, expected):
     assert loaded.config.score.lowercase is expected
     assert loaded.config.score.ignores_case is expected
     assert loaded.config.score.fingerprinted()["lowercase"] is expected
-    shown = {setting.key: setting for setting in describe_settings(loaded)}
+    shown = {setting.field.key: setting for setting in describe_settings(loaded)}
     assert shown["score.lowercase"].value is expected
 
 
