@@ -28,11 +28,6 @@ _NEVER_WRAP = "10000"
 _MODELS_BELOW = ("*", "checkpoints/*", "train/checkpoints/*", "*/train/checkpoints/*")
 
 
-def complete_recipe() -> Completions:
-    """Offer the recipes."""
-    return recipe_names()
-
-
 def complete_stage() -> Completions:
     """Offer the stages in order."""
     return list(STAGES)

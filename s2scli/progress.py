@@ -222,16 +222,12 @@ class TerminalProgress:
 
 
 class _PlainTask(Meter):
-    def __init__(
-        self, description: str, total: int | None, unit: str, clock: Clock
-    ) -> None:
-        super().__init__(description, total, unit, clock)
-        self._logged_s = self._last_s
+    _logged_s = 0.0
 
     def advance(self, amount: int = 1, **figures: str) -> None:
         """Count units, and log a line if the last one is long ago."""
         super().advance(amount, **figures)
-        if self._last_s - self._logged_s >= _LOG_EVERY_S:
+        if self._last_s - max(self._logged_s, self._started_s) >= _LOG_EVERY_S:
             self._logged_s = self._last_s
             count = str(self.done)
             if self.total is not None:

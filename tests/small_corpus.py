@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts.layout import Layout
-from pipelines.config.schema import (
-    BinarizeConfig,
-    Config,
-    DataConfig,
-    PreprocessConfig,
-)
+from pipelines.config.preprocess import PreprocessConfig
+from pipelines.config.schema import BinarizeConfig, Config, DataConfig
 
 PAIRS = [
     ("The cat sleeps.", "Le chat dort."),

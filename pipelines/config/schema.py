@@ -29,19 +29,6 @@ from pipelines.config.section import (
 )
 from pipelines.config.train import TrainConfig
 
-__all__ = [
-    "BinarizeConfig",
-    "Config",
-    "DataConfig",
-    "ModelConfig",
-    "PreprocessConfig",
-    "ScoreConfig",
-    "Section",
-    "TrainConfig",
-    "TranslateConfig",
-]
-
-
 FileNames = tuple[str, str]
 """A source file and a target file; line n of one is the translation of line n."""
 

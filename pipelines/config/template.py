@@ -42,18 +42,11 @@ def init_config(recipe: str, values: Flat) -> Config:
 
 
 def init_text(recipe: str, values: Flat) -> str:
-    """Return the text of a new project's `s2s.toml`.
+    """Return the text of the `s2s.toml` for `init_config` with these arguments.
 
     It has every setting once, below its meaning: as `key = value` if the recipe or
-    `values` sets it, else as `# key = value` with the default. The recipe's remarks on
-    its values are kept for the values that are kept.
-
-    Args:
-        recipe: As for `init_config`.
-        values: As for `init_config`.
-
-    Raises:
-        ConfigError: As `init_config`.
+    `values` sets it, else as `# key = value` with the default. The recipe's remarks are
+    kept for the values that are kept.
     """
     init_config(recipe, values)
     merged, own = _merge(recipe, values), recipe_values(recipe)

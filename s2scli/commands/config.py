@@ -1,17 +1,16 @@
-"""`s2s config`."""
+"""The command `s2s config show`: settings, their origins and meanings."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from pipelines.config.load import Setting, describe_settings, require_known
+from pipelines.config.toml_text import to_toml
 from s2scli.completion import complete_setting
 from s2scli.console import print_commented, print_json, print_lines
 from s2scli.options import Json, Request, with_common_options
 from s2scli.strict import StrictCommand, StrictGroup
-
-if TYPE_CHECKING:
-    from pipelines.config.load import Setting
 
 app = typer.Typer(cls=StrictGroup, no_args_is_help=True, help="Show the settings.")
 
@@ -41,8 +40,6 @@ def show(
 
     Example: s2s config show train.optimizer
     """
-    from pipelines.config.load import describe_settings, require_known
-
     project = request.project()
     if key is not None:
         key = key.replace("-", "_")
@@ -60,21 +57,15 @@ def show(
         print_commented(_commented(settings))
 
 
-def _json(setting: "Setting") -> dict[str, Any]:
-    field = setting.field
-    return {
-        "value": setting.value,
-        "origin": setting.origin,
-        "meaning": field.meaning,
-        "choices": field.choices,
-        "default": field.default,
+def _json(setting: Setting) -> dict[str, Any]:
+    described = {
+        n: getattr(setting.field, n) for n in ("meaning", "choices", "default")
     }
+    return {"value": setting.value, "origin": setting.origin, **described}
 
 
-def _details(setting: "Setting") -> list[str]:
+def _details(setting: Setting) -> list[str]:
     """Return all that is known about one setting, a line each."""
-    from pipelines.config.toml_text import to_toml
-
     field = setting.field
     lines = [
         f"{field.key} = {setting.toml}",
@@ -87,7 +78,7 @@ def _details(setting: "Setting") -> list[str]:
     return lines
 
 
-def _commented(settings: "Sequence[Setting]") -> list[tuple[str, str]]:
+def _commented(settings: Sequence[Setting]) -> list[tuple[str, str]]:
     """Return TOML lines and comments with the meaning and origin of each setting."""
     lines: list[tuple[str, str]] = []
     section = ""

@@ -1,4 +1,4 @@
-"""`s2s init`."""
+"""The command `s2s init`: create a project and summarize its training."""
 
 import logging
 import shlex
@@ -7,8 +7,10 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from pipelines.config import recipe_names
+from pipelines.config.load import parse_overrides
 from pipelines.errors import S2SError, UsageError
-from s2scli.completion import complete_override, complete_recipe
+from s2scli.completion import complete_override
 from s2scli.console import LogFormat, configure_logging, print_lines, show_note
 from s2scli.estimate import summary_lines
 from s2scli.options import Format, Project, Quiet, Request, Verbose
@@ -51,7 +53,7 @@ def command(
             metavar="NAME",
             help="Start from this recipe (numbers, small, paper); by default small "
             "if text is named, else numbers.",
-            autocompletion=complete_recipe,
+            autocompletion=recipe_names,
         ),
     ] = None,
     source_lang: Annotated[
@@ -121,7 +123,6 @@ def command(
 
     Example: s2s init demo --train train.de train.en --valid valid.de valid.en
     """
-    from pipelines.config.load import parse_overrides
     from pipelines.tools.init import NUMBERS, names_text, run
 
     configure_logging(quiet=quiet, verbose=verbose, log_format=log_format)
