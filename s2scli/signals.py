@@ -26,7 +26,7 @@ def handle_stop_signals() -> None:
 
 @contextmanager
 def hint_if_stopped(hint: str) -> Iterator[None]:
-    """Set what the user is told if a signal stops the block; the innermost hint counts.
+    """Set the hint of a stop signal during the block; the innermost hint counts.
 
     Raises:
         Interrupted: A signal came earlier, and a library caught our exception as one of
