@@ -1,1 +1,1 @@
-"""The terminal side of s2s: parse, call, show."""
+"""The terminal layer of s2s: parse a command line, call the work, show the result."""

@@ -1,4 +1,4 @@
-"""`python -m s2scli` is `s2s`."""
+"""Run `s2s` as `python -m s2scli`."""
 
 from s2scli.main import main
 

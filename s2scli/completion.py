@@ -1,8 +1,8 @@
 """Shell completion: what TAB offers for the values of options and arguments.
 
-Every function returns candidates, with a text about each where there is one; Typer
-keeps those that begin with the word so far. The schema and the folders on disk are
-read, and nothing that loads torch.
+Every function returns completions, some with a description; Typer keeps those that
+begin with the incomplete word. They come from the schema and from folders on disk, and
+nothing here imports torch.
 """
 
 import io
@@ -20,54 +20,47 @@ from pipelines.config import Config, load, recipe_names
 from pipelines.config.fields import field_of, known_keys
 from pipelines.errors import S2SError
 
-Candidates = list[str] | list[tuple[str, str]]
+Completions = list[str] | list[tuple[str, str]]
 
 _VARIABLE = "_S2S_COMPLETE"
 _BASH = "complete_bash"
-_NEVER_FOLD = "10000"
+_NEVER_WRAP = "10000"
 _MODELS_BELOW = ("*", "checkpoints/*", "train/checkpoints/*", "*/train/checkpoints/*")
 
 
-def complete_recipe() -> Candidates:
-    """The recipes."""
-    return recipe_names()
-
-
-def complete_stage() -> Candidates:
-    """The stages, in their order."""
+def complete_stage() -> Completions:
+    """Offer the stages in order."""
     return list(STAGES)
 
 
-def complete_split() -> Candidates:
-    """The splits that can be translated."""
+def complete_split() -> Completions:
+    """Offer the splits that can be translated."""
     return list(TRANSLATED_SPLITS)
 
 
-def values_of(key: str) -> Callable[[], Candidates]:
-    """A completion function for an option that sets `section.key`."""
+def values_of(key: str) -> Callable[[], Completions]:
+    """Return a completion function for an option that sets `section.key`."""
 
-    def complete() -> Candidates:
+    def complete() -> Completions:
         return _values(key, Config())
 
     return complete
 
 
-def complete_setting(incomplete: str) -> Candidates:
-    """Sections and settings, as `config show` takes them."""
-    sections = _sections()
-    found = [name for name in sections if name.startswith(incomplete)]
-    meanings = _meanings()
-    if "." in incomplete or len(found) == 1:
-        below = [(key, text) for key, text in meanings.items() if "." in key]
-        return [*((name, sections[name]) for name in found), *below]
-    return [(name, sections[name]) for name in found]
+def complete_setting(incomplete: str) -> Completions:
+    """Offer sections and settings, as `config show` takes them."""
+    sections = [pair for pair in _sections().items() if pair[0].startswith(incomplete)]
+    if "." in incomplete or len(sections) == 1:
+        settings = [(key, text) for key, text in _meanings().items() if "." in key]
+        return [*sections, *settings]
+    return sections
 
 
-def complete_override(ctx: typer.Context, incomplete: str) -> Candidates:
-    """Settings for `--set`: a section, then a key, then a value.
+def complete_override(ctx: typer.Context, incomplete: str) -> Completions:
+    """Offer settings for `--set`: a section, then a key, then a value.
 
-    A shell puts a blank behind the one candidate that is left. So the last section
-    comes with its keys, and the last key with its values.
+    A shell adds a space after the only completion that is left. So the only section
+    left is offered with its keys, and the only key left with its values.
     """
     key, equals, _ = incomplete.partition("=")
     meanings = _meanings()
@@ -77,102 +70,102 @@ def complete_override(ctx: typer.Context, incomplete: str) -> Candidates:
     if len(sections) > 1:
         return [name if name in meanings else f"{name}." for name in sections]
     keys = [name for name in meanings if name.startswith(key)]
-    found = [(f"{name}=", meanings[name]) for name in keys]
+    completions = [(f"{name}=", meanings[name]) for name in keys]
     if len(keys) == 1:
-        name = keys[0]
-        found += [(f"{name}={value}", "") for value in _values(name, _settings(ctx))]
-    return found
+        values = _values(keys[0], _settings(ctx))
+        completions += [(f"{keys[0]}={value}", "") for value in values]
+    return completions
 
 
-def complete_model(incomplete: str) -> Candidates:
-    """Projects with a checkpoint, checkpoints, and averages."""
+def complete_model(incomplete: str) -> Completions:
+    """Offer projects that have a checkpoint, checkpoints, and averages."""
     return [
         *_folders(incomplete, ("*",), _has_checkpoints),
         *_folders(incomplete, _MODELS_BELOW, _is_model),
     ]
 
 
-def complete_checkpoint(incomplete: str) -> Candidates:
-    """Checkpoints that a training wrote."""
+def complete_checkpoint(incomplete: str) -> Completions:
+    """Offer checkpoints that a training wrote."""
     return [*_folders(incomplete, _MODELS_BELOW, _is_checkpoint)]
 
 
 @contextmanager
-def shell_questions() -> Iterator[None]:
-    """Mend what Typer is asked by a shell, and what it answers; else do nothing.
+def shell_completion() -> Iterator[None]:
+    """Adapt a shell's completion request and Typer's reply; else do nothing.
 
-    Bash hands over `--set train.optimizer=a` as four words, because it cuts at `=` and
-    `:`, and replaces only the last one. So Typer gets three words, and bash gets the
-    candidates without what stands before the last cut.
+    Bash splits words at `=` and `:`, so it passes `--set train.optimizer=a` as four
+    words and replaces only the last one. Typer is given the two words that were typed,
+    and bash the completions without the part before its last split.
     """
     shell = os.environ.get(_VARIABLE, "")
     if shell:
-        # Typer folds the texts beside candidates, and a shell reads line by line.
-        os.environ["COLUMNS"] = _NEVER_FOLD
+        # Typer wraps descriptions, and a shell reads one completion from each line.
+        os.environ["COLUMNS"] = _NEVER_WRAP
     if shell != _BASH:
         yield
         return
     words = os.environ.get("COMP_WORDS", "").split("\n")
-    position = int(os.environ.get("COMP_CWORD", "0"))
-    joined, kept = join_words(words[: position + 1])
+    last = int(os.environ.get("COMP_CWORD", "0"))
+    joined, kept = join_words(words[: last + 1])
     os.environ["COMP_WORDS"] = "\n".join(joined)
     os.environ["COMP_CWORD"] = str(len(joined) - 1)
-    answer = io.StringIO()
+    reply = io.StringIO()
     try:
-        with redirect_stdout(answer):
+        with redirect_stdout(reply):
             yield
     finally:
-        # After `--option=` Typer names the values alone.
+        # After `--option=` Typer offers values without the option.
         prefixes = kept, kept.partition("=")[2]
-        for line in answer.getvalue().splitlines():
+        for line in reply.getvalue().splitlines():
             prefix = next((p for p in prefixes if line.startswith(p)), "")
             sys.stdout.write(line.removeprefix(prefix) + "\n")
 
 
 def join_words(words: Sequence[str]) -> tuple[list[str], str]:
-    """Undo bash's cuts at `=` and `:`.
+    """Join the words that bash split at `=` and `:`.
 
     Args:
-        words: Up to the one that is completed; each run of `=` and `:` is a word.
+        words: The words up to the one to complete; each run of `=` and `:` is a word.
 
     Returns:
-        The words as they were typed, and what of the last one bash keeps.
+        The words as typed, and the part of the last one that bash keeps.
     """
     joined: list[str] = []
-    kept, is_open = "", False
+    kept, follows_separator = "", False
     for word in words:
-        is_cut = bool(word) and not word.strip("=:")
-        if joined and (is_cut or (is_open and word)):
-            kept = joined[-1] + (word if is_cut else "")
+        is_separator = bool(word) and not word.strip("=:")
+        if joined and (is_separator or (follows_separator and word)):
+            kept = joined[-1] + (word if is_separator else "")
             joined[-1] += word
         else:
             kept = ""
             joined.append(word)
-        is_open = is_cut
+        follows_separator = is_separator
     return joined, kept
 
 
 def _sections() -> dict[str, str]:
-    """Sections, and settings outside any: name -> meaning."""
-    found: dict[str, str] = {}
+    """Return sections, and settings outside any section: name -> meaning."""
+    sections: dict[str, str] = {}
     for name, field in Config.model_fields.items():
         text = field.description or getattr(field.annotation, "__doc__", None) or ""
-        found[name] = _escaped(" ".join(text.split()))
-    return found
+        sections[name] = _escape(" ".join(text.split()))
+    return sections
 
 
 def _meanings() -> dict[str, str]:
-    """Every `section.key` -> meaning."""
-    return {key: _escaped(field_of(key).meaning) for key in known_keys()}
+    """Return all settings: `section.key` -> meaning."""
+    return {key: _escape(field_of(key).meaning) for key in known_keys()}
 
 
-def _escaped(text: str) -> str:
-    """The text without markup, as which Typer reads brackets."""
+def _escape(text: str) -> str:
+    """Escape brackets, which Typer would read as markup."""
     return text.replace("[", r"\[")
 
 
 def _settings(ctx: typer.Context) -> Config:
-    """The settings of the project that the command line names, else the defaults."""
+    """Load the settings of the project on the command line, else the defaults."""
     try:
         return load(ctx.params.get("folder") or Path(), environ=os.environ).config
     except (S2SError, OSError):
@@ -180,7 +173,7 @@ def _settings(ctx: typer.Context) -> Config:
 
 
 def _values(key: str, config: Config) -> list[str]:
-    """Words that a setting accepts, and its present value."""
+    """Return the words that a setting accepts, and its current value."""
     if key not in known_keys():
         return []
     section, _, name = key.rpartition(".")
@@ -190,28 +183,28 @@ def _values(key: str, config: Config) -> list[str]:
         words = ["true", "false"]
     elif key == "recipe":
         words = recipe_names()
-    present = getattr(getattr(config, section) if section else config, name)
-    if isinstance(present, str | int | float) and not isinstance(present, bool):
-        words.append(str(present))
+    current = getattr(getattr(config, section) if section else config, name)
+    if isinstance(current, str | int | float) and not isinstance(current, bool):
+        words.append(str(current))
     return list(dict.fromkeys(words))
 
 
 def _folders(
     incomplete: str, patterns: Sequence[str], is_wanted: Callable[[Path], bool]
 ) -> Iterator[str]:
-    """Folders below the one that `incomplete` names, spelled as it begins."""
-    above, slash, _ = incomplete.rpartition("/")
-    root = Path(above + slash).expanduser()
+    """Yield folders below the one that `incomplete` begins with, in its spelling."""
+    parent, slash, _ = incomplete.rpartition("/")
+    root = Path(parent + slash).expanduser()
     for pattern in patterns:
         for path in sorted(root.glob(pattern)):
-            name = above + slash + str(path.relative_to(root))
-            # Typer's script for bash hands over names as they are, without quotes.
+            name = parent + slash + str(path.relative_to(root))
+            # Typer's script for bash does not quote names.
             if not any(map(str.isspace, name)) and is_wanted(path):
                 yield name
 
 
-def _kind(folder: Path) -> str:
-    """Who wrote a folder, as its manifest says."""
+def _stage_of(folder: Path) -> str:
+    """Return the stage in a folder's manifest; empty without a manifest."""
     try:
         return read_manifest(folder).stage
     except (S2SError, OSError):
@@ -219,11 +212,11 @@ def _kind(folder: Path) -> str:
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    return _kind(folder) == CHECKPOINT
+    return _stage_of(folder) == CHECKPOINT
 
 
 def _is_model(folder: Path) -> bool:
-    return _kind(folder) not in ("", *STAGES)
+    return _stage_of(folder) not in ("", *STAGES)
 
 
 def _has_checkpoints(folder: Path) -> bool:

@@ -1,6 +1,6 @@
-"""What people see: tables on standard output, logs and progress on standard error.
+"""Terminal output: tables on standard output, logs and notes on standard error.
 
-Only this module and `s2scli.progress`, which draws the tasks, know rich.
+Only this module and `s2scli.progress` import rich.
 """
 
 import itertools
@@ -29,39 +29,38 @@ _COLUMN_GAP = "  "
 _COMMENT_COLUMN = 43
 
 
-def _forget_size_zero(environ: MutableMapping[str, str]) -> None:
-    """Drop COLUMNS and LINES where they are 0, as in some containers.
+def _unset_zero_size(environ: MutableMapping[str, str]) -> None:
+    """Remove COLUMNS and LINES if they are 0, as in some containers.
 
-    Rich and typer would believe them and print nothing. Without them they ask the
-    terminal, and where there is none, or one of size 0, they take 80 by 25.
+    Rich and Typer would use that size and print nothing. Without the variables they ask
+    the terminal; without a terminal, or with one of size 0, they take 80 by 25.
     """
     for name in ("COLUMNS", "LINES"):
         if environ.get(name, "").strip("0 ") == "":
             environ.pop(name, None)
 
 
-# Before the consoles, which read them once.
-_forget_size_zero(os.environ)
+_unset_zero_size(os.environ)  # before the consoles, which read the variables once
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False)
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """Format of log lines."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class _State:
-    """What -q, -v and --log-format have set for this process."""
+    """The values of -q and --log-format in this process."""
 
     quiet = False
     log_format = LogFormat.TEXT
 
 
 def choose_log_format(arguments: Sequence[str]) -> None:
-    """Read --log-format ahead of the parser, whose errors follow it, too."""
+    """Read --log-format before parsing, so that the parser's errors follow it."""
     given = [*itertools.takewhile(lambda a: a != "--", arguments)]
     is_json = "--log-format=json" in given or any(
         pair == ("--log-format", "json") for pair in itertools.pairwise(given)
@@ -69,8 +68,8 @@ def choose_log_format(arguments: Sequence[str]) -> None:
     _State.log_format = LogFormat.JSON if is_json else LogFormat.TEXT
 
 
-def configure(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
-    """Send the log of s2s to standard error."""
+def configure_logging(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
+    """Send the log to standard error, in the format and at the level chosen."""
     _State.quiet, _State.log_format = quiet, log_format
     handler: logging.Handler
     if log_format is LogFormat.JSON:
@@ -102,26 +101,26 @@ def configure(*, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
 
 
 def show_note(message: str) -> None:
-    """Print what goes with a result but is not part of it; -q does not silence it."""
+    """Print a note about a result on standard error; -q does not silence it."""
     if _State.log_format is LogFormat.JSON:
         sys.stderr.write(json.dumps({"level": "NOTE", "message": message}) + "\n")
     else:
-        _say(message)
+        _print_to_stderr(message)
 
 
 def show_error(message: str, hint: str = "") -> None:
-    """Print an error: the fact, and what to do."""
+    """Print an error on standard error: the fact and what to do about it."""
     if _State.log_format is LogFormat.JSON:
         line = json.dumps({"level": "ERROR", "message": message, "hint": hint})
         sys.stderr.write(line + "\n")
         return
-    _say(message, head="error: ", style="bold red")
+    _print_to_stderr(message, head="error: ", style="bold red")
     if hint:
-        _say(hint, head="hint: ", style="bold")
+        _print_to_stderr(hint, head="hint: ", style="bold")
 
 
-def _say(message: str, *, head: str = "", style: str = "") -> None:
-    """Print on standard error; a terminal gets whole words, and whole paths to copy."""
+def _print_to_stderr(message: str, *, head: str = "", style: str = "") -> None:
+    """Print text; a terminal gets it wrapped between words, with paths whole."""
     text = head + message
     if stderr.is_terminal:
         text = "\n".join(
@@ -133,7 +132,7 @@ def _say(message: str, *, head: str = "", style: str = "") -> None:
 
 
 def _wrap(text: str, width: int, *, indent: str = "") -> list[str]:
-    """Fold between words; a longer word has a line of its own."""
+    """Wrap between words; a word that is too long has a line of its own."""
     return textwrap.wrap(
         text,
         width,
@@ -145,7 +144,7 @@ def _wrap(text: str, width: int, *, indent: str = "") -> list[str]:
 
 
 def print_json(value: Any, *, to: TextIO | None = None) -> None:
-    """Print a result for machines, on standard output by default."""
+    """Print a result as JSON, on standard output by default."""
     (to or sys.stdout).write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -154,21 +153,22 @@ def print_table(
     rows: Sequence[Sequence[str]],
     *,
     notes: Sequence[str] = (),
-    apart: bool = False,
+    blank_line_first: bool = False,
     to: Console = stdout,
 ) -> None:
-    """Print a result for people; numbers to the right.
+    """Print a table with numbers aligned to the right.
 
-    Where the last column would be too narrow to read, its cells stand below their rows.
+    If the last column would be too narrow to read, its cells are printed below their
+    rows.
 
     Args:
-        columns: Their heads.
-        rows: Of cells.
+        columns: The heads of the columns.
+        rows: The cells of each row.
         notes: Lines below the table.
-        apart: Leave a blank line before it.
-        to: Standard output, or standard error for what is no result.
+        blank_line_first: Print a blank line before the table.
+        to: Standard output, or standard error for what is not a result.
     """
-    if apart:
+    if blank_line_first:
         to.print()
     last = len(columns) - 1
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
@@ -199,46 +199,45 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 def _print_folded(
     row: Sequence[str], widths: Sequence[int], *, style: str, to: Console
 ) -> None:
-    """Print a row, and its last cell below it."""
-    *cells, below = row
-    beside = _COLUMN_GAP.join(
+    """Print a row with its last cell below it, indented."""
+    *cells, last = row
+    line = _COLUMN_GAP.join(
         cell.ljust(width) for cell, width in zip(cells, widths, strict=True)
     )
-    to.print(Text(beside.rstrip(), style=style), soft_wrap=False)
-    if below:
-        to.print(Padding(Text(below, style=style), (0, 0, 0, 4)), soft_wrap=False)
+    to.print(Text(line.rstrip(), style=style), soft_wrap=False)
+    if last:
+        to.print(Padding(Text(last, style=style), (0, 0, 0, 4)), soft_wrap=False)
 
 
 def print_commented(lines: Sequence[tuple[str, str]]) -> None:
-    """Print lines and a comment on each.
+    """Print each line with its comment.
 
-    The comment stands beside its line. On a terminal that is too narrow for that it
-    stands above the line, on as many lines as it takes.
+    The comment follows on the same line. On a terminal that is too narrow for the
+    longest line, every comment is wrapped above its line.
 
     Args:
-        lines: Line and comment; one without a comment is printed as it is.
+        lines: Each line and its comment, which may be empty.
     """
-    beside = [
+    commented = [
         line.ljust(_COMMENT_COLUMN) + f" # {comment}" if comment else line
         for line, comment in lines
     ]
-    if not stdout.is_terminal or max(map(len, beside), default=0) <= stdout.width:
-        print_lines(beside)
+    if not stdout.is_terminal or max(map(len, commented), default=0) <= stdout.width:
+        print_lines(commented)
         return
-    above: list[str] = []
+    wrapped: list[str] = []
     for line, comment in lines:
-        above += _wrap(comment, stdout.width, indent="# ")
-        above.append(line)
-    print_lines(above)
+        wrapped += [*_wrap(comment, stdout.width, indent="# "), line]
+    print_lines(wrapped)
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Print plain lines."""
+    """Print lines on standard output."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def progress() -> TerminalProgress | PlainProgress | SilentProgress:
-    """The progress that fits where standard error goes."""
+    """Return how to show progress: on a terminal, in a log, or not at all with -q."""
     if _State.quiet:
         return SilentProgress()
     draws = stderr.is_terminal and not stderr.is_dumb_terminal
@@ -249,7 +248,7 @@ def progress() -> TerminalProgress | PlainProgress | SilentProgress:
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """One JSON object a line."""
+        """Format a record as one line of JSON."""
         time_text = datetime.fromtimestamp(record.created, UTC).isoformat()
         return json.dumps(
             {

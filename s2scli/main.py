@@ -25,17 +25,17 @@ from s2scli.commands import (
     translate,
     verify,
 )
-from s2scli.completion import shell_questions
+from s2scli.completion import shell_completion
 from s2scli.console import choose_log_format, show_error, show_note
-from s2scli.signals import STOPPING, handle_stop_signals, received_stop
+from s2scli.signals import STOP_SIGNALS, handle_stop_signals, received_stop
 from s2scli.strict import StrictCommand, StrictGroup
 
 app = typer.Typer(
     name="s2s",
     cls=StrictGroup,
     help="Sequence to sequence learning with neural networks: parallel text in, a "
-    "translator out. The stages run in order, each from the artifacts of the one "
-    "before: preprocess, binarize, train, translate, score.\n\n"
+    "translator out. The stages run in order, each on the artifacts of the previous "
+    "one: preprocess, binarize, train, translate, score.\n\n"
     "Example: s2s init demo; cd demo; s2s run",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -66,9 +66,6 @@ _STORAGE_HINTS = {
 }
 
 
-_VERSION = "Show the version and exit."
-
-
 def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
@@ -82,7 +79,10 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help=_VERSION
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -90,12 +90,14 @@ def _root(
 
 
 def main() -> NoReturn:
-    """Run `s2s` and exit: 0; 1 failed; 2 usage; 3 artifact; 130 and 143 by signal.
+    """Run `s2s` and exit.
 
-    Where the reader of its output has gone, the process ends by SIGPIPE.
+    The status is 0, 1 after a failure, 2 after a usage error, 3 for a missing or
+    damaged artifact, 130 after SIGINT and 143 after SIGTERM. If the reader of standard
+    output is gone, the process ends by SIGPIPE.
     """
-    # Imports make half a million objects and no garbage: looking for it at every 700th
-    # is a seventh of a start.
+    # Imports create half a million objects and no garbage: collecting at every 700th
+    # object takes a seventh of the start.
     gc.set_threshold(100_000)
     _occupy_closed_streams()
     choose_log_format(sys.argv[1:])
@@ -113,18 +115,18 @@ def main() -> NoReturn:
 
 def _run() -> int | str | None:
     try:
-        with shell_questions():
+        with shell_completion():
             app()
     except Interrupted as stop:
         return _show_stop(stop)
     except S2SError as error:
         show_error(error.message or "failed", error.hint)
         return error.exit_status
-    except SystemExit as end:
-        # Typer and rich make an exit of a broken pipe.
-        if isinstance(end.__context__, BrokenPipeError):
-            raise end.__context__ from None
-        return end.code
+    except SystemExit as exit_request:
+        # Typer and rich turn a broken pipe into an exit.
+        if isinstance(exit_request.__context__, BrokenPipeError):
+            raise exit_request.__context__ from None
+        return exit_request.code
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -133,17 +135,17 @@ def _run() -> int | str | None:
         show_error("out of memory", "lower the batch size, or preprocess.part_size")
         return 1
     except Exception:
-        # A library may have taken a stop for a failure of its own, as numpy does while
-        # it is imported.
-        if (received := received_stop()) is None:
+        # A library may have replaced our exception by one of its own, as numpy does
+        # while it is imported.
+        if (stopped := received_stop()) is None:
             raise
-        return _show_stop(received)
+        return _show_stop(stopped)
     return 0
 
 
 def _show_stop(stop: Interrupted) -> int:
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends at once
     show_note("; ".join(filter(None, (stop.message or "stopped", stop.hint))))
     return stop.exit_status
 
@@ -156,10 +158,10 @@ def _show_os_error(error: OSError) -> int:
 
 
 class _ClosedOutput(io.TextIOBase):
-    """Standard output that the caller has closed."""
+    """A standard output that the caller has closed."""
 
     def write(self, _text: str) -> int:
-        """Refuse.
+        """Refuse to write.
 
         Raises:
             UsageError: Always.
@@ -168,9 +170,10 @@ class _ClosedOutput(io.TextIOBase):
 
 
 def _occupy_closed_streams() -> None:
-    """Open what the caller has closed: no file of ours may get the number of a stream.
+    """Open the null device for each standard stream that the caller has closed.
 
-    It is the null device, for the wrong direction: reading and writing stay errors.
+    Otherwise a file that we open would get the descriptor of a stream. The device is
+    opened for the wrong direction, so that reading and writing remain errors.
     """
     for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -182,12 +185,12 @@ def _occupy_closed_streams() -> None:
 
 
 def _discard_output() -> None:
-    """Keep the interpreter from writing again what could not be written."""
+    """Send buffered output to the null device, as it could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end_by_sigpipe() -> NoReturn:
-    """End as a program without a handler does: quietly, 141 in a shell."""
+    """End like a program without a handler: quietly, with status 141 in a shell."""
     _discard_output()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.raise_signal(signal.SIGPIPE)

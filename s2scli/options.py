@@ -1,4 +1,4 @@
-"""Options that several commands share, and the project they name."""
+"""Options that several commands share, and the project that they name."""
 
 import inspect
 import os
@@ -20,7 +20,7 @@ from s2scli.completion import (
     complete_split,
     values_of,
 )
-from s2scli.console import LogFormat, configure
+from s2scli.console import LogFormat, configure_logging
 
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", help="Show only warnings and errors.")
@@ -31,11 +31,13 @@ Verbose = Annotated[
 Format = Annotated[
     LogFormat,
     typer.Option(
-        "--log-format", help="Log on standard error in this format (text, json)."
+        "--log-format",
+        metavar="FORMAT",
+        help="Write log lines in this format (text, json).",
     ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Run this stage even if it is up to date.")
+    bool, typer.Option("--force", help="Run this stage again even if it is up to date.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[
@@ -62,8 +64,8 @@ Model = Annotated[
         "-m",
         "--model",
         metavar="DIR",
-        help="Use this model, the folder of a checkpoint or of a project; repeatable, "
-        "for an ensemble.",
+        help="Use the model in this folder (a checkpoint or a project); repeat for an "
+        "ensemble.",
         autocompletion=complete_model,
     ),
 ]
@@ -72,24 +74,29 @@ ModelWeight = Annotated[
     typer.Option(
         "--model-weight",
         metavar="WEIGHT",
-        help="Give each --model a weight in the ensemble; equal by default.",
+        help="Weight a model of the ensemble, once for each --model; equal by default.",
     ),
 ]
 Split = Annotated[
     str | None,
     typer.Option(
         "--split",
-        metavar="test|valid",
+        metavar="SPLIT",
         autocompletion=complete_split,
-        help="Take this split of the project (test, valid); each has its own folders.",
+        help="Use this split of the project (test, valid), which has its own folders.",
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", metavar="N", help="Start N processes; 0 starts one for each core."
+        "--workers", metavar="N", help="Run N processes; 0 runs one for each core."
     ),
 ]
+
+
+Flags = Mapping[str, Any]
+"""`section.key` -> value of an option that sets it; None where it is not given."""
+_NO_FLAGS: Flags = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,43 +114,34 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the common options of a command say."""
+    """The project's folder and the overrides that a command line names."""
 
     folder: Path
     overrides: tuple[str, ...]
 
-    def project(self, **flags: Any) -> Project:
-        """Load the project.
-
-        Args:
-            **flags: `section__key=value` of typed flags; None is left out.
-        """
+    def project(self, flags: Flags = _NO_FLAGS) -> Project:
+        """Load the project; its `s2s.toml` must exist."""
         return Project(self._load(flags, needs_file=True), Layout(self.folder))
 
-    def settings(self, **flags: Any) -> Config:
-        """Settings for a command that needs no project; those of one that is there."""
+    def settings(self, flags: Flags = _NO_FLAGS) -> Config:
+        """Load the settings for a command that needs no project."""
         return self._load(flags, needs_file=False).config
 
-    def _load(self, flags: Mapping[str, Any], *, needs_file: bool) -> Loaded:
-        typed = {
-            name.replace("__", ".", 1): value
-            for name, value in flags.items()
-            if value is not None
-        }
+    def _load(self, flags: Flags, *, needs_file: bool) -> Loaded:
         return load(
             self.folder,
             overrides=self.overrides,
-            flags=typed,
+            flags={key: value for key, value in flags.items() if value is not None},
             environ=os.environ,
             needs_file=needs_file,
         )
 
 
 def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command -d, --set, -q, -v and --log-format.
+    """Add -d, --set, -q, -v and --log-format to a command.
 
     Args:
-        function: Takes a `Request` first, then its own options.
+        function: The command; it takes a `Request` first, then its own options.
     """
 
     @wraps(function)
@@ -156,13 +154,12 @@ def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
         log_format: LogFormat,
         **own: Any,
     ) -> None:
-        configure(quiet=quiet, verbose=verbose, log_format=log_format)
+        configure_logging(quiet=quiet, verbose=verbose, log_format=log_format)
         function(Request(folder, tuple(overrides or ())), **own)
 
     own = list(inspect.signature(function).parameters.values())[1:]
     common = list(inspect.signature(_common).parameters.values())
-    # Typer reads what a command takes from its signature.
-    command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined] # a function's attribute
+    command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined] # Typer reads it
     command.__annotations__ = {p.name: p.annotation for p in (*own, *common)}
     return command
 
@@ -174,7 +171,7 @@ def _common(
             "-d",
             "--dir",
             metavar="DIR",
-            help="Work in the project in this folder.",
+            help="Use the project in this folder.",
         ),
     ] = Path(),
     overrides: Annotated[
@@ -193,16 +190,16 @@ def _common(
     """The options that `with_common_options` adds."""
 
 
-def refuse(condition: bool, message: str, hint: str) -> None:
+def refuse_if(condition: bool, message: str, hint: str) -> None:
     """Refuse options that contradict each other.
 
     Args:
-        condition: Whether they do.
+        condition: Whether they contradict each other.
         message: The fact.
         hint: What to do instead.
 
     Raises:
-        UsageError: They do.
+        UsageError: The condition holds.
     """
     if condition:
         raise UsageError(message, hint=hint)

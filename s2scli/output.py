@@ -1,4 +1,4 @@
-"""Where a command writes its data."""
+"""Output files of a command: opening them, and refusing to overwrite an input."""
 
 import os
 import stat
@@ -10,32 +10,32 @@ from typing import IO, TextIO
 
 from pipelines.artifacts.inputs import STANDARD_STREAM
 from pipelines.errors import UsageError
-from s2scli.signals import if_stopped
+from s2scli.signals import hint_if_stopped
 
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
-"""Names of open files; a file can replace what they lead to, but not them."""
+"""Names of open streams, which cannot be replaced by a file of that name."""
 _NOT_KEPT = "nothing is kept beyond what was written"
 
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output as UTF-8, or a file that appears when it is complete.
+    """Open standard output as UTF-8, or a file that appears when it is complete.
 
     A file is compressed if its name ends in .gz or .zst. A device or a pipe is written
-    as it is.
+    directly.
 
     Args:
-        path: None and `-` are standard output.
+        path: None and `-` mean standard output.
     """
     if path is None or path == STANDARD_STREAM:
         require_output(None)
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr] # a real file
-        with if_stopped(_NOT_KEPT):
+        with hint_if_stopped(_NOT_KEPT):
             yield sys.stdout
         return
     if not can_be_replaced(path):
         with (
-            if_stopped(_NOT_KEPT),
+            hint_if_stopped(_NOT_KEPT),
             path.open("w", encoding="utf-8", newline="\n") as file,
         ):
             yield file
@@ -46,7 +46,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         with (
-            if_stopped(f"{path} was not written"),
+            hint_if_stopped(f"{path} was not written"),
             temporary.open("wb") as raw,
             text_writer(raw, path) as file,
         ):
@@ -57,13 +57,14 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 
 
 def require_output(path: Path | None) -> None:
-    """Check before the work that an output can be written.
+    """Check that an output can be written, before any work is done.
 
     Args:
-        path: None and `-` are standard output.
+        path: None and `-` mean standard output.
 
     Raises:
-        UsageError: Standard output is closed; the path is a folder or in none.
+        UsageError: Standard output is closed, the path is a folder, or its folder does
+            not exist.
     """
     if path is None or path == STANDARD_STREAM:
         if not sys.stdout.writable():
@@ -78,14 +79,14 @@ def require_output(path: Path | None) -> None:
 
 
 def can_be_replaced(path: Path) -> bool:
-    """Whether an output is or will be a regular file, and no device, pipe or stream."""
+    """Return whether a path is or would be a regular file, no device or stream."""
     if str(path.absolute()).startswith(_STREAMS):
         return False
     return path.is_file() or not path.exists()
 
 
 def follow_link(path: Path) -> Path:
-    """The file to write where an output is a symbolic link, which stays one."""
+    """Return the target of a symbolic link to a file, so that the link is kept."""
     return path.resolve() if path.is_symlink() and can_be_replaced(path) else path
 
 
@@ -94,15 +95,15 @@ def refuse_same_file(
 ) -> None:
     """Refuse an output that is also an input, or that is named twice.
 
-    Symbolic and hard links count as the file they lead to. Terminals, pipes and devices
-    may be read and written.
+    Symbolic and hard links count as the file they lead to. A terminal, pipe or device
+    may be both.
 
     Args:
-        outputs: Files to write; `-` is standard output, None is left out.
-        inputs: Files to read; `-` is standard input, None is left out.
+        outputs: Files to write; `-` means standard output, None is ignored.
+        inputs: Files to read; `-` means standard input, None is ignored.
 
     Raises:
-        UsageError: Two of them are the same file.
+        UsageError: An output is the same file as an input or as another output.
     """
     names: dict[object, str] = {}
     for path in inputs:
@@ -121,7 +122,7 @@ def refuse_same_file(
 
 
 def _identity(path: Path, standard_stream: IO[str] | None) -> object:
-    """What two names of one regular file share; None for any other kind of file."""
+    """Return a value that all names of a regular file share; None for other kinds."""
     try:
         if path == STANDARD_STREAM:
             status = os.fstat(standard_stream.fileno()) if standard_stream else None
@@ -129,7 +130,7 @@ def _identity(path: Path, standard_stream: IO[str] | None) -> object:
             status = path.stat()
     except FileNotFoundError:
         return path.resolve()
-    except (OSError, ValueError):  # bytes in memory, a loop of links
+    except (OSError, ValueError):  # a stream in memory, a loop of links
         return None
     if status is None or not stat.S_ISREG(status.st_mode):
         return None

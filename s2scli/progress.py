@@ -1,13 +1,13 @@
-"""Progress of long work: one line a task on a terminal, elsewhere a log line at times.
+"""Progress of long tasks: one line each on a terminal, else a log line now and then.
 
-A line on a terminal never wraps. Its parts stand in order of importance: description
-and count, the task's figures as it lists them, the time left, a bar, the time spent.
-What does not fit is left out, the least important first; the first figure always stays.
+A line on a terminal never wraps. Its parts are ordered by importance: description and
+count, the task's figures in its order, the time left, a bar, the time spent. What does
+not fit is left out, the least important first; the first figure is always shown.
 """
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.cells import cell_len
@@ -20,50 +20,58 @@ from rich.text import Text
 
 from pipelines.progress import Task
 
-_PLAIN_EVERY_S = 30.0
+_LOG_EVERY_S = 30.0
 _GAP = "  "
 _SPINNER_WIDTH = 2
-_BAR_WIDTHS = 10, 40  # the least that is drawn, and the most
+_BAR_WIDTHS = 10, 40  # smallest and largest
 
 _log = logging.getLogger("pipelines.progress")
+
+
+Clock = Callable[[], float]
+"""Returns a time in seconds that never decreases."""
 
 
 class Meter:
     """Count, figures and times of one task.
 
     Args:
-        description: Names the task.
-        total: Units in all, where that is known.
-        unit: Their name, in the plural.
+        description: Name of the task.
+        total: Number of units; None if it is not known.
+        unit: Name of a unit, in the plural.
+        clock: Measures the task.
     """
 
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, description: str, total: int | None, unit: str, clock: Clock
+    ) -> None:
         self.description, self.total = description, total
         self.done = 0
         self._unit = unit
+        self._clock = clock
         self._figures: Mapping[str, str] = {}
-        self._started_s = self._last_s = time.monotonic()
+        self._started_s = self._last_s = clock()
         self._first: tuple[float, int] | None = None
 
     def advance(self, amount: int = 1, **figures: str) -> None:
-        """Count units; `figures` replace those shown."""
+        """Count units; `figures` replace the ones shown."""
         self.done += amount
-        self._last_s = time.monotonic()
+        self._last_s = self._clock()
         if self._first is None:
-            # A resumed task starts with what was done before: no measure of speed.
+            # The first units of a resumed task were done before, which is no speed.
             self._first = self._last_s, self.done
         if figures:
             self._figures = figures
 
     @property
     def unit(self) -> str:
-        """The unit's name, in the number that its count takes."""
+        """The unit's name, in the singular for a count of one."""
         number = self.done if self.total is None else self.total
         return _singular(self._unit) if number == 1 else self._unit
 
     @property
     def figures(self) -> list[str]:
-        """The figures, the most important one first, and the time left."""
+        """The figures in order of importance, and the time left."""
         shown = [v if k == "speed" else f"{k} {v}" for k, v in self._figures.items()]
         left_s = self._left_s()
         return shown if left_s is None else [*shown, f"ETA {duration(left_s)}"]
@@ -71,18 +79,18 @@ class Meter:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the task began."""
-        return time.monotonic() - self._started_s
+        return self._clock() - self._started_s
 
     def _left_s(self) -> float | None:
-        """Seconds to the end at the mean speed since the first advance."""
+        """Return seconds to the end at the mean speed since the first advance."""
         if self.total is None or self._first is None:
             return None
         first_s, first_done = self._first
         if self.done <= first_done:
             return None
         unit_s = (self._last_s - first_s) / (self.done - first_done)
-        # A long wait is no unit: in a training it is a validation.
-        waited_s = min(unit_s, time.monotonic() - self._last_s)
+        # Count a wait as one unit at most: a long one is a validation, for example.
+        waited_s = min(unit_s, self._clock() - self._last_s)
         return max(0.0, unit_s * (self.total - self.done) - waited_s)
 
 
@@ -103,10 +111,10 @@ def duration(seconds: float) -> str:
 
 
 class Line:
-    """One task on a terminal.
+    """The line of one task on a terminal.
 
     Args:
-        meter: Counts the task.
+        meter: The counts and figures of the task.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -134,7 +142,7 @@ class Line:
             width = min(most, room - len(elapsed))
             yield Text(_GAP, end="")
             bar = ProgressBar(total=meter.total, completed=meter.done, width=width)
-            # Without colors rich draws only what is done.
+            # Without colors rich draws only the completed part.
             segments = list(console.render(bar, options))
             yield from Segment.adjust_line_length(segments, width)
         yield Text(elapsed, no_wrap=True)
@@ -145,19 +153,18 @@ class Line:
         return Text(frame.plain, style="green")
 
     def _parts(self, room: int) -> tuple[str, list[str]]:
-        """The head and the figures that fit into `room` cells."""
+        """Return the head and the figures that fit into `room` columns."""
         meter, figures = self._meter, self._meter.figures
         count = str(meter.done)
         if meter.total is not None:
             total = str(meter.total)
             count = f"{count:>{len(total)}}/{total}"
-        named = f"{meter.description} {count}"
-        whole = f"{named} {meter.unit}"
-        for head in (whole, named):
+        short = f"{meter.description} {count}"
+        for head in (f"{short} {meter.unit}", short):
             if _fits(room, head, figures):
                 return head, figures
         kept = figures[:1]
-        head = next((h for h in (named, count) if _fits(room, h, kept)), "")
+        head = next((h for h in (short, count) if _fits(room, h, kept)), "")
         for figure in figures[1:]:
             if _fits(room, head, [*kept, figure]):
                 kept.append(figure)
@@ -169,20 +176,22 @@ def _fits(room: int, head: str, figures: list[str]) -> bool:
 
 
 class TerminalProgress:
-    """A line a task; a task inside a task stands below it.
+    """Progress on a terminal: one line for each open task, inner tasks last.
 
     Args:
         console: The terminal.
+        clock: Measures the tasks.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
         self._lines: list[Line] = []
         self._display = Live(
             self,
             console=console,
             refresh_per_second=10,
             transient=True,
-            redirect_stdout=False,  # it carries data, which is not ours to show
+            redirect_stdout=False,  # standard output carries data
         )
 
     def __rich_console__(
@@ -198,7 +207,7 @@ class TerminalProgress:
         self, description: str, *, total: int | None = None, unit: str = "lines"
     ) -> Iterator[Task]:
         """Show a line while the block runs."""
-        meter = Meter(description, total, unit)
+        meter = Meter(description, total, unit, self._clock)
         line = Line(meter)
         self._lines.append(line)
         try:
@@ -213,16 +222,13 @@ class TerminalProgress:
 
 
 class _PlainTask(Meter):
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
-        super().__init__(description, total, unit)
-        self._logged_s = time.monotonic()
+    _logged_s = 0.0
 
     def advance(self, amount: int = 1, **figures: str) -> None:
-        """Count, and log from time to time."""
+        """Count units, and log a line if the last one is long ago."""
         super().advance(amount, **figures)
-        now_s = time.monotonic()
-        if now_s - self._logged_s >= _PLAIN_EVERY_S:
-            self._logged_s = now_s
+        if self._last_s - max(self._logged_s, self._started_s) >= _LOG_EVERY_S:
+            self._logged_s = self._last_s
             count = str(self.done)
             if self.total is not None:
                 count += f" of {self.total}"
@@ -231,11 +237,18 @@ class _PlainTask(Meter):
 
 
 class PlainProgress:
-    """Log lines, for files and for machines."""
+    """Progress as log lines, for files and for machines.
+
+    Args:
+        clock: Measures the tasks.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
 
     @contextmanager
     def task(
         self, description: str, *, total: int | None = None, unit: str = "lines"
     ) -> Iterator[Task]:
-        """Log a line from time to time while the block runs."""
-        yield _PlainTask(description, total, unit)
+        """Log a line every 30 seconds or more while the block runs."""
+        yield _PlainTask(description, total, unit, self._clock)

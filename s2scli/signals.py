@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: what they leave behind, in words that hold for each command."""
+"""Signals that stop a command: SIGINT and SIGTERM raise `Interrupted` with a hint."""
 
 import signal
 from collections.abc import Iterator
@@ -7,47 +7,47 @@ from types import FrameType
 
 from pipelines.errors import Interrupted
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _State:
-    """What the running block leaves behind when it is stopped, and who asked."""
+    """The hint of the running block, and the stop signal that was received."""
 
-    outcome = ""
+    hint = ""
     received: signal.Signals | None = None
 
 
 def handle_stop_signals() -> None:
-    """Let stop signals raise `Interrupted` with the words of `if_stopped` as hint."""
+    """Let stop signals raise `Interrupted` with the hint of `hint_if_stopped`."""
     _State.received = None
-    for number in STOPPING:
+    for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)
 
 
 @contextmanager
-def if_stopped(outcome: str) -> Iterator[None]:
-    """Say what is kept if a signal stops the block; an inner block's word counts.
+def hint_if_stopped(hint: str) -> Iterator[None]:
+    """Set the hint of a stop signal during the block; the innermost hint counts.
 
     Raises:
-        Interrupted: A signal came before, and a library took its exception for one of
+        Interrupted: A signal came earlier, and a library caught our exception as one of
             its own, as happens while torch is imported.
     """
     if (stop := received_stop()) is not None:
         raise stop
-    before, _State.outcome = _State.outcome, outcome
+    before, _State.hint = _State.hint, hint
     try:
         yield
     finally:
-        _State.outcome = before
+        _State.hint = before
 
 
 def received_stop() -> Interrupted | None:
-    """What a signal raised in this process, whether or not it came through."""
+    """Return the exception of the stop signal received; None if there was none."""
     if _State.received is None:
         return None
     return Interrupted(
         f"stopped by {_State.received.name}",
-        hint=_State.outcome,
+        hint=_State.hint,
         signal_number=_State.received,
     )
 

@@ -1,4 +1,4 @@
-"""The classes of commands and of groups: they refuse what is unknown or given twice."""
+"""Command classes that refuse unknown and repeated options and unknown variables."""
 
 import difflib
 import itertools
@@ -8,27 +8,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from pipelines.config.fields import known_keys
 from pipelines.config.load import read_environment
 from pipelines.errors import UsageError
-from s2scli.usage import command_path, usage_errors
+from s2scli.usage import as_usage_errors, command_path
 
 
 class StrictCommand(TyperCommand):
     """A command that refuses what a user cannot have meant.
 
-    An option that does not exist is answered with the right one, or with the setting
-    of that name. An option that takes one value is given once. A variable `S2S_...`
-    that is not a setting's is refused, also by commands that read no settings.
+    An unknown option is answered with the right one, or with the setting of that name.
+    An option that takes one value is given at most once. An environment variable
+    `S2S_...` must be the variable of a setting, even if the command reads no settings.
     """
 
-    allow_extra_args = True  # for Typer, so that the error is ours
+    allow_extra_args = True  # Typer leaves the error about them to us
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.help = _reflowed(self.help or "")
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The options and arguments; the help does not call a flag a <bool>."""
-        return _without_flag_types(super().get_params(ctx))
+        """Return the options and arguments, without types for the help to show."""
+        return _without_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line.
@@ -40,32 +44,45 @@ class StrictCommand(TyperCommand):
         """
         if ctx.resilient_parsing:  # a shell asks for completions
             return super().parse_args(ctx, args)
-        values = self._every_value(ctx, args)
-        with usage_errors(ctx):
-            rest = super().parse_args(ctx, args)  # --help ends here
-        if rest:
+        values = self._all_values(ctx, args)
+        with as_usage_errors(ctx):
+            extra = super().parse_args(ctx, args)  # --help ends here
+        if extra:
             raise UsageError(
-                f"{command_path(ctx)} takes no argument {shlex.join(rest)}",
+                f"{command_path(ctx)} takes no argument {shlex.join(extra)}",
                 hint=f"{command_path(ctx)} --help lists what it takes",
             )
         for option in _options(self.params):
-            _require_one(option, values.get(option.name, ()), self._several(option))
+            _refuse_repetition(
+                option, values.get(option.name, ()), self._for_several(option)
+            )
         read_environment(os.environ)
-        return rest
+        return extra
 
-    def _several(self, option: TyperOption) -> str:
-        """The command that takes all the files of an option that takes one."""
+    def option_hint(self, name: str, ctx: Any) -> str:
+        """Return the hint for an unknown option; empty if nothing resembles it."""
+        from pipelines.config.suggest import option_hint
+
+        return option_hint(
+            name,
+            command=self.name or "",
+            options=_long_names(self.get_params(ctx)),
+            known=known_keys(),
+        )
+
+    def _for_several(self, option: TyperOption) -> str:
+        """Return the call that takes several files where the option takes one."""
         takes_files = any(param.nargs == -1 for param in self.params)
         takes_all = takes_files and option.name == "input_file"
         return f"s2s {self.name}" if takes_all else ""
 
-    def _every_value(self, ctx: Any, args: list[str]) -> Mapping[str, Any]:
-        """Every value of each option, where a usual parser keeps the last alone."""
+    def _all_values(self, ctx: Any, args: list[str]) -> Mapping[str, Any]:
+        """Collect every value of each option; the usual parser keeps only the last."""
         params = self.get_params(ctx)
         self._require_two_hyphens(args, params)
         parser = type(self.make_parser(ctx))(ctx)
         for param in params:
-            param.add_to_parser(_Collecting(parser), ctx)
+            param.add_to_parser(_AppendingParser(parser), ctx)
         try:
             values: dict[str, Any] = parser.parse_args(list(args))[0]
         except typer.TyperException as error:
@@ -79,19 +96,8 @@ class StrictCommand(TyperCommand):
                     hint=self.option_hint(name, ctx)
                     or f"{path} --help lists its options",
                 ) from None
-            return {}  # the usual parser says what is wrong
+            return {}  # the usual parser reports the error
         return values
-
-    def option_hint(self, name: str, ctx: Any) -> str:
-        """The hint for an option that the command does not have; empty without one."""
-        from pipelines.config.suggest import option_hint
-
-        return option_hint(
-            name,
-            command=self.name or "",
-            options=_long_names(self.get_params(ctx)),
-            known=known_keys(),
-        )
 
     def _require_two_hyphens(self, args: Sequence[str], params: Sequence[Any]) -> None:
         """Refuse `-beam_size 5`, which would be read as `-b eam_size`."""
@@ -109,11 +115,11 @@ class StrictGroup(TyperGroup):
     """A group of commands that answers an unknown command with the nearest one."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The options; the help does not call a flag a <bool>."""
-        return _without_flag_types(super().get_params(ctx))
+        """Return the options, without types for the help to show."""
+        return _without_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse what stands before the command; without any argument show the help.
+        """Parse what precedes the command; without any argument show the help.
 
         Raises:
             UsageError: An option is unknown.
@@ -124,7 +130,7 @@ class StrictGroup(TyperGroup):
             typer.echo(ctx.get_help(), nl=False)
             raise typer.Exit(2)
         try:
-            with usage_errors(ctx):
+            with as_usage_errors(ctx):
                 return super().parse_args(ctx, args)
         except UsageError as error:
             name = getattr(error.__cause__, "option_name", "")
@@ -141,11 +147,11 @@ class StrictGroup(TyperGroup):
         Raises:
             UsageError: There is no such command.
         """
-        with usage_errors(ctx):
+        with as_usage_errors(ctx):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Find the command that a user named.
+        """Find the command that the user named.
 
         Raises:
             UsageError: There is no such command.
@@ -162,43 +168,46 @@ class StrictGroup(TyperGroup):
         )
 
     def _option_hint(self, name: str, args: Sequence[str], ctx: Any) -> str:
-        """An option of a command follows it: which command is meant, and which option.
+        """Return the hint for an option before the command: `s2s --beam 5 translate`.
 
-        `s2s --beam 5 translate` names an option of `translate` too early.
+        An option of a command follows it. The hint names the command among `args` and
+        the option of that command.
         """
         path = command_path(ctx)
         command = self.commands.get(next((a for a in args if a in self.commands), ""))
         if not isinstance(command, StrictCommand):
             return f"options follow their command: {path} COMMAND --help lists them"
-        here = f"{path} {command.name}"
+        call = f"{path} {command.name}"
         if any(name in option.opts for option in _options(command.get_params(ctx))):
-            return f"options follow their command: {here} {name}"
+            return f"options follow their command: {call} {name}"
         near = command.option_hint(name, ctx)
-        return f"options follow their command: {near or f'{here} --help lists them'}"
+        return f"options follow their command: {near or f'{call} --help lists them'}"
 
 
-class _Collecting:
-    """A parser to which options are added so that it keeps all their values."""
+class _AppendingParser:
+    """A parser whose options keep all their values."""
 
     def __init__(self, parser: Any) -> None:
         self._parser = parser
 
-    def add_option(self, *, action: str, **how: Any) -> None:
-        """Add an option that appends, whatever it does else."""
-        self._parser.add_option(action=action.replace("store", "append"), **how)
+    def add_option(self, *, action: str, **settings: Any) -> None:
+        """Add an option that appends where it would store."""
+        self._parser.add_option(action=action.replace("store", "append"), **settings)
 
-    def add_argument(self, **how: Any) -> None:
-        """Add an argument as it is."""
-        self._parser.add_argument(**how)
+    def add_argument(self, **settings: Any) -> None:
+        """Add an argument unchanged."""
+        self._parser.add_argument(**settings)
 
 
-def _require_one(option: TyperOption, values: Sequence[Any], several: str) -> None:
-    """Refuse a second value where one is taken, and a flag beside its opposite.
+def _refuse_repetition(
+    option: TyperOption, values: Sequence[Any], for_several: str
+) -> None:
+    """Refuse a second value of an option that takes one, and a flag with its opposite.
 
     Args:
-        option: What was given.
-        values: All its values.
-        several: The command that takes them all; empty where there is none.
+        option: An option of the command.
+        values: Every value it was given.
+        for_several: The call that takes them all; empty if there is none.
     """
     if option.multiple or option.count or len(values) < 2:
         return
@@ -211,8 +220,8 @@ def _require_one(option: TyperOption, values: Sequence[Any], several: str) -> No
     times = "twice" if len(values) == 2 else f"{len(values)} times"
     raise UsageError(
         f"{'/'.join(option.opts)} is given {times}: {', '.join(shown)}",
-        hint=" ".join([several, *shown])
-        if several
+        hint=" ".join([for_several, *shown])
+        if for_several
         else "it takes one value: leave the others out",
     )
 
@@ -230,8 +239,16 @@ def _long_names(params: Sequence[Any]) -> list[str]:
     ]
 
 
-def _without_flag_types(params: list[Any]) -> list[Any]:
-    for option in _options(params):
-        if option.is_flag and option.metavar is None:
-            option.metavar = ""
+def _without_types(params: list[Any]) -> list[Any]:
+    """Hide the <bool> of flags and the <list[Path]> of arguments from the help."""
+    for param in params:
+        if isinstance(param, TyperArgument):
+            vars(param)["display_type_rich"] = lambda **_: None
+        elif param.is_flag and param.metavar is None:
+            param.metavar = ""
     return params
+
+
+def _reflowed(text: str) -> str:
+    """Join the lines of each paragraph, so that the help fills any width."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))

@@ -16,7 +16,7 @@ from s2scli.output import (
     refuse_same_file,
     require_output,
 )
-from s2scli.signals import if_stopped
+from s2scli.signals import hint_if_stopped
 from s2scli.source_text import SourceText
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _translate_stream(
     with ExitStack() as stack:
         output = stack.enter_context(open_output(output_file))
         if source.is_typed and output.isatty():
-            stack.enter_context(if_stopped(""))  # what was written is plain to see
+            stack.enter_context(hint_if_stopped(""))  # what was written is plain to see
         if source.is_typed and log.isEnabledFor(logging.INFO):
             show_note("type a sentence a line; Ctrl-D ends")
         # A bar would run through lines that go to or come from the same terminal.
@@ -113,7 +113,7 @@ def _translate_files(
 
     identity = task_identity(translator, source.paths, form.__name__)
     with (
-        if_stopped("the same command resumes"),
+        hint_if_stopped("the same command resumes"),
         resumable(follow_link(output_file), identity) as output,
     ):
         number = output.num_inputs

@@ -11,12 +11,8 @@ import pytest
 from pipelines import preprocess
 from pipelines.artifacts.layout import Layout
 from pipelines.artifacts.manifest import Manifest
-from pipelines.config.schema import (
-    BinarizeConfig,
-    Config,
-    DataConfig,
-    PreprocessConfig,
-)
+from pipelines.config.preprocess import PreprocessConfig
+from pipelines.config.schema import BinarizeConfig, Config, DataConfig
 from pipelines.text import TextPipeline
 
 PAIRS = [

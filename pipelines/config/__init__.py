@@ -1,16 +1,16 @@
-"""Settings: a pydantic model for each section, and where their values come from."""
+"""Settings: the schema of `s2s.toml`, and the layers that values come from."""
 
 from pipelines.config.load import load, recipe_names
+from pipelines.config.preprocess import PreprocessConfig
 from pipelines.config.schema import (
     Config,
     DataConfig,
     ModelConfig,
-    PreprocessConfig,
     ScoreConfig,
-    TrainConfig,
     TranslateConfig,
 )
-from pipelines.config.template import init_text
+from pipelines.config.template import init_config, init_text
+from pipelines.config.train import TrainConfig
 
 __all__ = [
     "Config",
@@ -20,6 +20,7 @@ __all__ = [
     "ScoreConfig",
     "TrainConfig",
     "TranslateConfig",
+    "init_config",
     "init_text",
     "load",
     "recipe_names",

@@ -1,13 +1,13 @@
-"""Names that other toolkits have for our settings: data for `suggest`.
+"""Names of our settings and options in other toolkits: the data of `suggest`.
 
-Read from the options of fairseq, OpenNMT-py, Marian, Sockeye and Joey NMT. Names are
-compared without case, hyphens and underscores. Where a name stands under several
-settings, the section it was found in decides, else all of them are named.
+They are taken from fairseq, OpenNMT-py, Marian, Sockeye and Joey NMT, and compared
+without case, hyphens and underscores. If a name belongs to several settings, those of
+the user's section are suggested, else all of them.
 """
 
 from collections.abc import Mapping
 
-# Setting -> what it is called elsewhere.
+# Setting -> its names in other toolkits.
 SETTINGS: Mapping[str, str] = {
     "data.source_lang": "src_lang source_language src_language lang",
     "data.target_lang": "tgt_lang trg_lang target_language tgt_language lang",
@@ -161,7 +161,7 @@ SETTINGS: Mapping[str, str] = {
     "score.seed": "bootstrap_seed",
 }
 
-# Command and option -> what it is called elsewhere.
+# Command and option -> its names in other toolkits.
 OPTIONS: Mapping[tuple[str, str], str] = {
     ("train", "--num-gpus"): """world_size distributed_world_size gpu_ranks num_devices
         num_gpu gpus devices n_gpu ngpus nproc_per_node""",
@@ -191,7 +191,7 @@ _ONE_SIZE = (
     "model.embedding_size"
 )
 
-# Names -> one sentence, where there is no such setting or a setting does not say all.
+# Names -> a sentence, for what has no setting or needs more than the setting's name.
 NOTES: Mapping[str, str] = {
     """attention global_attention attention_type rnn_attention_type decoder_attention
     attn self_attention attention_dropout attention_heads num_heads heads n_heads
@@ -323,7 +323,7 @@ SECTIONS: Mapping[str, str] = {
     "tokenization": "preprocess",
 }
 
-# A word for a value -> ours; used where the setting accepts ours.
+# Another word for a value -> ours, for the settings that accept ours.
 CHOICES: Mapping[str, str] = {
     "gpu": "cuda",
     "spm": "sentencepiece",

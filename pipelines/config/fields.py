@@ -1,6 +1,6 @@
-"""What a setting accepts, in plain words, and what is wrong with a value.
+"""Descriptions of settings: meaning, accepted values, and errors about a wrong value.
 
-Reads the schema's annotations, so that a message cannot differ from the check.
+They are derived from the annotations of the schema, which also check the values.
 """
 
 import difflib
@@ -21,7 +21,7 @@ _BOUNDS = {"ge": "of at least", "gt": "greater than", "le": "of at most", "lt": 
 
 
 def known_keys() -> list[str]:
-    """Every `section.key` there is, in the schema's order."""
+    """Return every `section.key`, in the order of the schema."""
     keys: list[str] = []
     for name, field in Config.model_fields.items():
         if (model := section_model(field)) is not None:
@@ -32,7 +32,7 @@ def known_keys() -> list[str]:
 
 
 def section_model(field: FieldInfo) -> type[Section] | None:
-    """The model of a section; None for a setting outside any."""
+    """Return the model of a section; None for a setting outside any section."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
@@ -43,11 +43,11 @@ class Field:
 
     Attributes:
         key: `section.key`.
-        default: As a JSON value.
-        meaning: Its description, on one line.
-        choices: The values it accepts, where these are words and nothing else.
-        words: The words among the values it accepts.
-        expected: What it accepts, in words; empty where only pydantic can say.
+        default: The default, as a JSON value.
+        meaning: The description, on one line.
+        choices: The accepted values if all of them are words.
+        words: The words among the accepted values.
+        expected: A description of the accepted values; empty if there is none.
     """
 
     key: str
@@ -59,7 +59,7 @@ class Field:
 
 
 def field_of(key: str) -> Field:
-    """A setting, by its `section.key`."""
+    """Return the setting of a `section.key`."""
     section, _, name = key.rpartition(".")
     model = section_model(Config.model_fields[section]) if section else Config
     assert model is not None, key
@@ -76,7 +76,7 @@ def field_of(key: str) -> Field:
 
 
 def _words(kind: Any) -> Iterable[str]:
-    """The words that an annotation names."""
+    """Yield the words that an annotation accepts."""
     if isinstance(kind, Expected):
         yield from kind.words
     elif get_origin(kind) is Literal:
@@ -87,6 +87,7 @@ def _words(kind: Any) -> Iterable[str]:
 
 
 def _describe(kind: Any, metadata: tuple[Any, ...] = ()) -> str:
+    """Describe the values that an annotation accepts; empty if it cannot be said."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         own = [
@@ -128,29 +129,30 @@ def _join(words: Iterable[str]) -> str:
 
 
 def refusal(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
-    """The error for a user whose value the schema refuses.
+    """Return the error for a value that the schema refuses.
 
     Args:
-        error: What pydantic found; the first problem is reported.
-        origins: Where each `section.key` came from; a typed flag is named in its place.
+        error: The error of pydantic; its first problem is reported.
+        origins: Where each `section.key` came from. A command-line option is named
+            instead of the setting that it sets.
     """
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:2])
-    found = first["input"]
+    value = first["input"]
     expected, hint = "", f"s2s config show {key} shows these settings and their origins"
     if key in known_keys():
         field = field_of(key)
         hint = f"{key}: {field.meaning}"
         if first["type"] != "value_error":
             expected = f"expected {field.expected}" if field.expected else ""
-            if near := _nearest(found, field.words):
+            if near := _nearest(value, field.words):
                 hint = f"did you mean {near}?"
     origin = origins.get(key, "")
     if expected and origin.startswith("--") and origin != "--set":
-        return ConfigError(f"{origin} {found}: {expected}", hint=hint)
+        return ConfigError(f"{origin} {value}: {expected}", hint=hint)
     problem = expected or _plain(first["msg"])
-    if not isinstance(found, dict | BaseModel):
-        shown = str(found).lower() if isinstance(found, bool) else repr(found)
+    if not isinstance(value, dict | BaseModel):
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
         problem += f", found {shown}"
     return ConfigError(f"{key}{origin and f' ({origin})'}: {problem}", hint=hint)
 
@@ -160,8 +162,8 @@ def _plain(message: str) -> str:
     return message[0].lower() + message[1:]
 
 
-def _nearest(found: Any, choices: tuple[str, ...]) -> str:
-    name = str(found).lower()
+def _nearest(value: Any, choices: tuple[str, ...]) -> str:
+    name = str(value).lower()
     if CHOICES.get(name) in choices:
         return CHOICES[name]
     return next(iter(difflib.get_close_matches(name, choices, n=1)), "")

@@ -1,7 +1,7 @@
-"""Where settings come from: defaults < recipe < s2s.toml < S2S_* environment < flags.
+"""Loading settings: defaults < recipe < s2s.toml < S2S_* variables < --set < options.
 
-Owns the reading of `s2s.toml`. Every refusal names the key, the place it came from and,
-for an unknown key, the nearest one.
+Every error names the key, the layer it came from and, for an unknown key, the nearest
+one.
 """
 
 import difflib
@@ -13,10 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from pydantic import ValidationError
 
-from pipelines.config.fields import field_of, known_keys, refusal
+from pipelines.config.fields import Field, field_of, known_keys, refusal
 from pipelines.config.schema import Config
 from pipelines.config.section import SETTINGS
 from pipelines.config.suggest import (
@@ -25,7 +24,7 @@ from pipelines.config.suggest import (
     variable_hint,
     variable_of,
 )
-from pipelines.config.toml_text import parse_toml
+from pipelines.config.toml_text import parse_toml, to_toml
 from pipelines.errors import ConfigError, MissingArtifactError
 
 log = logging.getLogger(__name__)
@@ -37,21 +36,21 @@ Flat = dict[str, Any]  # "train.learning_rate" -> value
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration and, for each key, the place its value came from."""
+    """A configuration, and the layer that each value came from, by `section.key`."""
 
     config: Config
     origins: Mapping[str, str]
 
 
 def recipe_names() -> list[str]:
-    """The recipes that ship with s2s."""
+    """Return the names of the recipes that ship with s2s."""
     folder = resources.files("pipelines.config") / "recipes"
     names = (entry.name for entry in folder.iterdir())
     return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
 
 
 def recipe_text(name: str) -> str:
-    """The TOML text of a recipe.
+    """Return the TOML text of a recipe.
 
     Raises:
         ConfigError: There is no such recipe.
@@ -66,7 +65,7 @@ def recipe_text(name: str) -> str:
 
 
 def recipe_values(name: str) -> Flat:
-    """The settings of a recipe.
+    """Return the settings of a recipe.
 
     Raises:
         ConfigError: There is no such recipe.
@@ -87,14 +86,14 @@ def load(
     Args:
         folder: The project's folder; it holds `s2s.toml`.
         overrides: `section.key=value` texts, stronger than the environment.
-        flags: `section.key` -> value of a typed option, the strongest layer; the origin
-            is the option: `--beam` for `translate.beam`.
+        flags: `section.key` -> value of a command-line option, the strongest layer. The
+            origin is the option: `--beam` for `translate.beam`.
         environ: Variables `S2S_SECTION__KEY`, stronger than `s2s.toml`.
-        needs_file: Whether `s2s.toml` must be there. Without it the defaults hold, and
-            the values of a recipe that is named.
+        needs_file: Whether `s2s.toml` must exist. Without it the defaults apply, or the
+            recipe that another layer names.
 
     Raises:
-        MissingArtifactError: There is no `s2s.toml`.
+        MissingArtifactError: `s2s.toml` does not exist.
         ConfigError: A file is not TOML, or a setting is unknown or wrong.
     """
     path = folder / SETTINGS
@@ -108,7 +107,7 @@ def load(
         )
     variables = read_environment(environ or {})
     sets = parse_overrides(overrides)
-    typed = dict(flags or {})
+    options = dict(flags or {})
     default = Config().recipe if path.is_file() else None
     name = (own | variables | sets).get("recipe", default)
     recipe = {} if name is None else recipe_values(str(name))
@@ -117,19 +116,19 @@ def load(
         | dict.fromkeys(own, SETTINGS)
         | {key: variable_of(key) for key in variables}
         | dict.fromkeys(sets, SET)
-        | {key: option_of(key) for key in typed}
+        | {key: option_of(key) for key in options}
     )
-    values = recipe | own | variables | sets | typed
+    values = recipe | own | variables | sets | options
     return Loaded(build(values, origins), origins)
 
 
 def option_of(key: str) -> str:
-    """The typed option that sets `section.key`, in commands that have it."""
+    """Return the option that sets `section.key` in the commands that have one."""
     return "--" + key.rpartition(".")[2].replace("_", "-")
 
 
 def build(values: Flat, origins: Mapping[str, str]) -> Config:
-    """Check flat values against the schema.
+    """Check values against the schema.
 
     Raises:
         ConfigError: A value has the wrong type or is out of range.
@@ -145,7 +144,7 @@ def build(values: Flat, origins: Mapping[str, str]) -> Config:
 
 
 def flatten(table: Mapping[str, Any], origin: str) -> Flat:
-    """Turn nested tables into `section.key` and refuse unknown keys.
+    """Flatten tables to `section.key`, and refuse unknown keys.
 
     Raises:
         ConfigError: A key is not a setting; the message names the nearest one.
@@ -168,8 +167,8 @@ def require_known(key: str, origin: str, *, sections: bool = False) -> None:
 
     Args:
         key: `section.key`.
-        origin: Where it stands, for the message.
-        sections: Whether the name of a section will do, too.
+        origin: Where it was read, for the message.
+        sections: Also accept the name of a section.
 
     Raises:
         ConfigError: With the nearest key as its hint.
@@ -186,7 +185,7 @@ def require_known(key: str, origin: str, *, sections: bool = False) -> None:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Split `section.key=value`; the value is read as TOML, else taken as text.
+    """Split `section.key=value`; a value that is not TOML is text.
 
     Raises:
         ConfigError: There is no `=`, or the key is unknown.
@@ -202,10 +201,10 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def parse_overrides(texts: Sequence[str]) -> Flat:
-    """The settings of several `section.key=value`; the last value of each holds.
+    """Parse several `section.key=value`; the last value of a key counts.
 
     Raises:
-        ConfigError: One has no `=`, or its key is unknown.
+        ConfigError: A text has no `=`, or its key is unknown.
     """
     flat: Flat = {}
     for key, value in map(parse_override, texts):
@@ -223,10 +222,10 @@ def _toml_value(raw: str) -> Any:
 
 
 def read_environment(environ: Mapping[str, str]) -> Flat:
-    """The settings that variables `S2S_SECTION__KEY` hold.
+    """Return the settings of variables `S2S_SECTION__KEY`.
 
     Raises:
-        ConfigError: A variable begins with `S2S_` and is not a setting's.
+        ConfigError: A variable begins with `S2S_` but is not that of a setting.
     """
     settings = {variable_of(key): key for key in known_keys()}
     flat: Flat = {}
@@ -245,50 +244,31 @@ def read_environment(environ: Mapping[str, str]) -> Flat:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting, for showing.
+    """One setting as `s2s config show` prints it.
 
     Attributes:
-        key: `section.key`.
-        value: As a JSON value.
-        origin: Where it came from.
-        meaning: Its description, on one line.
-        choices: The values it accepts, where these are words and nothing else.
-        default: As a JSON value.
+        field: The setting in the schema.
+        value: The value, as a JSON value.
+        origin: The layer it came from.
     """
 
-    key: str
+    field: Field
     value: Any
     origin: str
-    meaning: str
-    choices: tuple[str, ...] | None
-    default: Any
 
     @property
     def toml(self) -> str:
-        """The value as it stands in a TOML file."""
+        """The value as TOML."""
         return to_toml(self.value)
 
 
-def to_toml(value: Any) -> str:
-    """A value as it stands in a TOML file."""
-    text: str = tomlkit.item(value).as_string()
-    return text
-
-
 def describe_settings(loaded: Loaded) -> list[Setting]:
-    """Every setting with its value, its origin and its meaning, in order."""
+    """Return every setting with its value and origin, in order."""
     values = loaded.config.model_dump(mode="json")
     settings: list[Setting] = []
     for field in map(field_of, known_keys()):
         section, _, name = field.key.rpartition(".")
-        settings.append(
-            Setting(
-                key=field.key,
-                value=(values[section] if section else values)[name],
-                origin=loaded.origins.get(field.key, "default"),
-                meaning=field.meaning,
-                choices=field.choices,
-                default=field.default,
-            )
-        )
+        value = (values[section] if section else values)[name]
+        origin = loaded.origins.get(field.key, "default")
+        settings.append(Setting(field, value, origin))
     return settings

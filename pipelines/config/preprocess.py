@@ -1,4 +1,4 @@
-"""The section `[preprocess]`: its settings, what `auto` becomes, what contradicts."""
+"""The section `[preprocess]`: its settings, the values of `auto`, contradictions."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -25,14 +25,14 @@ _MAX_LENGTH: Mapping[TokenizerName, int] = {
     "characters": 500,
     "none": 100,
 }
-"""`auto`: at most 0.1 % of ordinary sentence pairs are longer than so many tokens."""
+"""Value of `auto`: at most 0.1 % of ordinary sentence pairs are longer, in tokens."""
 _MIN_COUNT: Mapping[TokenizerName, int] = {
     "moses": 2,
     "sentencepiece": 1,
     "characters": 1,
     "none": 2,
 }
-"""`auto`: a word seen once teaches little; pieces and characters are few anyway."""
+"""Value of `auto`: a word seen once teaches little; pieces and characters are few."""
 
 _FILES = (
     "source_vocab",
@@ -46,80 +46,82 @@ class PreprocessConfig(Section):
     """From raw text to tokens and vocabularies."""
 
     tokenizer: TokenizerName = "moses"
-    """Tokenizer of both sides; `none` splits at blanks, for tokenized text."""
+    """Tokenizer of both sides; none splits at spaces, for text that is tokenized."""
     source_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
-    """Tokenizer of the source side; `same`: that of `tokenizer`."""
+    """Tokenizer of the source side; same takes the value of tokenizer."""
     target_tokenizer: SideTokenizer = Field(default="same", json_schema_extra=LATER)
-    """Tokenizer of the target side; `same`: that of `tokenizer`."""
+    """Tokenizer of the target side; same takes the value of tokenizer."""
     sentencepiece_model: Literal["bpe", "unigram"] = "bpe"
-    """Kind of SentencePiece model that is trained."""
+    """Kind of SentencePiece model to train."""
     sentencepiece_joint: bool = False
-    """Train one SentencePiece model for both sides instead of one each."""
+    """Train one SentencePiece model for both sides instead of one for each."""
     sentencepiece_vocab_size: Positive = 8000
-    """Number of pieces of a SentencePiece model; fewer where the text is too small."""
+    """Number of pieces in a SentencePiece model; fewer if the text is too small."""
     sentencepiece_sample_size: Positive = 1_000_000
-    """Number of sampled lines from which a SentencePiece model is trained."""
+    """Number of sampled lines on which a SentencePiece model is trained."""
     source_sentencepiece: str = Field(default="", json_schema_extra=INPUT_FILE)
-    """Trained SentencePiece model of the source side, relative to the project's folder;
-    of both sides with sentencepiece_joint; empty: one is trained."""
+    """File of a SentencePiece model for the source side (both sides with
+    sentencepiece_joint), relative to the project's folder; if empty, one is trained."""
     target_sentencepiece: str = Field(default="", json_schema_extra=INPUT_FILE)
-    """Trained SentencePiece model of the target side; empty: one is trained."""
+    """File of a SentencePiece model for the target side; if empty, one is trained."""
     lowercase: bool = False
     """Lower-case both sides."""
     normalization: Literal["none", "nfc"] = "nfc"
     """Unicode normalization of both sides."""
     share_vocab: bool = Field(default=False, json_schema_extra=LATER)
-    """One vocabulary for both sides, counted over both; at most source_vocab_size."""
+    """Use one vocabulary for both sides, with at most source_vocab_size entries."""
     source_vocab: str = Field(default="", json_schema_extra=INPUT_FILE)
-    """Vocabulary file of the source side, relative to the project's folder: a token a
-    line, or token<TAB>count; of both sides with share_vocab; empty: counted."""
+    """Vocabulary file of the source side (both sides with share_vocab), relative to the
+    project's folder: a token, or token<TAB>count, on each line; if empty, tokens are
+    counted in the training text."""
     target_vocab: str = Field(default="", json_schema_extra=INPUT_FILE)
-    """Vocabulary file of the target side; empty: counted in the training text."""
+    """Vocabulary file of the target side; if empty, tokens are counted in the training
+    text."""
     source_vocab_size: Annotated[int, Field(ge=4)] = 160_000
-    """Most entries of the source vocabulary, its 3 special symbols included."""
+    """Largest number of source vocabulary entries, including 3 special symbols."""
     target_vocab_size: Annotated[int, Field(ge=4)] = 80_000
-    """Most entries of the target vocabulary, its 3 special symbols included."""
+    """Largest number of target vocabulary entries, including 3 special symbols."""
     min_count: Annotated[
         Positive | tuple[Positive, Positive],
         Expected("auto, an integer of at least 1, or [source, target]", (AUTO,)),
     ] = 1
-    """Smallest count of a token in the training text, or [source, target]; rarer ones
-    become <unk>; auto: 2 for words, 1 for pieces and characters."""
+    """Smallest count in the training text, or [source, target], below which a token
+    becomes <unk>; auto is 2 for words and 1 for pieces and characters."""
     reverse_source: bool = True
-    """Feed the source last word first (section 3.3 of the paper)."""
+    """Reverse the order of the source tokens (section 3.3 of the paper)."""
     max_length: Annotated[
         NonNegative, Expected("auto or an integer of at least 0", (AUTO,))
     ] = 0
-    """Drop training and validation pairs with more tokens on a side; 0 keeps all;
-    auto: 100 words, 150 pieces or 500 characters."""
+    """Drop training and validation pairs with more than this many tokens on a side; 0
+    keeps all, auto is 100 words, 150 pieces or 500 characters."""
     max_ratio: Annotated[float, Field(ge=0.0)] = 0.0
-    """Drop pairs with one side this many times longer than the other; 0 keeps all."""
+    """Drop pairs whose lengths differ by more than this factor; 0 keeps all."""
     seed: NonNegative = 1
-    """Seed of the sample for SentencePiece."""
+    """Seed of the sample of lines for SentencePiece."""
     part_size: Positive = 20_000
-    """Number of pairs in one part file."""
+    """Number of sentence pairs in a part file."""
     workers: NonNegative = Field(default=0, json_schema_extra=EXECUTION)
-    """Number of processes, which does not change the result; 0: one for each core."""
+    """Number of processes (0: one for each core), which does not change the result."""
 
     @property
     def tokenizers(self) -> tuple[TokenizerName, TokenizerName]:
-        """Tokenizers of the source and of the target."""
+        """Tokenizers of the source and the target side."""
         return _tokenizers(self.__dict__)
 
     @property
     def min_counts(self) -> tuple[int, int]:
-        """Smallest counts of the source and of the target."""
+        """Smallest counts on the source and the target side."""
         count = self.min_count
         return count if isinstance(count, tuple) else (count, count)
 
     def input_files(self) -> dict[str, str]:
-        """The user's own vocabularies and models: name of the setting -> path."""
+        """Return the user's vocabularies and models: name of the setting -> path."""
         return {name: path for name in _FILES if (path := getattr(self, name))}
 
     @field_validator("max_length", mode="before")
     @classmethod
     def _choose_max_length(cls, value: Any, info: ValidationInfo) -> Any:
-        """Replace `auto` by a number: manifests and fingerprints hold numbers only."""
+        """Replace `auto` by a number, as manifests and fingerprints hold numbers."""
         if value != AUTO:
             return value
         return max(_MAX_LENGTH[name] for name in _tokenizers(info.data))
@@ -127,7 +129,7 @@ class PreprocessConfig(Section):
     @field_validator("min_count", mode="before")
     @classmethod
     def _choose_min_count(cls, value: Any, info: ValidationInfo) -> Any:
-        """Replace `auto`, and two equal numbers by one."""
+        """Replace `auto` by a number or two, and two equal numbers by one."""
         if value == AUTO:
             value = [_MIN_COUNT[name] for name in _tokenizers(info.data)]
             if info.data.get("share_vocab"):
@@ -137,7 +139,7 @@ class PreprocessConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def _models_fit_the_tokenizers(self) -> Self:
+    def _require_matching_tokenizers(self) -> Self:
         for side, name in zip(("source", "target"), self.tokenizers, strict=True):
             setting = f"{side}_sentencepiece"
             if getattr(self, setting) and name != "sentencepiece":
@@ -159,7 +161,7 @@ class PreprocessConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _a_shared_vocabulary_is_one(self) -> Self:
+    def _require_one_shared_vocabulary(self) -> Self:
         if self.share_vocab and self.target_vocab:
             raise ValueError(
                 "share_vocab = true takes source_vocab for both sides: remove "
@@ -173,7 +175,7 @@ class PreprocessConfig(Section):
 
 
 def _tokenizers(values: Mapping[str, Any]) -> tuple[TokenizerName, TokenizerName]:
-    """Tokenizers of both sides; a value that was refused counts as the default."""
+    """Return the tokenizers of both sides; a refused value counts as the default."""
     both: TokenizerName = values.get("tokenizer", "moses")
     source, target = (
         both if (name := values.get(f"{side}_tokenizer", "same")) == "same" else name

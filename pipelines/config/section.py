@@ -1,12 +1,14 @@
-"""What all sections of `s2s.toml` share: strictness and the rule of the fingerprint.
+"""The base of every section of `s2s.toml`: strictness, fingerprints and common types.
 
 Three marks, put on a field by `Field(json_schema_extra=...)`, keep it out of the
-fingerprint of its stage. `EXECUTION`: the setting changes no result but by rounding.
-`INPUT_FILE`: the setting is the path of a file; the file's SHA-256 is among the
-stage's inputs, where it does not matter how the file is called. `LATER`: the setting
-came after projects had been made without it, and its default does what was done
-before; at that default it is left out, so that their manifests stay up to date, and at
-any other value it counts like every setting.
+fingerprint of its stage:
+
+- `EXECUTION`: the setting changes no result except by rounding.
+- `INPUT_FILE`: the setting is the path of a file. The file's SHA-256 is among the
+  stage's inputs, so its name does not matter.
+- `LATER`: the setting was added when projects existed without it, and its default does
+  what was done before. At the default it is left out, so that their manifests stay up
+  to date; at any other value it counts like every setting.
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 SETTINGS = "s2s.toml"
-"""The file that the user edits; `Layout.settings` says where it lies."""
+"""Name of the file that the user edits; `Layout.settings` is its path."""
 
 EXECUTION: Any = {"fingerprint": "never"}
 INPUT_FILE: Any = {"fingerprint": "content of the file"}
@@ -24,34 +26,38 @@ LATER: Any = {"fingerprint": "unless default"}
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a setting accepts, in words, where its type does not say it.
+    """Mark of a field whose type does not say in words what the setting accepts.
 
     Attributes:
-        text: As it follows "expected".
-        words: The words among the values.
+        text: What it accepts, as it follows "expected" in an error.
+        words: The words among the accepted values.
     """
 
     text: str
     words: tuple[str, ...] = ()
 
 
-Pair = Annotated[tuple[str, ...], Field(max_length=2)]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Device = Annotated[
+    str,
+    Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$"),
+    Expected("auto, cpu, cuda or cuda:N", ("auto", "cpu", "cuda")),
+]
 
 
 class Section(BaseModel):
-    """A section of `s2s.toml`: unknown keys are refused, values do not change."""
+    """A section of `s2s.toml`: frozen, and it refuses unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     def fingerprinted(self) -> dict[str, Any]:
-        """The settings that can change a result, as plain JSON values.
+        """Return the settings that can change a result, as plain JSON values.
 
-        Left out are fields marked `EXECUTION` or `INPUT_FILE`, and those marked `LATER`
+        Fields marked `EXECUTION` or `INPUT_FILE` are left out, and those marked `LATER`
         while they have their default.
         """
         left_out = {

@@ -1,4 +1,4 @@
-"""The text of a new project's `s2s.toml`: every setting, explained by its comment."""
+"""The `s2s.toml` of a new project: every setting, below a comment that explains it."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -14,43 +14,42 @@ from pipelines.config.load import (
     recipe_text,
     recipe_values,
     require_known,
-    to_toml,
 )
 from pipelines.config.schema import Config
+from pipelines.config.toml_text import to_toml
 from pipelines.errors import ConfigError
 
 WIDTH = 88  # columns of a comment
 
 _LEGEND = (
     "A line that begins with # is a comment. Settings that are commented out have "
-    "their default value: remove the # to change one. Text stands in quotes; numbers, "
-    "true and false do not. `s2s config show` prints what holds."
+    "their default value: remove the # to change one. Text needs quotes; numbers, true "
+    "and false do not. `s2s config show` prints the values in effect."
 )
 
 
-def init_text(recipe: str, values: Flat) -> str:
-    """Write a new project's `s2s.toml`: a recipe's settings, and `values` in them.
-
-    Every setting stands in it once, below its meaning: as `key = value` where the
-    recipe or `values` names it, else as `# key = value` with its default.
+def init_config(recipe: str, values: Flat) -> Config:
+    """Return the configuration of a new project.
 
     Args:
-        recipe: Name of the recipe. Its remarks stay where its values do.
-        values: `section.key` -> value, in place of the recipe's.
+        recipe: Name of the recipe.
+        values: `section.key` -> value, which replaces the recipe's.
 
     Raises:
         ConfigError: The recipe or a key is unknown, or a value is wrong.
     """
-    for key in values:
-        require_known(key, SET)
-    if values.get("recipe", recipe) != recipe:
-        raise ConfigError(
-            f"--set recipe={values['recipe']}: the recipe is {recipe}",
-            hint=f"s2s init --recipe {values['recipe']}",
-        )
-    own = recipe_values(recipe)
-    merged: Flat = own | {k: _plain(v) for k, v in values.items()} | {"recipe": recipe}
-    build(merged, dict.fromkeys(values, SET))
+    return build(_merge(recipe, values), dict.fromkeys(values, SET))
+
+
+def init_text(recipe: str, values: Flat) -> str:
+    """Return the text of the `s2s.toml` for `init_config` with these arguments.
+
+    It has every setting once, below its meaning: as `key = value` if the recipe or
+    `values` sets it, else as `# key = value` with the default. The recipe's remarks are
+    kept for the values that are kept.
+    """
+    init_config(recipe, values)
+    merged, own = _merge(recipe, values), recipe_values(recipe)
     remarks = {
         key: remark
         for key, remark in _remarks(recipe).items()
@@ -68,6 +67,19 @@ def init_text(recipe: str, values: Flat) -> str:
     return "\n".join([*lines, ""])
 
 
+def _merge(recipe: str, values: Flat) -> Flat:
+    """Return the settings of a recipe with `values` in place of its own."""
+    for key in values:
+        require_known(key, SET)
+    if values.get("recipe", recipe) != recipe:
+        raise ConfigError(
+            f"--set recipe={values['recipe']}: the recipe is {recipe}",
+            hint=f"s2s init --recipe {values['recipe']}",
+        )
+    lists = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return recipe_values(recipe) | lists | {"recipe": recipe}
+
+
 def _entry(field: Field, values: Mapping[str, Any], remark: str) -> Iterator[str]:
     yield from _comment(field.meaning)
     if field.choices:
@@ -81,22 +93,22 @@ def _entry(field: Field, values: Mapping[str, Any], remark: str) -> Iterator[str
 
 
 def _header(recipe: str) -> list[str]:
-    """The comment that a recipe begins with."""
+    """Return the comment lines that a recipe begins with."""
     lines = recipe_text(recipe).splitlines()
     return lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
 
 
 def _remarks(recipe: str) -> dict[str, str]:
-    """The comments behind a recipe's values: `section.key` -> `# comment`."""
+    """Return the comments after a recipe's values: `section.key` -> `# comment`."""
     document: Any = tomlkit.parse(recipe_text(recipe))
-    found: dict[str, str] = {
+    comments: dict[str, str] = {
         f"{section}.{name.key}": item.trivia.comment
         for section, table in document.items()
         if isinstance(table, tomlkit.items.Table)
         for name, item in table.value.body
         if name is not None
     }
-    return {key: remark for key, remark in found.items() if remark}
+    return {key: remark for key, remark in comments.items() if remark}
 
 
 def _comment(text: str) -> list[str]:
@@ -107,7 +119,3 @@ def _comment(text: str) -> list[str]:
         subsequent_indent="# ",
         break_on_hyphens=False,
     )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,8 +1,10 @@
-"""Reads TOML, and says in plain words what is wrong with a line of it."""
+"""TOML text: parsing with hints about a wrong line, and formatting of values."""
 
 import re
 import tomllib
 from typing import Any
+
+import tomlkit
 
 from pipelines.errors import ConfigError
 
@@ -15,16 +17,16 @@ def parse_toml(data: bytes, origin: str) -> dict[str, Any]:
     """Parse a TOML file.
 
     Args:
-        data: Its bytes.
-        origin: What messages call it.
+        data: The bytes of the file.
+        origin: The name of the file in messages.
 
     Raises:
-        ConfigError: It is not TOML or not UTF-8; the message has the line, and the hint
-            what it should be where that is plain.
+        ConfigError: The file is not TOML or not UTF-8. The message has the line, and
+            the hint how to correct it if that is clear.
     """
     try:
         text = data.decode("utf-8")
-        return tomllib.loads(f"{text}\n")  # its messages then have a line
+        return tomllib.loads(f"{text}\n")  # with a last LF, messages have a line
     except UnicodeDecodeError as error:
         raise ConfigError(f"{origin} is not UTF-8: {error.reason}") from error
     except tomllib.TOMLDecodeError as error:
@@ -37,21 +39,27 @@ def parse_toml(data: bytes, origin: str) -> dict[str, Any]:
         ) from error
 
 
+def to_toml(value: Any) -> str:
+    """Format a value as TOML."""
+    text: str = tomlkit.item(value).as_string()
+    return text
+
+
 def _hint(problem: str, line: str) -> str:
-    """What to do about a line; empty where that is not plain."""
+    """Return how to correct a line; empty if that is not clear."""
     if problem.startswith("Unclosed array"):
         return "a list ends with ]"
     if problem.startswith("Cannot overwrite"):
-        return "this key stands twice in its section: remove one of the two lines"
+        return "this key is twice in its section: remove one of the two lines"
     if problem.startswith("Cannot declare"):
-        return "this section stands twice: put its settings below the first one"
-    found = _SETTING.match(line)
+        return "this section is there twice: move its settings below the first one"
+    setting = _SETTING.match(line)
     if not line.strip():
         return ""
-    if not found:
+    if not setting:
         return "a line is a comment (# ...), a [section] or key = value"
-    key, value = found["key"], found["value"].strip()
-    if found["sign"] == ":":
+    key, value = setting["key"], setting["value"].strip()
+    if setting["sign"] == ":":
         return f"write {key} = {value}"
     if re.fullmatch(r"\d+,\d+", value):
         return f"write {key} = {value.replace(',', '.')}"
@@ -59,5 +67,5 @@ def _hint(problem: str, line: str) -> str:
     if word in ("true", "false"):
         return f"write {key} = {word}"
     if re.fullmatch(r"[\w.:/-]*[^\W\d][\w.:/-]*", value):
-        return f'text stands in quotes: {key} = "{value}"'
+        return f'text needs quotes: {key} = "{value}"'
     return ""

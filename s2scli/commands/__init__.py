@@ -1,1 +1,1 @@
-"""One file a command: parse, call, show."""
+"""The commands, one module each: parse options, call the work, show the result."""

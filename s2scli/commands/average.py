@@ -7,7 +7,7 @@ import typer
 
 from s2scli.completion import complete_checkpoint
 from s2scli.console import progress
-from s2scli.options import Request, refuse, with_common_options
+from s2scli.options import Request, refuse_if, with_common_options
 
 
 @with_common_options
@@ -36,22 +36,22 @@ def command(
             "--last",
             min=2,
             metavar="N",
-            help="Average the newest N sound checkpoints of the project instead.",
+            help="Average the newest N undamaged checkpoints of the project instead.",
         ),
     ] = None,
 ) -> None:
     """Average the weights of checkpoints of one training.
 
-    The new folder translates as a checkpoint does: s2s translate -m DIR.
+    The new folder is used like a checkpoint: s2s translate -m DIR.
 
     Example: s2s average --last 5 -o average
     """
-    refuse(
+    refuse_if(
         bool(checkpoints) == (last is not None),
         "expected either checkpoints or --last N",
         "s2s average --last 5 -o DIR",
     )
-    refuse(
+    refuse_if(
         bool(request.overrides),
         "--set: no setting has a part in an average",
         "leave it out",

@@ -6,9 +6,9 @@ from s2scli.options import Force, Request, Workers, with_common_options
 
 @with_common_options
 def command(request: Request, workers: Workers = None, force: Force = False) -> None:
-    """Turn tokens into memory-mapped shards of ids.
+    """Turn tokens into memory-mapped shards of token ids.
 
     Example: s2s binarize -d demo --workers 4
     """
-    project = request.project(binarize__workers=workers)
+    project = request.project({"binarize.workers": workers})
     bring_up_to_date(project, "binarize", force=force)

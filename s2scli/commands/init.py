@@ -1,29 +1,39 @@
-"""`s2s init`."""
+"""The command `s2s init`: create a project and summarize its training."""
 
+import logging
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from pipelines.errors import UsageError
-from s2scli.completion import complete_override, complete_recipe
-from s2scli.console import LogFormat, configure, print_lines
-from s2scli.estimate import show_summary_of_new_project
-from s2scli.options import Format, Quiet, Verbose
+from pipelines.config import recipe_names
+from pipelines.config.load import parse_overrides
+from pipelines.errors import S2SError, UsageError
+from s2scli.completion import complete_override
+from s2scli.console import LogFormat, configure_logging, print_lines, show_note
+from s2scli.estimate import summary_lines
+from s2scli.options import Format, Project, Quiet, Request, Verbose
 from s2scli.strict import StrictCommand
+
+log = logging.getLogger("pipelines.estimate")
+
+_FILES = "SOURCE TARGET"
+_LARGEST_TEXT_BYTES = 64 << 20
+"""Largest text that is read for the summary."""
 
 
 class FilePair(NamedTuple):
-    """A source file and a target file, as an option with two values names them."""
+    """The source file and the target file that an option with two values names."""
 
     source: Path
     target: Path
 
 
 class InitCommand(StrictCommand):
-    """A command whose options for pairs of files take two values and may be repeated.
+    """A command whose options for pairs of files take two values and are repeatable.
 
-    Typer has lists of values and tuples of values, but no lists of tuples.
+    Typer has options for lists and for tuples, but none for lists of tuples.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -33,20 +43,17 @@ class InitCommand(StrictCommand):
                 param.nargs = len(FilePair._fields)
 
 
-_FILES = "SOURCE TARGET"
-
-
 def command(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Make the project in this folder.")
+        Path, typer.Argument(metavar="DIR", help="Create the project in this folder.")
     ] = Path(),
     recipe: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="Start from this recipe (numbers, small, paper); by default small "
-            "where text is named, else numbers.",
-            autocompletion=complete_recipe,
+            "if text is named, else numbers.",
+            autocompletion=recipe_names,
         ),
     ] = None,
     source_lang: Annotated[
@@ -56,8 +63,8 @@ def command(
             "--source-lang",
             "--src",
             metavar="CODE",
-            help="Set the source language, such as de; by default the file names give "
-            "it.",
+            help="Set the source language, such as de; by default it is read from the "
+            "file names.",
         ),
     ] = None,
     target_lang: Annotated[
@@ -67,20 +74,22 @@ def command(
             "--target-lang",
             "--tgt",
             metavar="CODE",
-            help="Set the target language, such as en; by default the file names give "
-            "it.",
+            help="Set the target language, such as en; by default it is read from the "
+            "file names.",
         ),
     ] = None,
     train: Annotated[
         list[FilePair] | None,
         typer.Option(
             metavar=_FILES,
-            help="Train on these files; repeatable, for several corpora.",
+            help="Train on these files; repeat for several corpora.",
         ),
     ] = None,
     valid: Annotated[
         list[FilePair] | None,
-        typer.Option(metavar=_FILES, help="Validate on these files; repeatable."),
+        typer.Option(
+            metavar=_FILES, help="Validate on these files; repeat for several corpora."
+        ),
     ] = None,
     test: Annotated[
         list[FilePair] | None,
@@ -106,19 +115,17 @@ def command(
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
 ) -> None:
-    """Make a project: write DIR/s2s.toml, and summarize its training.
+    """Create a project: write DIR/s2s.toml and summarize its training.
 
-    The recipe numbers needs no text: it writes number words into DIR/data,
-    in English and French or in the languages of -s and -t.
-    The path of s2s.toml goes to standard output, a summary and the next
-    command to standard error.
+    The recipe numbers needs no text: it writes number words into DIR/data, in English
+    and French or in the languages of -s and -t. The path of s2s.toml goes to standard
+    output, the summary and the next command to standard error.
 
     Example: s2s init demo --train train.de train.en --valid valid.de valid.en
     """
-    from pipelines.config.load import parse_overrides
     from pipelines.tools.init import NUMBERS, names_text, run
 
-    configure(quiet=quiet, verbose=verbose, log_format=log_format)
+    configure_logging(quiet=quiet, verbose=verbose, log_format=log_format)
     if test is not None and len(test) > 1:
         raise UsageError(
             f"--test is given {len(test)} times: there is one test set",
@@ -144,10 +151,50 @@ def command(
     chosen = recipe or ("small" if names_text(values) else NUMBERS)
     path = run(folder, chosen, values, force=force)
     print_lines([str(path)])
-    show_summary_of_new_project(folder)
+    _show_summary(folder)
 
 
 def _names(pairs: list[FilePair] | None) -> list[list[str]] | list[str] | None:
-    """Pairs of files as settings have them: a single one is no list of pairs."""
+    """Return pairs of files as a setting has them: one pair is not a list of pairs."""
     names = [[str(pair.source), str(pair.target)] for pair in pairs or ()]
     return names[0] if len(names) == 1 else names or None
+
+
+def _show_summary(folder: Path) -> None:
+    """Print a summary of the new project's training, and the next command.
+
+    Both go to standard error, as scripts read the path of `s2s.toml` from standard
+    output. A failed estimate is only a warning: a project can be created on a machine
+    that cannot train it.
+    """
+    if not log.isEnabledFor(logging.INFO):
+        return
+    from pipelines.estimate.training import quick_estimate
+
+    lines: list[str] = []
+    try:
+        project = Request(folder, ()).project()
+        lines = [f"next: {_next_command(project)}"]
+        estimate = quick_estimate(
+            project.config, project.layout, most_bytes=_LARGEST_TEXT_BYTES
+        )
+    except S2SError as error:
+        log.warning("no estimate of the training: %s", error.message)
+    else:
+        lines = [*summary_lines(estimate), *lines]
+    for line in lines:
+        show_note(line)
+
+
+def _next_command(project: Project) -> str:
+    """Return what to type next, or what to set first."""
+    root, data = project.layout.root, project.config.data
+    train = "s2s train"
+    if root.resolve() != Path.cwd():
+        train = f"cd {shlex.quote(str(root))}; {train}"
+    splits = {"data.train": data.train, "data.valid": data.valid}
+    missing = [name for name, pairs in splits.items() if not pairs]
+    if missing:
+        settings = project.layout.settings
+        return f"set {' and '.join(missing)} in {settings}, then: {train}"
+    return train

@@ -21,7 +21,7 @@ from s2scli.options import (
     ModelWeight,
     Precision,
     Request,
-    refuse,
+    refuse_if,
     with_common_options,
 )
 from s2scli.output import (
@@ -45,7 +45,7 @@ def command(
             "--n-best",
             metavar="FILE",
             dir_okay=False,
-            help="Rescore this n-best list in Moses' format.",
+            help="Rescore this n-best list in Moses format.",
         ),
     ],
     source: Annotated[
@@ -53,7 +53,7 @@ def command(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="Read the source here: line n + 1 is the list's sentence n.",
+            help="Read the source from this file: line n + 1 is the list's sentence n.",
         ),
     ],
     model: Model = None,
@@ -64,14 +64,14 @@ def command(
             metavar="WEIGHT",
             min=0.0,
             max=1.0,
-            help="Give the models' log-probability this weight, and the list's own "
-            "score the rest.",
+            help="Weight the model's log-probability by this number, and the score in "
+            "the list by the rest.",
         ),
     ] = 0.5,
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            metavar="ALPHA|average",
+            metavar="ALPHA",
             help="Divide the log-probability by GNMT's length penalty with this alpha "
             "(0 for none), or by the number of tokens (average); 0 by default.",
             show_default=False,
@@ -85,8 +85,9 @@ def command(
             "--ref",
             metavar="FILE",
             dir_okay=False,
-            help="Print BLEU before and after, and the oracle's, against this file, "
-            "tokenised like the list; repeatable, for several references.",
+            help="Print the BLEU of the list, of the rescored list and of the oracle "
+            "against this file, tokenised like the list; repeat for several "
+            "references.",
         ),
     ] = None,
     output_file: Annotated[
@@ -103,14 +104,15 @@ def command(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write the best tokens of each source line to this file.",
+            help="Write the tokens of the best hypothesis of each sentence to this "
+            "file.",
         ),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--cased",
-            help="Ignore case in --ref's BLEU, or count it; counted by default.",
+            help="Ignore or count case in the BLEU of --ref; counted by default.",
             show_default=False,
         ),
     ] = None,
@@ -122,21 +124,21 @@ def command(
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="With --ref: print the comparison as JSON.")
+        bool, typer.Option("--json", help="With --ref, print the comparison as JSON.")
     ] = False,
     device: Device = None,
     precision: Precision = None,
 ) -> None:
     """Rescore another system's n-best list with the model, or with an ensemble.
 
-    Each hypothesis gets the model's log-probability as feature LSTM=.
-    Its score becomes a weighted mean of the old one and that.
-    The hypotheses of each sentence are sorted by the new score.
+    Each hypothesis gets the model's log-probability as the feature LSTM=. Its new score
+    is the weighted mean of its old score and that log-probability. The hypotheses of
+    each sentence are sorted by the new score.
 
     Example: s2s rescore --nbest 1000best.gz --source test.en -m MODEL -o new.gz
     """
     references = references or []
-    refuse(
+    refuse_if(
         bool(model_weight and not model),
         "--model-weight goes with --model",
         "name the models: -m DIR once for each weight",
@@ -145,13 +147,13 @@ def command(
         ("--json", as_json),
         ("--lowercase/--cased", lowercase is not None),
     ):
-        refuse(
+        refuse_if(
             given and not references,
             f"{flag} goes with --ref",
             "-r FILE compares the list with a reference",
         )
     output_file = output_file or STANDARD_STREAM
-    refuse(
+    refuse_if(
         best == output_file == STANDARD_STREAM,
         "the list and --best both go to standard output",
         "-o FILE writes the list to a file",
@@ -176,11 +178,11 @@ def command(
     src, refs = read_source(source, references)
     check_list(nbest, len(src), progress=progress())
     flags = {
-        "translate__length_penalty": length_penalty,
-        "translate__device": device,
-        "translate__precision": precision,
+        "translate.length_penalty": length_penalty,
+        "translate.device": device,
+        "translate.precision": precision,
     }
-    checkpoints, config = find_models(request, model, **flags)
+    checkpoints, config = find_models(request, model, flags)
     from pipelines.search.forced_decoding import ForcedDecoder
     from pipelines.search.loading import load_ensemble
 
@@ -209,8 +211,8 @@ def command(
 
 def _ignores_case(request: Request, lowercase: bool | None) -> bool:
     """As set; `auto` is cased, as the list's hypotheses keep the case they have."""
-    flags = {"score__lowercase": lowercase, "preprocess__lowercase": False}
-    return request.settings(**flags).score.ignores_case
+    flags = {"score.lowercase": lowercase, "preprocess.lowercase": False}
+    return request.settings(flags).score.ignores_case
 
 
 def _write(

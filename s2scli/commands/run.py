@@ -23,7 +23,7 @@ Target = Annotated[
 
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Run the last stage even if it is up to date."),
+    typer.Option("--force", help="Run the last stage again even if it is up to date."),
 ]
 
 

@@ -21,7 +21,7 @@ from s2scli.options import (
     Precision,
     Request,
     Split,
-    refuse,
+    refuse_if,
     with_common_options,
 )
 from s2scli.output import open_output
@@ -41,7 +41,7 @@ def command(
         typer.Argument(
             metavar="HYP",
             dir_okay=False,
-            help="With --ref: score this file instead of standard input.",
+            help="With --ref, score this file instead of standard input.",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def command(
             metavar="FILE",
             dir_okay=False,
             help="Score any translation against this file, without a project; "
-            "repeatable, for several references.",
+            "repeat for several references.",
         ),
     ] = None,
     input_file: Annotated[
@@ -63,15 +63,15 @@ def command(
             "--input",
             metavar="FILE",
             dir_okay=False,
-            help="Score this file, the same as HYP.",
+            help="Score this file; the same as HYP.",
         ),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--cased",
-            help="Ignore case, or count it; by default as the project's model does, "
-            "and counted with --ref.",
+            help="Ignore or count case; by default as the project's model does, and "
+            "counted with --ref.",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +80,7 @@ def command(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="With --target: print the natural log-probability that the model "
+            help="With --target, print the natural log-probability that the model "
             "gives each translation, and its number of tokens.",
         ),
     ] = None,
@@ -89,7 +89,7 @@ def command(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="With --source: read the translation of each line here.",
+            help="With --source, read the translation of each line from this file.",
         ),
     ] = None,
     model: Model = None,
@@ -110,7 +110,7 @@ def command(
 
     Example: s2s score --source test.en --target test.fr -m MODEL
     """
-    refuse(
+    refuse_if(
         translation is not None and input_file is not None,
         f"{translation} and -i {input_file}: two translations, expected one",
         "s2s score HYP --ref REF",
@@ -126,18 +126,18 @@ def command(
         }
         given = [name for name, is_given in other_options.items() if is_given]
         pairs = _require_pairs(source, target, given)
-        flags = {"translate__precision": precision, "translate__device": device}
-        models, config = find_models(request, model, **flags)
+        flags = {"translate.precision": precision, "translate.device": device}
+        models, config = find_models(request, model, flags)
         _score_pairs(*pairs, models, model_weight or [], config.translate, as_json)
         return
-    refuse(
+    refuse_if(
         bool(model or model_weight or precision or device),
         "--model, --model-weight, --precision and --device need --source and --target",
         f"{_PAIRS} -m MODEL prints log-probabilities; s2s translate -m MODEL < SRC | "
         "s2s score --ref REF scores what the model translates",
     )
     if references:
-        refuse(
+        refuse_if(
             force or split is not None,
             f"{'--force' if force else '--split'} has no meaning with --ref, which "
             "reads and writes no artifact",
@@ -146,7 +146,7 @@ def command(
         hyp = translation or STANDARD_STREAM
         _score_files(request, hyp, references, lowercase, as_json)
         return
-    refuse(
+    refuse_if(
         translation is not None,
         f"{translation}: no --ref to score it against",
         f"s2s score {translation} --ref REF; without files, s2s score scores the "
@@ -174,7 +174,7 @@ def _require_pairs(
 def _score_project(
     request: Request, split: str, lowercase: bool | None, force: bool, as_json: bool
 ) -> None:
-    project = with_split(request.project(score__lowercase=lowercase), split)
+    project = with_split(request.project({"score.lowercase": lowercase}), split)
     bring_up_to_date(project, "score", force=force, keep_translation=True)
     from pipelines.artifacts.report import read_report
     from pipelines.score import describe_tokens
@@ -194,8 +194,8 @@ def _score_files(
     from pipelines.score import LINE_TOKENS, score_files
 
     # No project's model wrote these files, so none decides whether case counts.
-    flags = {"score__lowercase": lowercase, "preprocess__lowercase": False}
-    config = request.settings(**flags).score
+    flags = {"score.lowercase": lowercase, "preprocess.lowercase": False}
+    config = request.settings(flags).score
     report = score_files(translation, references, config=config, progress=progress())
     _show(report, LINE_TOKENS, as_json)
 

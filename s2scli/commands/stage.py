@@ -7,14 +7,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pipelines.artifacts.layout import TRANSLATED_SPLITS, Layout
 from pipelines.config import Config
 from pipelines.errors import MissingArtifactError
 from s2scli.console import progress
-from s2scli.options import Project, Request, refuse
-from s2scli.signals import if_stopped
+from s2scli.options import Flags, Project, Request, refuse_if
+from s2scli.signals import hint_if_stopped
 
 log = logging.getLogger("pipelines.stage")
 
@@ -28,7 +27,7 @@ def with_split(project: Project, split: str) -> Project:
         UsageError: There is no such split.
     """
     known = " or ".join(TRANSLATED_SPLITS)
-    refuse(
+    refuse_if(
         split not in TRANSLATED_SPLITS,
         f"--split {split}: expected {known}",
         "s2s translate FILE and s2s score HYP --ref REF take any text",
@@ -48,7 +47,7 @@ def bring_up_to_date(
     from pipelines.run import Options
     from pipelines.run import bring_up_to_date as run
 
-    with if_stopped(_STAGES_KEPT):
+    with hint_if_stopped(_STAGES_KEPT):
         done = run(
             project.config,
             project.layout,
@@ -56,24 +55,24 @@ def bring_up_to_date(
             Options(force=force, fork=fork, keep_translation=keep_translation),
             progress=progress(),
         )
-    tell_done(done, stage)
+    log_if_up_to_date(done, stage)
 
 
 def find_models(
-    request: Request, named: Sequence[Path] | None, **flags: Any
+    request: Request, named: Sequence[Path] | None, flags: Flags
 ) -> tuple[list[Path], Config]:
     """The models to use, and the settings; trains nothing and takes no lock.
 
     Args:
         request: Names the project.
         named: Checkpoints; None for the project's best one so far.
-        **flags: As for `Request.project`.
+        flags: As for `Request.project`.
 
     Raises:
         MissingArtifactError: No model is named, and there is no project.
     """
     if named:
-        return list(named), request.settings(**flags)
+        return list(named), request.settings(flags)
     settings = Layout(request.folder).settings
     if not settings.is_file():
         raise MissingArtifactError(
@@ -83,7 +82,7 @@ def find_models(
         )
     from pipelines.project.status import changes_since_training
 
-    project = request.project(**flags)
+    project = request.project(flags)
     changes = changes_since_training(project.config, project.layout)
     if changes:
         log.warning(
@@ -94,7 +93,7 @@ def find_models(
     return [project.layout.train], project.config
 
 
-def tell_done(done: Sequence[str], stage: str) -> None:
+def log_if_up_to_date(done: Sequence[str], stage: str) -> None:
     """Log that a stage is up to date, if no stage was run."""
     if not done:
         log.info("%s is up to date; --force runs it again", stage)

@@ -7,14 +7,14 @@ import typer
 
 from pipelines.distributed.environment import is_distributed, is_follower
 from pipelines.errors import DivergenceError, Interrupted, PeerError
-from s2scli.commands.stage import bring_up_to_date, tell_done
+from s2scli.commands.stage import bring_up_to_date, log_if_up_to_date
 from s2scli.console import progress
 from s2scli.estimate import show_estimate
 from s2scli.options import (
     Device,
     Project,
     Request,
-    refuse,
+    refuse_if,
     with_common_options,
 )
 
@@ -24,27 +24,33 @@ NumGpus = Annotated[
         "--num-gpus",
         metavar="N",
         min=1,
-        help="Start N processes, each on a GPU of its own.",
+        help="Train with N processes, each on its own GPU.",
     ),
 ]
 
 Fork = Annotated[
     bool,
-    typer.Option("--fork", help="Continue the earlier training with other settings."),
+    typer.Option(
+        "--fork", help="Continue from the newest checkpoint with changed settings."
+    ),
 ]
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Keep an earlier training aside and start afresh."),
+    typer.Option("--force", help="Set an earlier training aside and start a new one."),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print the cost of the training, write nothing."),
+    typer.Option(
+        "--dry-run",
+        help="Print the cost (parameters, updates, learning rates, memory, disk, time) "
+        "and write nothing.",
+    ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="With --dry-run: print the cost as JSON.")
+    bool, typer.Option("--json", help="With --dry-run, print the cost as JSON.")
 ]
 
 
@@ -61,32 +67,34 @@ def command(
 ) -> None:
     """Train the model, or resume an interrupted training.
 
-    Ctrl-C or SIGTERM saves and stops, SIGUSR1 saves and continues.
-    The same command resumes the training.
-    When settings have changed, --fork continues from the newest checkpoint
-    with the new ones, and --force starts afresh.
-    With --num-gpus, or under torchrun, several processes share each batch.
-    The cost is the parameters, updates, learning rates, memory, disk and time.
+    Ctrl-C and SIGTERM save a checkpoint and stop the training; the same command resumes
+    it. SIGUSR1 saves a checkpoint and continues. If settings have changed, --fork
+    continues from the newest checkpoint with the new settings, and --force starts a new
+    training. With --num-gpus, or under torchrun, several processes share each batch.
 
     Example: s2s train -d demo --set train.max_epochs=10
     """
     from pipelines.distributed.launcher import launch, require_gpus
 
-    refuse(
+    refuse_if(
         fork and force,
         "--fork continues the earlier training, --force starts afresh",
         "leave one out",
     )
-    flags = {"train__device": device, "train__tensorboard": tensorboard or None}
-    project = request.project(**flags)
-    if dry_run or as_json:
-        show_estimate(
-            project,
-            dry_run=dry_run,
-            as_json=as_json,
-            num_gpus=num_gpus,
-            others={"--force": force, "--fork": fork},
-        )
+    refuse_if(
+        as_json and not dry_run,
+        "--json prints the estimate of --dry-run, which is not given",
+        "s2s train --dry-run --json",
+    )
+    refuse_if(
+        dry_run and (fork or force),
+        f"{'--fork' if fork else '--force'} has no meaning with --dry-run",
+        "leave it out, or leave out --dry-run",
+    )
+    flags = {"train.device": device, "train.tensorboard": tensorboard or None}
+    project = request.project(flags)
+    if dry_run:
+        show_estimate(project, num_gpus=num_gpus, as_json=as_json)
         return
     if is_distributed():
         _train_together(project, force=force, fork=fork)
@@ -114,4 +122,4 @@ def _train_together(project: Project, *, force: bool, fork: bool) -> None:
         if quiet:  # the first process says it
             raise SystemExit(error.exit_status) from error
         raise
-    tell_done(done, "train")
+    log_if_up_to_date(done, "train")

@@ -16,7 +16,7 @@ from s2scli.options import (
     Precision,
     Request,
     Split,
-    refuse,
+    refuse_if,
     with_common_options,
 )
 from s2scli.source_text import SourceText
@@ -69,7 +69,7 @@ def command(
             "--beam-size",
             metavar="N",
             min=1,
-            help="Search with N hypotheses; 1 is greedy search.",
+            help="Search with a beam of N hypotheses; 1 is greedy search.",
         ),
     ] = None,
     nbest: Annotated[
@@ -94,14 +94,14 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Search in the standard way or as the paper does (standard, paper).",
+            help="Use this beam search (standard, paper).",
             autocompletion=values_of("translate.search"),
         ),
     ] = None,
     length_penalty: Annotated[
         str | None,
         typer.Option(
-            metavar="ALPHA|average",
+            metavar="ALPHA",
             help="Divide log-probabilities by GNMT's length penalty with this alpha (0 "
             "for none), or by the number of tokens (average).",
             autocompletion=values_of("translate.length_penalty"),
@@ -116,8 +116,8 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="Write at most N tokens for each line; 0 lets the length of the "
-            "source decide.",
+            help="Write at most N tokens for each line; 0 derives the limit from "
+            "the length of the source.",
         ),
     ] = None,
     sample: Annotated[
@@ -132,7 +132,7 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="With --sample: draw each token from the N likeliest ones; 0 draws "
+            help="With --sample, draw each token from the N most likely ones; 0 draws "
             "from all.",
         ),
     ] = None,
@@ -140,7 +140,7 @@ def command(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="With --sample: divide the logits by this number; below 1, likely "
+            help="With --sample, divide the logits by this number; below 1, likely "
             "tokens become likelier.",
         ),
     ] = None,
@@ -149,15 +149,15 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="With --sample: draw with this seed.",
+            help="With --sample, draw with this seed.",
         ),
     ] = None,
     unk: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Write <unk> (allow), never write it (forbid), or put the unknown "
-            "words of the source in its place (copy).",
+            help="Write <unk> (allow), never write it (forbid), or replace it by the "
+            "unknown words of the source (copy).",
             autocompletion=values_of("translate.unk"),
         ),
     ] = None,
@@ -166,7 +166,8 @@ def command(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="With --split: translate even if it is up to date."
+            "--force",
+            help="With --split, translate again even if the translation is up to date.",
         ),
     ] = False,
 ) -> None:
@@ -177,52 +178,52 @@ def command(
     Example: s2s translate -m model -i news.en -o news.fr.gz
     """
     flags = {
-        "translate__beam": beam,
-        "translate__nbest": nbest,
-        "translate__search": search,
-        "translate__length_penalty": length_penalty,
-        "translate__min_length": min_length,
-        "translate__max_length": max_length,
-        "translate__sample": sample or None,
-        "translate__top_k": top_k,
-        "translate__temperature": temperature,
-        "translate__seed": seed,
-        "translate__unk": unk,
-        "translate__precision": precision,
-        "translate__device": device,
+        "translate.beam": beam,
+        "translate.nbest": nbest,
+        "translate.search": search,
+        "translate.length_penalty": length_penalty,
+        "translate.min_length": min_length,
+        "translate.max_length": max_length,
+        "translate.sample": sample or None,
+        "translate.top_k": top_k,
+        "translate.temperature": temperature,
+        "translate.seed": seed,
+        "translate.unk": unk,
+        "translate.precision": precision,
+        "translate.device": device,
     }
     if sample:
-        refuse(
+        refuse_if(
             bool(beam or search),
             "--beam and --search have no meaning with --sample",
             "leave them out, or leave out --sample",
         )
     elif any(value is not None for value in (top_k, temperature, seed)):
-        refuse(
-            not request.settings(**flags).translate.sample,
+        refuse_if(
+            not request.settings(flags).translate.sample,
             "--top-k, --temperature and --seed go with --sample",
             "add --sample, or leave them out",
         )
     if split is not None:
-        refuse(
+        refuse_if(
             bool(files or input_file or output_file or model or as_json),
             "--split reads and writes the project",
             "leave out -i, -o, -m, --json and files, or leave out --split",
         )
-        project = with_split(request.project(**flags), split)
+        project = with_split(request.project(flags), split)
         bring_up_to_date(project, "translate", force=force)
         return
-    refuse(
+    refuse_if(
         force,
         "--force goes with --split",
         "s2s translate --split test --force; s2s train --force trains again",
     )
-    refuse(
+    refuse_if(
         bool(model_weight and not model),
         "--model-weight goes with --model",
         "name the models: -m DIR once for each weight",
     )
-    refuse(
+    refuse_if(
         bool(files and input_file),
         "files are named and -i is given, expected not both",
         "s2s translate FILE FILE translates one after the other",
@@ -230,7 +231,7 @@ def command(
     source = SourceText(tuple(files or [input_file or STANDARD_STREAM]))
     check_output(output_file, source)
     num_lines = source.count_lines()
-    models, config = find_models(request, model, **flags)
+    models, config = find_models(request, model, flags)
     translator = _translator(models, model_weight or [], config.translate)
     form = _json_line if as_json else _moses if nbest else _text
     translate_source(translator, source, output_file, form, num_lines)

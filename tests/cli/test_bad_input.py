@@ -45,7 +45,7 @@ def test_text_that_cannot_be_used_is_one_clear_error(
     assert [p.name for p in demo.iterdir() if p.name != ".s2s"] == ["s2s.toml"]
 
 
-def test_odd_text_is_kept_replaced_or_dropped_and_counted(s2s, fresh):
+def test_odd_text_is_kept_or_dropped_and_counted(s2s, fresh):
     demo, data = fresh
     odd = "a\u2028b\na\x85b\na\x00b\n\n   \na b\r\n" + "a " * 100_000 + "\n"
     append(data / "train.xx", odd.encode())
@@ -58,7 +58,7 @@ def test_odd_text_is_kept_replaced_or_dropped_and_counted(s2s, fresh):
 
 
 @pytest.mark.slow
-def test_a_source_of_100000_words_is_cut_and_told(s2s, project):
+def test_a_source_of_100000_words_is_cut_with_a_warning(s2s, project):
     found = s2s("translate", "-d", project, stdin=b"a b\n" + b"a " * 100_000 + b"\nc\n")
     assert found.status == 0
     assert len(found.lines) == 3
@@ -209,7 +209,7 @@ def test_storage_that_fails_leaves_nothing_half_written(
 
 
 @pytest.mark.slow
-def test_a_terminated_training_saves_exits_143_and_goes_on(fresh):
+def test_a_terminated_training_saves_exits_143_and_resumes(fresh):
     demo, _ = fresh
     command = [sys.executable, "-m", "s2scli", "train", "-d", str(demo)]
     command += ["--set", "train.max_epochs=100000", "--set", "train.schedule=constant"]

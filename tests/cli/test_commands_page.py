@@ -1,4 +1,4 @@
-"""docs/commands.md: its tables say what the commands do."""
+"""docs/commands.md: its tables agree with the commands."""
 
 import os
 import re
@@ -116,7 +116,7 @@ def commands(group=None, name=""):
 
 
 def option_table():
-    """A row for each option of each meaning."""
+    """Return a table with a row for each option and meaning."""
     found = defaultdict(list)
     for name, command in commands():
         for parameter in command.params:
@@ -137,7 +137,7 @@ def sort_key(item):
     return (re.findall(r"--([\w-]+)", shown)[0], meaning)
 
 
-def test_the_table_of_all_options_is_the_programs():
+def test_the_table_of_options_agrees_with_the_program():
     head, _, found = PAGE.read_text(encoding="utf-8").partition(OPTIONS)
     text, _, _ = found.partition("| option |")
     if os.environ.get("REWRITE_GOLDEN"):

@@ -1,4 +1,4 @@
-"""TAB completion: asked by a real bash, and by the protocols of zsh and fish."""
+"""TAB completion in a real bash, and by the protocols of zsh and fish."""
 
 import json
 import os
@@ -38,19 +38,19 @@ def environment(tmp_path_factory):
     return os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
-def cut(line):
-    """Words as readline hands them over: runs of = and : are words, too."""
+def split(line):
+    """Split a line as readline does: runs of = and : are words, too."""
     for word in line.split(" "):
         yield from filter(None, re.split("([=:]+)", word)) if word else [""]
 
 
 @pytest.fixture
 def bash(s2s, monkeypatch):
-    """Ask as bash's script does; returns what is offered for the last word."""
+    """Ask as bash's script does; returns the completions of the last word."""
     monkeypatch.setattr(sys.modules["__main__"], "__package__", "")
 
     def ask(line, folder="."):
-        words = list(cut(line))
+        words = list(split(line))
         monkeypatch.chdir(folder)
         monkeypatch.setenv("COLUMNS", "40")
         monkeypatch.setenv("_S2S_COMPLETE", "complete_bash")
@@ -99,7 +99,7 @@ def test_a_real_bash_offers(environment, tmp_path, line, offered):
         variables = environment | {"_S2S_COMPLETE": "source_bash"}
         subprocess.run(["s2s"], env=variables, stdout=file, check=True)
     done = subprocess.run(
-        ["bash", "-c", ASK, "bash", *cut(line)],
+        ["bash", "-c", ASK, "bash", *split(line)],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
@@ -143,7 +143,9 @@ def test_bash_is_offered(bash, tmp_path, line, offered):
     assert bash(line, tmp_path) == offered
 
 
-def test_one_key_comes_with_its_values_so_that_no_blank_follows(bash, tmp_path):
+def test_the_only_key_is_offered_with_its_values_so_that_no_space_follows(
+    bash, tmp_path
+):
     assert bash("s2s train --set train.best", tmp_path) == [
         "train.best_by=",
         "train.best_by=perplexity",
@@ -151,7 +153,7 @@ def test_one_key_comes_with_its_values_so_that_no_blank_follows(bash, tmp_path):
     ]
 
 
-def test_values_are_the_projects(bash, project, tmp_path):
+def test_the_current_value_is_that_of_the_project(bash, project, tmp_path):
     line = "s2s train --set train.batch_size="
     assert bash(line, project) == ["8"]
     assert bash(f"s2s train -d {project} --set train.batch_size=", tmp_path) == ["8"]
@@ -200,7 +202,7 @@ def test_models_are_projects_checkpoints_and_averages(bash, s2s, project):
         (["s2s", "a=b"], ["s2s", "a=b"], ""),
     ],
 )
-def test_words_that_bash_cut(words, joined, kept):
+def test_words_that_bash_split_are_joined(words, joined, kept):
     assert join_words(words) == (joined, kept)
 
 
@@ -209,7 +211,9 @@ def test_zsh_gets_whole_words_and_their_meaning_on_one_line(ask):
         """_arguments '*: :(("train.optimizer=adamw"))'"""
     )
     found = ask("zsh", "s2s config show data", COLUMNS="40").splitlines()
-    assert found[0].endswith('[source, target] for each split, or a list of these."')
+    assert found[0].endswith(
+        '[source, target] for each split, or a list of such pairs."'
+    )
     assert len(found) == 6
 
 
@@ -217,7 +221,7 @@ def test_fish_gets_a_line_for_each_candidate(ask):
     action = {"_TYPER_COMPLETE_FISH_ACTION": "get-args", "COLUMNS": "40"}
     found = ask("fish", "s2s config show train.precision", **action).splitlines()
     assert len(found) == 1
-    assert found[0].startswith("train.precision\tPrecision of matrix products; auto")
+    assert found[0].startswith("train.precision\tPrecision of matrix multiplications; ")
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")

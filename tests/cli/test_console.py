@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipelines.progress import SilentProgress
 from s2scli import console
-from s2scli.console import LogFormat, configure, print_table, show_error
+from s2scli.console import LogFormat, configure_logging, print_table, show_error
 from s2scli.progress import PlainProgress, TerminalProgress
 
 
@@ -36,7 +36,7 @@ def narrow(monkeypatch):
 
 
 def test_a_terminal_gets_bars_with_figures(terminal):
-    configure(quiet=False, verbose=False, log_format=LogFormat.TEXT)
+    configure_logging(quiet=False, verbose=False, log_format=LogFormat.TEXT)
     progress = console.progress()
     assert isinstance(progress, TerminalProgress)
     with progress.task("train", total=10, unit="steps") as task:
@@ -55,29 +55,31 @@ def test_a_terminal_gets_bars_with_figures(terminal):
 
 
 def test_quiet_shows_no_progress(terminal):
-    configure(quiet=True, verbose=False, log_format=LogFormat.TEXT)
+    configure_logging(quiet=True, verbose=False, log_format=LogFormat.TEXT)
     assert isinstance(console.progress(), SilentProgress)
     with console.progress().task("train", total=1) as task:
         task.advance()
     assert terminal.getvalue() == ""
 
 
-def test_verbose_tells_more(terminal):
-    configure(quiet=False, verbose=True, log_format=LogFormat.TEXT)
+def test_verbose_shows_debugging_messages(terminal):
+    configure_logging(quiet=False, verbose=True, log_format=LogFormat.TEXT)
     logging.getLogger("pipelines.test").debug("a detail")
     assert "a detail" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("variable", ["TERM", "log format"])
-def test_what_cannot_draw_gets_lines(terminal, monkeypatch, variable):
+def test_a_dumb_terminal_and_a_json_log_get_progress_as_lines(
+    terminal, monkeypatch, variable
+):
     monkeypatch.setenv("TERM", "dumb" if variable == "TERM" else "xterm")
     log_format = LogFormat.TEXT if variable == "TERM" else LogFormat.JSON
-    configure(quiet=False, verbose=False, log_format=log_format)
+    configure_logging(quiet=False, verbose=False, log_format=log_format)
     assert isinstance(console.progress(), PlainProgress)
 
 
-def test_a_narrow_log_leaves_its_width_to_the_messages(narrow):
-    configure(quiet=False, verbose=False, log_format=LogFormat.TEXT)
+def test_a_narrow_terminal_gets_log_lines_without_the_time(narrow):
+    configure_logging(quiet=False, verbose=False, log_format=LogFormat.TEXT)
     logging.getLogger("pipelines.test").info("source vocabulary: 215 entries, 0 % new")
     assert narrow.getvalue().splitlines() == [
         "INFO     source vocabulary: 215 entries,",
@@ -97,7 +99,7 @@ def test_a_terminal_gets_errors_in_whole_words_and_whole_paths(narrow):
     ]
 
 
-def test_elsewhere_an_error_is_one_line(capsys):
+def test_without_a_terminal_an_error_is_one_line(capsys):
     show_error("a long error " * 20, "")
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -108,7 +110,7 @@ ROWS = [
 ]
 
 
-def test_a_narrow_table_has_its_last_column_below(narrow):
+def test_a_narrow_table_has_its_last_column_below_each_row(narrow):
     print_table(("stage", "state", "why"), ROWS, to=console.stderr)
     assert [line.rstrip() for line in narrow.getvalue().splitlines()] == [
         "stage      state",
@@ -128,7 +130,7 @@ def test_a_table_that_fits_stays_a_table(narrow):
     ]
 
 
-def test_comments_stand_beside_their_lines_or_above_them(narrow, monkeypatch, capsys):
+def test_comments_follow_their_lines_or_are_above_them(narrow, monkeypatch, capsys):
     lines = [("[train]", ""), ("seed = 1", "Seed of the initial weights. (default)")]
     console.print_commented(lines)
     assert capsys.readouterr().out.splitlines() == [
@@ -153,7 +155,7 @@ def size(**variables):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["train", "--nope"]])
-def test_a_width_of_zero_columns_is_none(s2s, finished, arguments):
+def test_a_width_of_zero_columns_counts_as_unset(s2s, finished, arguments):
     shown = [
         subprocess.run(
             [*COMMAND, *arguments],

@@ -1,14 +1,8 @@
 import json
 import os
-from dataclasses import replace
 
 import pytest
 
-from pipelines.artifacts.layout import Layout
-from pipelines.config import load
-from pipelines.estimate.training import quick_estimate
-from pipelines.tools.init import run as make_project
-from s2scli.estimate import _tables
 from tests.cli.conftest import init_arguments, write_corpus
 
 
@@ -113,37 +107,3 @@ def test_several_processes_share_the_memory_of_a_batch(s2s, project, quick):
     shown = s2s(*arguments[:-1], "--num-gpus", 2).out
     assert "of each of 2 processes" in shown
     assert "exchange of gradients comes on top" in " ".join(shown.split())
-
-
-def test_the_tables_show_the_papers_numbers(tmp_path):
-    make_project(tmp_path, "paper", {}, force=False)
-    found = quick_estimate(load(tmp_path).config, Layout(tmp_path), most_bytes=0)
-    text = "\n".join(str(table) for table in _tables(found))
-    for told in ("384,000,000", "64,000,000", "384,136,000", "46,875", "not known yet"):
-        assert told in text
-
-
-@pytest.mark.parametrize(
-    ("words", "updates", "told"),
-    [
-        (0, 0, "not known: s2s train --dry-run measures it"),
-        (40, 1, "from one update of up to 40 tokens, so rather too high"),
-        (40, 2, "from updates of up to 40 tokens"),
-    ],
-)
-def test_the_table_says_on_what_the_memory_is_based(tmp_path, words, updates, told):
-    make_project(tmp_path, "paper", {}, force=False)
-    found = quick_estimate(load(tmp_path).config, Layout(tmp_path), most_bytes=0)
-    measured = {"measured_words": words, "measured_updates": updates}
-    found = replace(found, memory=replace(found.memory, **measured))
-    notes = [note for table in _tables(found) for note in table.notes]
-    assert len([note for note in notes if note.endswith(told)]) == 1
-
-
-def test_one_epoch_is_not_several(tmp_path):
-    make_project(tmp_path, "paper", {"train.max_epochs": 1}, force=False)
-    found = quick_estimate(load(tmp_path).config, Layout(tmp_path), most_bytes=0)
-    found = replace(found, disk=replace(found.disk, num_checkpoints=1))
-    names = [row[0] for table in _tables(found) for row in table.rows]
-    assert "updates in all, 1 epoch" in names
-    assert "1 checkpoint" in names

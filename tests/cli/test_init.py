@@ -38,17 +38,17 @@ def test_the_summary_has_five_lines_and_the_next_command(s2s, tmp_path):
     assert lines[4] == f"next: cd '{tmp_path / 'a demo'}'; s2s train"
 
 
-def test_in_the_current_folder_the_next_command_needs_none(s2s, tmp_path, monkeypatch):
+def test_in_the_current_folder_the_next_command_needs_no_cd(s2s, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = s2s("init")
     assert found.out == "s2s.toml\n"
     assert found.err.splitlines()[-1] == "next: s2s train"
 
 
-def test_what_is_not_set_comes_first(s2s, tmp_path):
+def test_the_next_command_names_missing_settings_first(s2s, tmp_path):
     found = s2s("init", "--recipe", "paper", tmp_path)
-    for told in ("384,000,000", "64,000,000", "384,136,000", "data.train is not set"):
-        assert told in found.err
+    for number in ("384,000,000", "64,000,000", "384,136,000", "data.train is not set"):
+        assert number in found.err
     settings = tmp_path / "s2s.toml"
     assert found.err.splitlines()[-1] == (
         f"next: set data.train and data.valid in {settings}, then: cd {tmp_path}; "
@@ -76,13 +76,6 @@ def test_a_project_can_be_made_where_it_cannot_be_trained(s2s, tmp_path):
     assert found.status == 0
     assert "no estimate of the training: device cuda:99" in found.err
     assert "next: " in found.err
-
-
-def test_more_than_is_free_is_said(s2s, tmp_path, monkeypatch):
-    from pipelines.model.engine import device
-
-    monkeypatch.setattr(device, "_available_bytes", lambda: 1000)
-    assert "activations, MORE THAN IS FREE; disk" in s2s("init", tmp_path).err
 
 
 # Options
@@ -174,7 +167,7 @@ def test_a_project_of_two_corpora_trains_and_scores(s2s, tmp_path):
     assert json.loads(report.out)["num_lines"] == 9
 
 
-# Files that are there
+# Existing files
 
 
 def test_own_text_survives_a_bare_init(s2s, tmp_path, monkeypatch):

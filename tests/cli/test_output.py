@@ -1,4 +1,4 @@
-"""Where commands write, and what they refuse to overwrite."""
+"""Output files: where commands write, and what they refuse to overwrite."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from s2scli.output import open_output, refuse_same_file
+from s2scli.output import open_output, refuse_same_file, require_output
 
 STREAM = Path("-")
 
@@ -33,7 +33,7 @@ def test_an_output_that_is_an_input_is_refused(folder, output, source):
 
 
 @pytest.mark.parametrize("name", ["a", "new"])
-def test_one_file_is_not_written_twice(folder, name):
+def test_an_output_that_is_named_twice_is_refused(folder, name):
     with pytest.raises(UsageError, match=f"output {name} and output {name}"):
         refuse_same_file([Path(name), Path(name)], [Path("b")])
     with pytest.raises(UsageError):
@@ -49,7 +49,7 @@ def test_other_files_pipes_and_devices_are_allowed(folder):
     )
 
 
-def test_standard_streams_are_compared_by_what_they_are(folder, monkeypatch):
+def test_standard_streams_are_compared_by_the_file_behind_them(folder, monkeypatch):
     with Path("a").open() as source, Path("b").open("a") as output:
         monkeypatch.setattr(sys, "stdin", source)
         monkeypatch.setattr(sys, "stdout", output)
@@ -69,6 +69,26 @@ def test_an_output_is_written_where_a_link_leads(folder, name):
         file.write("new\n")
     assert Path(name).readlink() == target
     assert target.read_text() == "new\n"
+
+
+def test_a_file_appears_only_when_it_is_complete(folder):
+    with open_output(Path("whole")) as file:
+        file.write("text\n")
+        assert not Path("whole").exists()
+    assert Path("whole").read_text() == "text\n"
+    with pytest.raises(ValueError, match="bad"), open_output(Path("new")):
+        raise ValueError("bad")
+    assert not Path("new").exists()
+    assert not list(folder.glob("*.tmp-*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(".", "is a folder"), ("nowhere/new", "there is no folder nowhere")],
+)
+def test_an_output_that_cannot_be_written_is_refused(folder, name, message):
+    with pytest.raises(UsageError, match=message):
+        require_output(Path(name))
 
 
 @pytest.mark.parametrize("stdin", [True, False])

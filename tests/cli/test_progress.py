@@ -1,4 +1,4 @@
-"""What a task looks like at each width, and in a log."""
+"""Progress lines at every width of a terminal, and in a log."""
 
 import io
 import logging
@@ -6,7 +6,6 @@ import logging
 import pytest
 from rich.console import Console
 
-from s2scli import progress
 from s2scli.progress import PlainProgress, TerminalProgress, duration
 
 FIGURES = {"loss": "5.217", "speed": "12,345 words/s", "epoch": "3.21"}
@@ -14,20 +13,17 @@ SHOWN = ["loss 5.217", "12,345 words/s", "epoch 3.21", "ETA 1:21:40"]
 
 
 class Clock:
-    """Stands in for `time` where progress reads it."""
+    """A clock that moves only when a test moves it."""
 
-    def __init__(self):
-        self.now_s = 1000.0
+    now_s = 1000.0
 
-    def monotonic(self):
+    def __call__(self):
         return self.now_s
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    found = Clock()
-    monkeypatch.setattr(progress, "time", found)
-    return found
+def clock():
+    return Clock()
 
 
 def screen(width, encoding="utf-8"):
@@ -36,7 +32,7 @@ def screen(width, encoding="utf-8"):
 
 
 def lines_of(shown, width, encoding="utf-8"):
-    """What stands on a terminal at this moment."""
+    """Return the lines on a terminal."""
     console = screen(width, encoding)
     console.print(shown)
     console.file.flush()
@@ -44,8 +40,8 @@ def lines_of(shown, width, encoding="utf-8"):
 
 
 def drawn(clock, width, *, total=50_000, encoding="utf-8"):
-    """The line of a training with 1000 steps done, 10 a second."""
-    shown = TerminalProgress(screen(width))
+    """Draw a training with 1000 steps done, 10 a second."""
+    shown = TerminalProgress(screen(width), clock)
     with shown.task("train", total=total, unit="steps") as task:
         task.advance(0)
         clock.now_s += 100
@@ -56,7 +52,7 @@ def drawn(clock, width, *, total=50_000, encoding="utf-8"):
 
 @pytest.mark.parametrize("width", range(40, 201))
 def test_a_task_takes_one_line_with_its_loss_at_any_width(width, clock):
-    shown = TerminalProgress(screen(width))
+    shown = TerminalProgress(screen(width), clock)
     with shown.task("train", total=50_000, unit="steps") as task:
         task.advance(1000, **FIGURES)
         with shown.task("validate", total=12, unit="batches") as inner:
@@ -69,7 +65,7 @@ def test_a_task_takes_one_line_with_its_loss_at_any_width(width, clock):
     assert "validate  7/12" in lines[1]
 
 
-def test_figures_stand_in_order_of_importance(clock):
+def test_figures_are_in_order_of_importance(clock):
     line = drawn(clock, 80)
     assert line[2:] == (
         "train  1000/50000 steps  loss 5.217  12,345 words/s  epoch 3.21  ETA 1:21:40"
@@ -85,12 +81,12 @@ def test_figures_stand_in_order_of_importance(clock):
         (80, SHOWN),
     ],
 )
-def test_the_least_important_figure_goes_first(width, shown, clock):
+def test_the_least_important_figure_is_left_out_first(width, shown, clock):
     line = drawn(clock, width)
     assert [figure for figure in SHOWN if figure in line] == shown
 
 
-def test_a_bar_and_the_time_spent_fill_what_is_left(clock):
+def test_a_bar_and_the_time_spent_fill_the_rest(clock):
     narrow, middle, wide = (drawn(clock, width, total=2000) for width in (80, 95, 200))
     assert "━" not in narrow
     assert "━" * 20 in wide  # half of 40
@@ -100,7 +96,7 @@ def test_a_bar_and_the_time_spent_fill_what_is_left(clock):
     assert wide.endswith("elapsed 1:40")
 
 
-def test_a_narrower_line_than_any_keeps_the_loss(clock):
+def test_the_loss_is_shown_at_any_width(clock):
     assert drawn(clock, 14)[2:].strip() == "loss 5.217"
 
 
@@ -108,14 +104,14 @@ def test_a_terminal_without_unicode_gets_ascii(clock):
     assert drawn(clock, 120, encoding="ascii").isascii()
 
 
-def test_a_task_without_an_end_shows_its_count(clock):
+def test_a_task_of_unknown_length_shows_its_count(clock):
     line = drawn(clock, 80, total=None)
     assert "train 1000 steps  loss 5.217" in line
     assert "ETA" not in line
 
 
-def test_a_resumed_task_is_not_faster_for_what_was_done_before(clock):
-    shown = TerminalProgress(screen(80))
+def test_the_time_left_ignores_steps_done_before_a_resume(clock):
+    shown = TerminalProgress(screen(80), clock)
     with shown.task("train", total=2000, unit="steps") as task:
         task.advance(1000)
         clock.now_s += 10
@@ -127,8 +123,8 @@ def test_a_resumed_task_is_not_faster_for_what_was_done_before(clock):
         assert "ETA 16:29" in lines_of(shown, 80)[0]
 
 
-def test_one_unit_is_not_several(clock):
-    shown = TerminalProgress(screen(80))
+def test_a_count_of_one_has_a_singular_unit(clock):
+    shown = TerminalProgress(screen(80), clock)
     with shown.task("validate", total=1, unit="batches") as one:
         one.advance()
         assert "validate 1/1 batch " in lines_of(shown, 80)[0]
@@ -139,21 +135,21 @@ def test_one_unit_is_not_several(clock):
         assert "translate 2 lines " in lines_of(shown, 80)[0]
 
 
-def test_one_unit_is_not_several_in_a_log(caplog, clock):
+def test_a_count_of_one_has_a_singular_unit_in_a_log(caplog, clock):
     caplog.set_level(logging.INFO)
-    with PlainProgress().task("binarize", total=1, unit="parts") as task:
+    with PlainProgress(clock).task("binarize", total=1, unit="parts") as task:
         clock.now_s += 30
         task.advance()
     assert caplog.messages == ["binarize: 1 of 1 part"]
 
 
-def test_what_is_printed_meanwhile_goes_to_standard_output(capsys):
+def test_prints_during_a_task_go_to_standard_output(capsys):
     with TerminalProgress(screen(80)).task("translate"):
         print("a translation")  # noqa: T201
     assert capsys.readouterr().out == "a translation\n"
 
 
-def test_the_terminal_is_left_clean_after_an_error():
+def test_an_error_leaves_the_terminal_clean():
     shown = TerminalProgress(screen(80))
     with pytest.raises(ValueError, match="bad"), shown.task("train", total=3):
         raise ValueError("bad")
@@ -162,9 +158,9 @@ def test_the_terminal_is_left_clean_after_an_error():
         assert len(lines_of(shown, 80)) == 1
 
 
-def test_a_log_has_the_same_figures_in_the_same_order(monkeypatch, caplog, clock):
+def test_a_log_has_the_same_figures_in_the_same_order(caplog, clock):
     caplog.set_level(logging.INFO)
-    with PlainProgress().task("train", total=2000, unit="steps") as task:
+    with PlainProgress(clock).task("train", total=2000, unit="steps") as task:
         task.advance(1000)
         clock.now_s += 29
         task.advance(28, **FIGURES)
@@ -187,5 +183,5 @@ def test_a_log_has_the_same_figures_in_the_same_order(monkeypatch, caplog, clock
         (10 * 86_400 + 3 * 3600, "10d 03h"),
     ],
 )
-def test_times_are_short(seconds, text):
+def test_durations_are_short(seconds, text):
     assert duration(seconds) == text

@@ -1,4 +1,4 @@
-"""The commands in README.md, run as they stand there."""
+"""The commands in README.md, run unchanged."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def blocks():
 
 
 @pytest.mark.slow
-def test_the_session_in_the_readme_works_as_it_stands(tmp_path):
+def test_the_session_in_the_readme_works_unchanged(tmp_path):
     (session,) = [block for block in blocks() if "s2s preprocess" in block]
     write_corpus(tmp_path)
     for path in tmp_path.glob("*.[xy][xy]"):

@@ -45,7 +45,7 @@ def test_letters_become_phonemes(s2s, tmp_path):
     assert "words between spaces" in shown.out + shown.err  # the target side's
 
 
-def test_the_scores_words_need_no_rules_of_moses(s2s, tmp_path):
+def test_scoring_tokenized_text_needs_no_rules_of_moses(s2s, tmp_path):
     data, demo = write_words(tmp_path / "data"), tmp_path / "demo"
     settings = ("preprocess.tokenizer=characters", "train.max_steps=3")
     assert s2s(*init_arguments(data, demo, *settings)).status == 0
@@ -55,7 +55,7 @@ def test_the_scores_words_need_no_rules_of_moses(s2s, tmp_path):
     assert "the target side looks tokenized already" in found.err
 
 
-def test_contradictions_are_one_clear_error(s2s, tmp_path):
+def test_contradicting_settings_are_one_clear_error(s2s, tmp_path):
     data, demo = write_words(tmp_path / "data"), tmp_path / "demo"
     assert s2s(*init_arguments(data, demo, *SETTINGS)).status == 0
     wrong = "preprocess.source_sentencepiece=x.model"

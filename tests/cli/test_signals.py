@@ -1,11 +1,19 @@
-"""What a signal does to a real training process."""
+"""Signals: their hints, and what they do to a real training process."""
 
+import contextlib
 import shutil
 import signal
 import time
 
 import pytest
 
+from pipelines.errors import Interrupted
+from s2scli.signals import (
+    STOP_SIGNALS,
+    handle_stop_signals,
+    hint_if_stopped,
+    received_stop,
+)
 from tests.cli.conftest import init_arguments, write_corpus
 from tests.cli.train_process import (
     TrainProcess,
@@ -15,8 +23,6 @@ from tests.cli.train_process import (
     is_writing,
     newest_step,
 )
-
-pytestmark = pytest.mark.slow
 
 SLOW_DISK = """
 import os, time
@@ -30,12 +36,45 @@ files.sync_tree = slow_sync
 SLOW_STEPS = """
 import os, time
 from pipelines.trainer import train_step
-update, brake = learner.update, {brake!r}
+update, brake = train_step.update, {brake!r}
 def slow_update(*arguments, **options):
     time.sleep(60 * os.path.exists(brake))
     return update(*arguments, **options)
-learner.update = slow_update
+train_step.update = slow_update
 """
+
+
+@pytest.fixture
+def handlers():
+    """Handlers of stop signals, which are restored."""
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    handle_stop_signals()
+    yield
+    handle_stop_signals()  # forgets what was received
+    for number, handler in zip(STOP_SIGNALS, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_stop_carries_the_hint_of_the_innermost_block(handlers, number):
+    assert received_stop() is None
+    with hint_if_stopped("outer"):
+        with hint_if_stopped("inner"):
+            pass
+        with (
+            pytest.raises(Interrupted, match=f"stopped by {number.name}") as caught,
+            hint_if_stopped("innermost"),
+        ):
+            signal.raise_signal(number)
+    assert caught.value.hint == "innermost"
+    assert caught.value.exit_status == 128 + number
+
+
+def test_a_swallowed_stop_is_raised_by_the_next_block(handlers):
+    with contextlib.suppress(Interrupted):
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="SIGTERM"), hint_if_stopped("never"):
+        raise AssertionError("the block runs")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +114,7 @@ def wanted(ready):
     return ready[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
@@ -92,6 +132,7 @@ def test_a_signal_finishes_the_step_saves_and_ends(project, wanted, number, expe
     assert_same(final_state(project), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [SLOW_DISK, SLOW_STEPS], ids=["disk", "steps"])
 def test_a_second_signal_ends_at_once(s2s, project, wanted, tmp_path, slow):
     brake = tmp_path / "brake"

@@ -34,7 +34,7 @@ MISTAKES = [
     (["run", "everything"], "everything is not a stage", "s2s status"),
     (["train", "--fork", "--force"], "--fork continues", "leave one out"),
     (["train", "--json"], "--json prints the estimate", "s2s train --dry-run --json"),
-    (["train", "--dry-run", "--fork"], "--fork: no meaning", "leave out --dry-run"),
+    (["train", "--dry-run", "--fork"], "--fork has no meaning", "leave out --dry-run"),
     (["average", "-o", "x"], "expected either checkpoints", "s2s average --last 5"),
     (["translate", "--force"], "--force goes with --split", "--split test --force"),
 ]

@@ -5,7 +5,7 @@ from pipelines.config.fields import field_of, known_keys
 from pipelines.errors import ConfigError
 
 
-def test_what_every_setting_accepts_is_said_in_words():
+def test_every_setting_describes_its_accepted_values():
     own = ("data.train", "data.valid", "data.test")  # checked by their section
     for key in known_keys():
         assert field_of(key).expected or key in own, key
@@ -14,8 +14,16 @@ def test_what_every_setting_accepts_is_said_in_words():
 @pytest.mark.parametrize(
     ("override", "message", "hint"),
     [
-        ("train.batch_size=x", "expected an integer of at least 1, found 'x'", "Sent"),
-        ("train.batch_size=0", "expected an integer of at least 1, found 0", "Sent"),
+        (
+            "train.batch_size=x",
+            "expected an integer of at least 1, found 'x'",
+            "sentence pairs",
+        ),
+        (
+            "train.batch_size=0",
+            "expected an integer of at least 1, found 0",
+            "sentence pairs",
+        ),
         ("train.batch_size=2.5", "expected an integer of at least 1, found 2.5", ""),
         ("model.dropout=1.0", "expected a number of at least 0 and below 1", "Drop"),
         ("train.learning_rate=-1", "expected a number greater than 0, found -1", ""),
@@ -59,8 +67,8 @@ def test_a_wrong_value_is_answered_with_what_is_expected(
             ["data.train=train.en"],
             "data.train (--set): train needs two files: [source, target], found "
             "'train.en'",
-            "data.train: Training pairs; plain text, .gz or .zst; relative to the "
-            "project's folder.",
+            "data.train: Training text (plain, .gz or .zst), relative to the project's "
+            "folder.",
         ),
     ],
 )
@@ -73,13 +81,13 @@ def test_settings_that_contradict_each_other_are_shown_by_their_section(
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
-def test_no_kind_of_search_stands_for_greedy(tmp_path):
+def test_the_search_greedy_is_answered_with_a_beam_of_one(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, flags={"translate.search": "greedy"}, needs_file=False)
     assert "Greedy search is beam = 1" in caught.value.hint
 
 
-def test_a_value_of_a_typed_option_is_refused_under_the_name_of_the_option(tmp_path):
+def test_a_wrong_value_of_an_option_names_the_option(tmp_path):
     (tmp_path / "s2s.toml").touch()
     flags = {"translate.length_penalty": "foo"}
     with pytest.raises(ConfigError) as caught:

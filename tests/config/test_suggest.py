@@ -9,13 +9,13 @@ TRANSLATE = ["--input", "--model", "--beam", "--beam-size", "--length-penalty", 
 TRANSLATE += ["--precision", "--device", "--unk"]
 
 
-def test_every_alias_stands_for_a_setting_there_is():
+def test_every_alias_is_of_an_existing_setting():
     assert set(aliases.SETTINGS) <= {*known_keys()}
     for others in aliases.SETTINGS.values():
         assert len(set(others.split())) == len(others.split())
 
 
-def test_every_setting_that_others_have_is_found_by_each_of_its_names():
+def test_every_alias_is_answered_with_its_setting():
     known = known_keys()
     for key, names in aliases.SETTINGS.items():
         for name in names.split():
@@ -27,7 +27,7 @@ def test_every_setting_that_others_have_is_found_by_each_of_its_names():
 
 
 @pytest.mark.parametrize("names", aliases.NOTES)
-def test_what_there_is_not_is_answered_with_a_sentence(names):
+def test_a_feature_that_is_missing_is_answered_with_a_sentence(names):
     for name in names.split():
         assert aliases.NOTES[names] in setting_hint(f"model.{name}", known_keys())
 
@@ -60,11 +60,11 @@ def test_what_there_is_not_is_answered_with_a_sentence(names):
         ("quux", ""),
         ("bogus", ""),
         ("x", ""),
-        # alike only to another toolkit's name: silence is better than a wrong answer
+        # similar only to another toolkit's name: no answer is better than a wrong one
         ("train.num_shards", ""),
         ("limit", ""),
         ("translate.tempdir", ""),
-        # these had the answer of a name that is spelled like them
+        # a similar spelling would give a wrong answer
         ("train.data_dir", "data.train"),
         ("preprocess.transforms", "preprocess.tokenizer"),
         ("preprocess.sentencepiece_options", "preprocess.tokenizer"),
@@ -145,7 +145,7 @@ def test_a_wrong_option_is_answered_with_what_the_command_has(
         ("train.log_level", "-q and -v choose how much is logged"),
     ],
 )
-def test_what_is_no_setting_is_answered_with_what_there_is(name, sentence):
+def test_a_name_without_a_setting_is_answered_with_what_exists(name, sentence):
     assert setting_hint(name, known_keys()).startswith(sentence)
 
 

@@ -13,7 +13,7 @@ DEFAULT = re.compile(r"^# (\w+ = )", flags=re.MULTILINE)
 
 
 def settings_in(text):
-    """Each `section.key` that stands in a file, set or as a commented default."""
+    """Return each `section.key` of a file, set or as a commented default."""
     section, keys = "", []
     names = {key.rpartition(".")[2] for key in known_keys()}
     for line in text.splitlines():
@@ -35,7 +35,7 @@ def loaded(tmp_path):
 
 @pytest.mark.parametrize("recipe", recipe_names())
 @pytest.mark.parametrize("values", [{}, {"train.seed": 9, "train.batch_size": 3}])
-def test_every_setting_stands_once_below_its_meaning(recipe, values):
+def test_every_setting_is_there_once_below_its_meaning(recipe, values):
     text = init_text(recipe, values)
     assert settings_in(text) == known_keys()
     plain = " ".join(text.replace("\n# ", " ").split())
@@ -68,7 +68,7 @@ def test_the_commented_defaults_change_nothing(recipe, values, loaded):
     }
 
 
-def test_a_remark_stays_with_the_recipes_value_alone():
+def test_a_remark_is_kept_only_with_the_recipes_value():
     text = init_text("paper", {})
     assert 'optimizer = "sgd"  # without momentum\n' in text
     changed = init_text("paper", {"train.optimizer": "adam"})
@@ -84,7 +84,7 @@ def test_another_recipe_among_the_values_is_refused():
     assert caught.value.hint == "s2s init --recipe paper"
 
 
-def test_values_stand_as_toml():
+def test_values_are_formatted_as_toml():
     text = init_text(
         "small", {"data.train": ("a b", 'c"d'), "train.betas": [0.9, 0.99]}
     )

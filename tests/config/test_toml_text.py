@@ -7,7 +7,7 @@ from pipelines.errors import ConfigError
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("unk = copy", ": unk = copy", 'text stands in quotes: unk = "copy"'),
+        ("unk = copy", ": unk = copy", 'text needs quotes: unk = "copy"'),
         ("device = cuda:0 # mine", ": device = cuda:0", 'device = "cuda:0"'),
         ("bias = True  # x", ": bias = True", "write bias = true"),
         ("bias = yes", ": bias = yes", "write bias = true"),
@@ -15,8 +15,8 @@ from pipelines.errors import ConfigError
         ("rate = 0,01", ": rate = 0,01", "write rate = 0.01"),
         ("cells: 64", ": cells: 64", "write cells = 64"),
         ("model]", ": model]", "a line is a comment (# ...), a [section] or key ="),
-        ("seed = 1\nseed = 2", "(at line 2, column 9)", "this key stands twice"),
-        ("[train]\n[train]", ": [train]", "this section stands twice"),
+        ("seed = 1\nseed = 2", "(at line 2, column 9)", "this key is twice"),
+        ("[train]\n[train]", ": [train]", "this section is there twice"),
         ("train = data/train.en", "", 'quotes: train = "data/train.en"'),
         ("betas = [0.9, 0.98\nseed = 1", "Unclosed array", "a list ends with ]"),
         ("seed = 1 2", ": seed = 1 2", ""),

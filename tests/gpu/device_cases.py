@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pipelines.config.load import build, flatten, recipe_names, recipe_text
-from pipelines.config.schema import Config, ModelConfig, TrainConfig, TranslateConfig
+from pipelines.config.schema import Config, ModelConfig, TranslateConfig
+from pipelines.config.train import TrainConfig
 from pipelines.data.batch import Batch, make_batch
 from pipelines.data.loader import LoadedBatch
 from pipelines.distributed.process_group import DistributedContext

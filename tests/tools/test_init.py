@@ -30,14 +30,14 @@ def own(*names, tokenizer="moses", **languages):
     return {"data.train": pairs, "preprocess.tokenizer": tokenizer, **values}
 
 
-def test_numbers_come_with_their_text(tmp_path):
+def test_the_recipe_numbers_writes_its_text(tmp_path):
     path = run(tmp_path / "demo", "numbers", {}, force=False)
     assert path == tmp_path / "demo" / "s2s.toml"
     assert len((tmp_path / "demo" / "data" / "test.en").read_text().splitlines()) == 500
     assert settings(path)["preprocess"]["tokenizer"] == "moses"
 
 
-def test_files_are_found_from_the_project(here):
+def test_file_names_are_relative_to_the_project(here):
     put(here, "a.de", "a.en")
     values = {"data.train": ["a.de", str(here / "a.en")]}
     path = run(here / "sub" / "demo", "small", values, force=False)
@@ -52,7 +52,7 @@ def test_a_missing_file_leaves_no_project(tmp_path):
     assert not (tmp_path / "demo").exists()
 
 
-def test_several_corpora_are_found_from_the_project(here):
+def test_file_names_of_several_corpora_are_relative_to_the_project(here):
     put(here, "a.de", "a.en", "b.de", "b.en")
     path = run(here / "demo", "small", own("a.de", "a.en", "b.de", "b.en"), force=False)
     assert settings(path)["data"]["train"] == [
@@ -61,7 +61,7 @@ def test_several_corpora_are_found_from_the_project(here):
     ]
 
 
-def test_own_text_takes_no_split_from_the_numbers(here):
+def test_own_text_replaces_every_split_of_the_recipe_numbers(here):
     put(here, "a.en", "a.fr")
     path = run(here / "demo", "numbers", own("a.en", "a.fr"), force=False)
     data = settings(path)["data"]
@@ -70,10 +70,10 @@ def test_own_text_takes_no_split_from_the_numbers(here):
     assert not (here / "demo" / "data").exists()
 
 
-# Files that are there
+# Existing files
 
 
-def test_a_project_is_replaced_only_when_forced_and_then_kept(tmp_path):
+def test_force_replaces_the_settings_and_keeps_a_backup(tmp_path):
     path = run(tmp_path, "small", {}, force=False)
     first = path.read_bytes()
     with pytest.raises(UsageError, match=r"s2s\.toml exists already"):
@@ -101,7 +101,7 @@ def test_text_of_the_user_is_never_overwritten(tmp_path, force):
     assert len(list(tmp_path.rglob("*"))) == 3
 
 
-def test_the_same_text_may_be_there_when_forced(tmp_path):
+def test_force_accepts_an_existing_text_that_is_equal(tmp_path):
     run(tmp_path, "numbers", {}, force=False)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
     with pytest.raises(UsageError, match=r"s2s\.toml, .*test\.fr exist already"):
@@ -113,14 +113,14 @@ def test_the_same_text_may_be_there_when_forced(tmp_path):
     assert changed == ["test.fr"]
 
 
-def test_other_files_in_the_folder_are_no_hindrance(tmp_path):
+def test_other_files_in_the_folder_are_kept(tmp_path):
     put(tmp_path, "data/mine.txt", "README")
     run(tmp_path, "numbers", {}, force=False)
     assert (tmp_path / "data" / "mine.txt").read_text() == "x\n"
 
 
 @pytest.mark.parametrize("name", ["demo", "demo/data"])
-def test_a_file_in_place_of_a_folder_is_named(tmp_path, name):
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path, name):
     put(tmp_path, name)
     with pytest.raises(UsageError, match=f"{name} is a file, expected a folder"):
         run(tmp_path / "demo", "numbers", {}, force=True)
@@ -147,20 +147,20 @@ def test_number_words_of_other_languages(tmp_path, caplog):
     assert "zwölf\n" in (tmp_path / "data" / "train.de").read_text(encoding="utf-8")
 
 
-def test_a_tokenizer_that_is_given_stays(tmp_path):
+def test_a_tokenizer_that_is_given_is_kept(tmp_path):
     values = {"data.source_lang": "de", "preprocess.tokenizer": "sentencepiece"}
     path = run(tmp_path, "numbers", values, force=False)
     assert settings(path)["preprocess"]["tokenizer"] == "sentencepiece"
 
 
-def test_fewer_numbers_are_said(tmp_path, caplog):
+def test_a_language_with_fewer_numbers_is_reported(tmp_path, caplog):
     with caplog.at_level("INFO"):
         run(tmp_path, "numbers", {"data.source_lang": "am"}, force=False)
-    assert "3,436, 179 and 179 pairs, all that num2words can say" in caplog.text
+    assert "3,436, 179 and 179 pairs, which is all that num2words has" in caplog.text
 
 
 @pytest.mark.parametrize("language", ["zh", "fr"])
-def test_languages_that_make_no_text_leave_no_project(tmp_path, language):
+def test_languages_without_number_words_leave_no_project(tmp_path, language):
     with pytest.raises(ConfigError):
         run(tmp_path / "a", "numbers", {"data.source_lang": language}, force=False)
     assert not (tmp_path / "a").exists()
@@ -170,7 +170,7 @@ def test_languages_that_make_no_text_leave_no_project(tmp_path, language):
 
 
 @pytest.mark.parametrize(
-    ("values", "languages", "told"),
+    ("values", "languages", "message"),
     [
         (own("a.de", "a.en.gz"), ("de", "en"), "from the file names: de -> en"),
         (own("a.de", "a.en", "b.src", "b.en"), ("de", "en"), "names: de -> en"),
@@ -181,14 +181,14 @@ def test_languages_that_make_no_text_leave_no_project(tmp_path, language):
         (own("a.de", "a.tgt", tokenizer="characters"), ("de", "und"), "add -t CODE"),
     ],
 )
-def test_languages_come_from_the_file_names(here, caplog, values, languages, told):
+def test_languages_come_from_the_file_names(here, caplog, values, languages, message):
     put(here, *(name for pair in values["data.train"] for name in pair))
     with caplog.at_level("INFO"):
         path = run(here / "demo", "small", values, force=False)
     data = settings(path)["data"]
     assert (data["source_lang"], data["target_lang"]) == languages
-    assert told in caplog.text
-    assert told or not caplog.text
+    assert message in caplog.text
+    assert message or not caplog.text
 
 
 def test_without_text_the_recipe_names_the_languages(tmp_path):
@@ -204,7 +204,9 @@ def test_without_text_the_recipe_names_the_languages(tmp_path):
         (("a.de", "a.en", "b.en", "b.de"), "a.de is de, b.en is en", "-s CODE"),
     ],
 )
-def test_languages_that_are_not_clear_are_asked_for(here, names, message, hint):
+def test_languages_that_file_names_do_not_give_are_asked_for(
+    here, names, message, hint
+):
     put(here, *names)
     with pytest.raises(UsageError, match=message) as caught:
         run(here / "demo", "small", own(*names), force=False)
@@ -238,14 +240,14 @@ def test_the_tokenizer_of_each_side_decides_whether_it_needs_a_language(
     assert "--set preprocess.tokenizer=characters, or none" in caught.value.hint
 
 
-def test_all_splits_have_to_agree(here):
+def test_file_names_of_all_splits_must_name_the_same_language(here):
     put(here, "a.de", "a.en", "v.en", "v.de")
     values = {**own("a.de", "a.en"), "data.valid": ["v.en", "v.de"]}
     with pytest.raises(UsageError, match=r"a\.de is de, v\.en is en"):
         run(here / "demo", "small", values, force=False)
 
 
-def test_a_language_that_the_names_contradict_is_warned_of(here, caplog):
+def test_a_language_that_contradicts_the_file_names_is_warned_of(here, caplog):
     put(here, "a.de", "a.en")
     values = own("a.de", "a.en", source="fr", target="eng")
     path = run(here / "demo", "small", values, force=False)
