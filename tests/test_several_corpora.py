@@ -15,7 +15,7 @@ from pipelines.estimate.data import expect_data
 from pipelines.project import plan
 from pipelines.project.plan import State
 from pipelines.text import TextPipeline
-from pipelines.train import validation_text
+from pipelines.trainer.validation_bleu import validation_text
 from tests.small_corpus import PAIRS, make_project, write_lines, write_pairs
 
 FIRST = [*PAIRS, ("", "vide"), ("The dog.", "Le chien.")]

@@ -36,6 +36,7 @@ from pipelines.artifacts.run_record import (
     write_record,
 )
 from pipelines.config import Config
+from pipelines.data.batching import epoch_batches
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import ConfigError, CorruptArtifactError, UsageError
 from pipelines.project import plan
@@ -47,7 +48,7 @@ from pipelines.project.runs import (
     move_aside,
 )
 from pipelines.text.pipeline import TextPipeline
-from pipelines.trainer.epochs import batches_of, last_step
+from pipelines.trainer.schedule import last_step
 from pipelines.trainer.train_state import TrainState
 
 log = logging.getLogger(__name__)
@@ -190,10 +191,11 @@ def _position(
     if fork.record.inputs != wanted.inputs:
         causes.append("the data")
     dataset = ParallelDataset.open(layout.binarize, "train")
-    steps_per_epoch = len(batches_of(dataset, config.train, epoch=0))
+    lengths = dataset.src_lengths, dataset.tgt_lengths
+    steps_per_epoch = len(epoch_batches(*lengths, config.train, 0))
     if causes:
-        batches = batches_of(dataset, config.train, epoch=before.epoch)
-        position = position.replanned(
+        batches = epoch_batches(*lengths, config.train, before.epoch)
+        position = position.rebatched(
             steps_per_epoch=steps_per_epoch, num_batches=len(batches)
         )
         log.info(
@@ -213,7 +215,7 @@ def _require_rest(position: TrainState, steps_per_epoch: int, config: Config) ->
         config.train, steps_per_epoch=steps_per_epoch, ahead=position.ahead
     )
     if position.step >= last:
-        epochs = (position.step + position.ahead) / steps_per_epoch
+        epochs = position.schedule_step / steps_per_epoch
         raise ConfigError(
             f"--fork: nothing is left to train: step {position.step} is at epoch "
             f"{epochs:.2f}; train.max_epochs is {config.train.max_epochs:g}, "

@@ -27,7 +27,7 @@ from pipelines.artifacts.run_record import (
 from pipelines.config import Config
 from pipelines.errors import ConfigError, CorruptArtifactError
 from pipelines.project import plan
-from pipelines.trainer.epochs import last_step
+from pipelines.trainer.schedule import last_step
 from pipelines.trainer.train_state import TrainState
 from pipelines.wording import plural
 

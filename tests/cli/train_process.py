@@ -114,7 +114,7 @@ def survive(project, *, kills, generator):
     landed = Counter(kill_somewhere(project, generator) for _ in range(kills))
     status, said = TrainProcess(project).end()
     assert status == 0, said
-    assert "going on from step" in said
+    assert "resuming from step" in said
     return landed
 
 

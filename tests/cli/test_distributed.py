@@ -134,7 +134,7 @@ def test_a_stop_saves_and_one_process_goes_on(tmp_path):
     assert process.returncode == 143, err
     assert err.count("everything is saved") == 1
     assert not (project / "train" / "manifest.json").exists()
-    assert "going on from step" in train(project)
+    assert "resuming from step" in train(project)
     there = weights(alone)
     for name, tensor in weights(project).items():
         torch.testing.assert_close(tensor, there[name], rtol=1e-3, atol=1e-5)
@@ -155,7 +155,7 @@ def test_a_process_that_is_killed_ends_the_run_and_it_can_be_resumed(tmp_path):
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
-    assert "going on from step" in two(project)
+    assert "resuming from step" in two(project)
 
 
 def test_packages_in_the_current_folder_do_not_shadow_ours(tmp_path):
