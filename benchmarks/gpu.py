@@ -7,7 +7,7 @@ In order: the tests that need a GPU; the recipe `numbers` from text to score; th
 `small` on multi30k German-English, lower-cased, where `--multi30k` names its folder
 (train, valid and test, .de and .en, plain or .gz); training at the paper's size with
 and without peepholes; translation. Each measurement is a process of its own, with a
-time limit of its own; what fails is said in its row and does not stop the rest. Prints
+time limit of its own; an error is shown in its row and does not stop the rest. Prints
 one Markdown table. Speed is measured as in train.py and translate.py.
 """
 
@@ -27,6 +27,7 @@ from pathlib import Path
 import torch
 import train
 import translate
+from measure import last_line
 
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.artifacts.report import read_report
@@ -43,7 +44,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Result:
-    """What one measurement found; empty where there is nothing to say."""
+    """Cells of one row; empty where they do not apply."""
 
     result: str = ""
     expected: str = ""
@@ -54,7 +55,7 @@ class Result:
 
 
 Measure = Callable[[float], Result]
-"""Seconds that are left -> what was found."""
+"""Seconds left -> result."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def s2s(*command: str | Path, timeout_s: float) -> None:
 def train_and_score(
     folder: Path, settings: Sequence[str], *, timeout_s: float
 ) -> dict[str, float]:
-    """`s2s run`; the metrics, and the training's words a second."""
+    """`s2s run`; returns the metrics and the training's words a second."""
     sets = [option for text in settings for option in ("--set", text)]
     s2s("run", "-q", "-d", folder, *sets, timeout_s=timeout_s)
     report = read_report(folder / "score" / "report.json")
@@ -192,18 +193,18 @@ def measure_training(
     options |= {"device": args.device}
     flags = [text for key, value in options.items() for text in (f"--{key}", value)]
     chosen = train.make_parser().parse_args([*map(str, flags)])
-    found = train.measured_apart(
+    row = train.measure_apart(
         name, args.precision, str(folder), chosen, timeout_s=timeout_s
     )
     on_gpu = args.device.startswith("cuda")
-    speed, peak = found["gflop_per_s"] / 1000, found["peak_gflop_per_s"] / 1000
+    speed, peak = row["gflop_per_s"] / 1000, row["peak_gflop_per_s"] / 1000
     return Result(
         f"{speed:,.1f} of {peak:,.1f} TFLOP/s",
         "",
-        f"{found['words_per_s']:,.0f}",
-        f"{found['share_of_peak']:.0%}",
-        f"{found['peak_memory_gb']:.2f} GB",
-        f"{found['syncs_per_step']:.2f}" if on_gpu else "",
+        f"{row['words_per_s']:,.0f}",
+        f"{row['share_of_peak']:.0%}",
+        f"{row['peak_memory_gb']:.2f} GB",
+        f"{row['syncs_per_step']:.2f}" if on_gpu else "",
     )
 
 
@@ -220,21 +221,21 @@ def measure_translation(
     models = sorted(str(path) for path in folder.glob("step-*"))
     settings = translate.common(chosen) | translate.RANDOM_LENGTHS
     settings |= {"beam": beam, "precision": args.precision}
-    found = translate.measured_apart(
+    row = translate.measure_apart(
         *(models, folder / "source", settings, 1 if args.quick else 3),
         timeout_s=timeout_s - (time.monotonic() - started),
     )
     return Result(
-        f"{found['sentences'] / found['seconds']:,.0f} sentences/s",
+        f"{row['sentences'] / row['seconds']:,.0f} sentences/s",
         "",
-        f"{found['words'] / found['seconds']:,.0f}",
+        f"{row['words'] / row['seconds']:,.0f}",
         "",
-        f"{found['peak_memory_gb']:.2f} GB",
+        f"{row['peak_memory_gb']:.2f} GB",
     )
 
 
 def steps(args: argparse.Namespace, folder: Path) -> Iterator[Step]:
-    """The rows, the most important ones first; each is made when it comes."""
+    """The rows, the most important first; their folders are made when they come."""
 
     def own(name: str) -> Path:
         (folder / name).mkdir(exist_ok=True)
@@ -267,15 +268,13 @@ def steps(args: argparse.Namespace, folder: Path) -> Iterator[Step]:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in a line; all of it goes to standard error."""
+    """Describe an error in a line; its whole output goes to standard error."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"stopped after {error.timeout:.0f} s"
     if not isinstance(error, subprocess.CalledProcessError):
         return f"failed: {error}"
     print(error.stdout, error.stderr, sep="\n", file=sys.stderr)
-    text = f"{error.stdout or ''}\n{error.stderr or ''}"
-    told = [line for line in text.split("\n") if line and not line.startswith("hint")]
-    return f"failed: {told[-1] if told else error}"
+    return f"failed: {last_line(error)}"
 
 
 def table_row(step: Step, left_s: float) -> str:

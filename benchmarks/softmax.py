@@ -1,9 +1,9 @@
-"""The softmax layer's ways, side by side: time and memory of forward and backward.
+"""Implementations of the softmax layer: time and memory of forward and backward pass.
 
     python benchmarks/softmax.py                          # 80,000 words, this machine
     python benchmarks/softmax.py --rows 512 --types 10000 --precision fp32
 
-Ours takes rows in chunks and makes the gradient while the logits are there. Beside it:
+Ours takes rows in chunks and computes the gradient from each chunk's logits. Compared:
 all logits at once, torch's own chunked layer where this torch has it, and liger-kernel
 and cut-cross-entropy where they are installed and there is a GPU. Each is a process of
 its own; one that cannot run says why. Columns: milliseconds (median), peak memory above
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from measure import wait_for
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
@@ -98,12 +99,12 @@ def _measure(name: str, args: argparse.Namespace) -> dict[str, float]:
     seconds = []
     for _ in range(args.repeats + 2):
         features.grad = weight.grad = None
-        wait(device)
+        wait_for(device)
         started = time.perf_counter()
         with tf32_switched(matmul.backend, device):
             loss = WAYS[name](features, weight, targets, matmul)
             loss.backward()
-        wait(device)
+        wait_for(device)
         seconds.append(time.perf_counter() - started)
     extra = memory(device) - before
     exact = 0.0
@@ -122,11 +123,6 @@ def memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def main() -> None:

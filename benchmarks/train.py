@@ -2,24 +2,22 @@
 
     python benchmarks/train.py                                # all sizes, this machine
     python benchmarks/train.py --sizes 2x512,4x1000 --precisions fp32,bf16
-    python benchmarks/train.py --write-text /tmp/text         # for a peer to read
+    python benchmarks/train.py --write-text /tmp/text         # for another toolkit
 
 The whole training loop is timed, as `s2s train` runs it: loading, forward, backward,
 clipping, update. Text is synthetic: words by Zipf's law, sentences of about 25 words.
 Words are source and target words with their EOS and without padding. The peak is the
-fastest of a few large matrix products in the same precision, measured in the same run.
+fastest of a few large matmuls in the same precision, measured in the same run.
 Each row is a process of its own, so that its peak memory is its own. On a GPU torch
-counts the times that the host waited for it, but for events and torch.distributed.
+counts host syncs, apart from events and torch.distributed.
 """
 
 import argparse
 import contextlib
 import itertools
 import json
-import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -29,8 +27,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import (
+    last_line,
+    peak_bytes,
+    plain_model,
+    run_row,
+    wait_for,
+    zipf_sentences,
+)
 
 from pipelines.artifacts.shards import write_shard
+from pipelines.artifacts.vocab import SPECIALS
 from pipelines.config import ModelConfig, TrainConfig
 from pipelines.data.dataset import ParallelDataset
 from pipelines.model.engine.device import choose_device, cpu_for_training, describe
@@ -54,10 +61,6 @@ class Size:
     train: dict[str, object]
 
 
-def plain(layers: int, cells: int) -> ModelConfig:
-    return ModelConfig(layers=layers, cells=cells, embedding_size=cells)
-
-
 SIZES = {
     "small": Size(
         ModelConfig(layers=1, cells=512, embedding_size=256, tie_embeddings=True),
@@ -65,10 +68,10 @@ SIZES = {
         10_000,
         ADAM,
     ),
-    "2x512": Size(plain(2, 512), 10_000, 10_000, ADAM),
-    "4x1000": Size(plain(4, 1000), 10_000, 10_000, SGD),
-    "paper": Size(plain(4, 1000), 160_000, 80_000, SGD),
-    "tiny": Size(plain(1, 32), 500, 500, ADAM),
+    "2x512": Size(plain_model(2, 512), 10_000, 10_000, ADAM),
+    "4x1000": Size(plain_model(4, 1000), 10_000, 10_000, SGD),
+    "paper": Size(plain_model(4, 1000), 160_000, 80_000, SGD),
+    "tiny": Size(plain_model(1, 32), 500, 500, ADAM),
 }
 SIZES |= {
     f"{name}-peepholes": replace(
@@ -88,17 +91,14 @@ def make_text(src_vocab: int, tgt_vocab: int, pairs: int) -> tuple[Text, Text]:
     factors = np.clip(generator.normal(1.1, 0.1, pairs), 0.8, 1.4)
     tgt_lengths = np.rint(src_lengths * factors).astype(int)
 
-    def sentences(vocab: int, lengths: np.ndarray) -> Text:
-        chances = np.cumsum(1 / (np.arange(vocab - 3) + 3.7))
-        drawn = generator.random(int(lengths.sum())) * chances[-1]
-        ids = np.searchsorted(chances, drawn) + 3
-        return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])]
-
-    return sentences(src_vocab, src_lengths), sentences(tgt_vocab, tgt_lengths)
+    src = zipf_sentences(generator, src_vocab, src_lengths)
+    tgt = zipf_sentences(generator, tgt_vocab, tgt_lengths)
+    first = len(SPECIALS)
+    return [(n + first).tolist() for n in src], [(n + first).tolist() for n in tgt]
 
 
 def flop(size: Size, src_tokens: int, tgt_tokens: int) -> float:
-    """Of the products of training: two for each weight and token, three times."""
+    """FLOP of an epoch's matmuls: two per weight and token, in three passes."""
     model = size.model
     widths = [model.embedding_size] + [model.cells] * (model.layers - 1)
     recurrent = sum(4 * model.cells * (width + model.cells) for width in widths)
@@ -106,11 +106,6 @@ def flop(size: Size, src_tokens: int, tgt_tokens: int) -> float:
     if model.tie_embeddings:
         output = model.embedding_size * (size.tgt_vocab + model.cells)
     return 6.0 * (src_tokens * recurrent + tgt_tokens * (recurrent + output))
-
-
-def wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def median_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
@@ -124,8 +119,8 @@ def median_s(work: Callable[[], object], device: torch.device, repeats: int) -> 
     return statistics.median(seconds)
 
 
-def product_peak(precision: str, device: torch.device) -> float:
-    """FLOP a second of the best large square product in this precision."""
+def matmul_peak(precision: str, device: torch.device) -> float:
+    """FLOP a second of the fastest large square matmul in this precision."""
     best = 0.0
     for width in (1024, 2048) if device.type == "cpu" else (4096, 8192):
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -138,7 +133,7 @@ def product_peak(precision: str, device: torch.device) -> float:
 
 
 SYNC = "called a synchronizing CUDA operation"
-"""How torch's warning of one begins."""
+"""Part of torch's warning of a host sync."""
 
 
 def warn_of_syncs(device: torch.device, mode: str) -> None:
@@ -147,12 +142,12 @@ def warn_of_syncs(device: torch.device, mode: str) -> None:
         torch.cuda.set_sync_debug_mode(mode)
 
 
-class Enough(Exception):  # it is no error
+class Finished(Exception):  # not an error
     """All steps are measured."""
 
 
 class Clock:
-    """Stands in for the progress bar: sees each step and stops after the last."""
+    """Progress that notes the time of each step and stops after the last one."""
 
     def __init__(self, steps: int, warmup: int, device: torch.device) -> None:
         self.trainer: Trainer | None = None
@@ -165,24 +160,18 @@ class Clock:
 
     def advance(self, amount: int = 1, **_: object) -> None:
         assert self.trainer is not None
-        if not amount or not self.trainer.position.step:
+        if not amount or not self.trainer.state.step:
             return
-        if self._device.type == "cpu" or self.trainer.position.step in (
+        if self._device.type == "cpu" or self.trainer.state.step in (
             self._warmup,
             self._warmup + self._steps,
         ):
             warn_of_syncs(self._device, "default")
-            wait_for(self._device)  # between these the host runs ahead, as in use
+            wait_for(self._device)  # in between the host runs ahead, as in use
             warn_of_syncs(self._device, "warn")
-        self.marks.append((time.perf_counter(), self.trainer.position.num_words))
-        if self.trainer.position.step == self._warmup + self._steps:
-            raise Enough
-
-
-def peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.marks.append((time.perf_counter(), self.trainer.state.num_words))
+        if self.trainer.state.step == self._warmup + self._steps:
+            raise Finished
 
 
 def write_shards(name: str, pairs: int, folder: Path) -> None:
@@ -193,7 +182,7 @@ def write_shards(name: str, pairs: int, folder: Path) -> None:
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
-    """One row of the table."""
+    """Measure one row of the table."""
     size, device = SIZES[name], choose_device(args.device)
     precision = choose_precision(args.precisions, device)
     with tempfile.TemporaryDirectory() as scratch:
@@ -208,28 +197,30 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
             max_batch_tokens=max(32_768, 64 * args.batch_size),
             precision=precision,
             max_epochs=1e6,
-            validate_every_epochs=1e6,  # nor does it write a checkpoint
+            validate_every_epochs=1e6,  # no validation, no checkpoint
         )
         (folder / "checkpoints").mkdir()
-        store = CheckpointManager(folder, settings, text=folder, run="", model_info={})
+        checkpoints = CheckpointManager(
+            folder, settings, text=folder, run="", model_info={}
+        )
         clock = Clock(args.steps, args.warmup, device)
         clock.trainer = Trainer(
             model,
             settings,
             train=dataset,
             valid=dataset,
-            store=store,
+            checkpoints=checkpoints,
             progress=clock,  # type: ignore[arg-type]
         )
         with (
             warnings.catch_warnings(record=True) as caught,
-            contextlib.suppress(Enough),
+            contextlib.suppress(Finished),
             cpu_for_training(args.threads),
         ):
             warnings.simplefilter("always")
             clock.trainer.fit()
         warn_of_syncs(device, "default")
-    num_syncs = sum(SYNC in str(each.message) for each in caught)
+    num_syncs = sum(SYNC in str(warning.message) for warning in caught)
     marks = clock.marks[args.warmup - 1 :]
     (start_s, start_words), (end_s, end_words) = marks[0], marks[-1]
     speeds = [
@@ -244,7 +235,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
     per_word = flop(size, src_tokens, tgt_tokens) / (src_tokens + tgt_tokens)
     memory = peak_bytes(device)
     del model, clock
-    peak = product_peak(precision, device)
+    peak = matmul_peak(precision, device)
     return {
         "size": name,
         "precision": precision,
@@ -297,47 +288,38 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             write_shards(name, args.pairs, Path(folder))
             for precision in args.precisions.split(","):
-                print(row(name, precision, folder, args), flush=True)
+                print(table_line(name, precision, folder, args), flush=True)
 
 
-def measured_apart(
+def measure_apart(
     name: str,
     precision: str,
     shards: str,
     args: argparse.Namespace,
     *,
     timeout_s: float | None = None,
-) -> dict[str, float | str]:
-    """Measure in a process of its own.
-
-    Raises:
-        CalledProcessError, TimeoutExpired: It failed, or took too long.
-    """
+) -> dict[str, float]:
+    """Measure one row in a process of its own; errors as `run_row`."""
     flags = vars(args) | {"sizes": name, "precisions": precision, "row": shards}
-    chosen = [
+    arguments = [
         text
         for flag, value in flags.items()
         if value is not None
         for text in (f"--{flag.replace('_', '-')}", str(value))
     ]
-    command = [sys.executable, __file__, *chosen]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=timeout_s
-    )
-    found: dict[str, float | str] = json.loads(done.stdout)
-    return found
+    return run_row(__file__, arguments, timeout_s=timeout_s)
 
 
-def row(name: str, precision: str, shards: str, args: argparse.Namespace) -> str:
+def table_line(name: str, precision: str, shards: str, args: argparse.Namespace) -> str:
     """A line of the table."""
     try:
-        found = measured_apart(name, precision, shards, args)
+        row = measure_apart(name, precision, shards, args)
     except subprocess.CalledProcessError as error:
-        return f"{name:<8} {precision:<5} failed: {error.stderr.splitlines()[-1:]}"
+        return f"{name:<8} {precision:<5} failed: {last_line(error)}"
     return (
-        f"{name:<8} {found['precision']:<5} {found['words_per_s']:>9,.0f} "
-        f"{found['gflop_per_s']:>9,.0f} {found['peak_gflop_per_s']:>8,.0f} "
-        f"{found['share_of_peak']:>6.0%} {found['peak_memory_gb']:>5.2f} GB"
+        f"{name:<8} {row['precision']:<5} {row['words_per_s']:>9,.0f} "
+        f"{row['gflop_per_s']:>9,.0f} {row['peak_gflop_per_s']:>8,.0f} "
+        f"{row['share_of_peak']:>6.0%} {row['peak_memory_gb']:>5.2f} GB"
     )
 
 

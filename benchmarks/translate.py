@@ -23,7 +23,6 @@ some earlier, and goes a few steps further with others. What is written is nonse
 import argparse
 import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import last_line, peak_bytes, plain_model, run_row, zipf_sentences
 
 from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
 from pipelines.artifacts.vocab import EOS, SPECIALS, Vocabulary
@@ -67,48 +67,40 @@ class Size:
     tgt_vocab: int
 
 
-def plain(layers: int, cells: int) -> ModelConfig:
-    return ModelConfig(layers=layers, cells=cells, embedding_size=cells)
-
-
 SIZES = {
     "small": Size(
         ModelConfig(layers=1, cells=512, embedding_size=256, tie_embeddings=True),
         20_000,
         20_000,
     ),
-    "2x512": Size(plain(2, 512), 8_000, 6_500),
-    "paper": Size(plain(4, 1000), 160_000, 80_000),
-    "tiny": Size(plain(1, 32), 500, 500),
+    "2x512": Size(plain_model(2, 512), 8_000, 6_500),
+    "paper": Size(plain_model(4, 1000), 160_000, 80_000),
+    "tiny": Size(plain_model(1, 32), 500, 500),
 }
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: models on disk, and text for them."""
+    """Models on disk and text to measure them with."""
 
     name: str
     models: list[str]
     source: Path
     pairs: tuple[Path, Path] | None
-    """To be scored."""
+    """Sources and targets to score."""
     settings: Settings
 
 
 def make_lines(vocab: int, lengths: np.ndarray, seed: int) -> str:
     """Lines of words by Zipf's law."""
-    generator = np.random.default_rng(seed)
-    chances = np.cumsum(1 / (np.arange(vocab - len(SPECIALS)) + 3.7))
-    drawn = generator.random(int(lengths.sum())) * chances[-1]
-    words = np.searchsorted(chances, drawn)
+    sentences = zipf_sentences(np.random.default_rng(seed), vocab, lengths)
     return "".join(
-        " ".join(f"w{number}" for number in part) + "\n"
-        for part in np.split(words, np.cumsum(lengths)[:-1])
+        " ".join(f"w{number}" for number in words) + "\n" for words in sentences
     )
 
 
 def make_lengths(lines: int) -> np.ndarray:
-    """By a gamma law with mean 12 and standard deviation 5."""
+    """Lengths by a gamma law with mean 12 and standard deviation 5."""
     drawn = np.random.default_rng(1).gamma((12 / 5) ** 2, 25 / 12, lines)
     return np.clip(np.rint(drawn), 3, 40).astype(int)
 
@@ -128,7 +120,7 @@ def write_models(size: Size, folder: Path, count: int) -> list[str]:
         "src_vocab_size": size.src_vocab,
         "tgt_vocab_size": size.tgt_vocab,
     }
-    found: list[str] = []
+    paths: list[str] = []
     for seed in range(1, count + 1):
         model = Seq2Seq(size.model, size.src_vocab, size.tgt_vocab)
         initialize(model, init_range=0.08, seed=seed)
@@ -143,8 +135,8 @@ def write_models(size: Size, folder: Path, count: int) -> list[str]:
             text=folder / "text",
             run="",
         )
-        found.append(str(path))
-    return found
+        paths.append(str(path))
+    return paths
 
 
 def make_subject(name: str, folder: Path, args: argparse.Namespace) -> Subject:
@@ -180,18 +172,8 @@ def common(args: argparse.Namespace) -> Settings:
     return {"device": args.device, "threads": args.threads}
 
 
-def peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists():  # unlike getrusage it forgets the process that started this one
-        lines = status.read_text().split("\n")
-        return 1024 * next(int(x.split()[1]) for x in lines if x.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def measure(models: list[str], source: str, settings: Settings, repeat: int) -> str:
-    """One row, in process: JSON."""
+    """Measure one row in this process; returns JSON."""
     lines = Path(source).read_text(encoding="utf-8").split("\n")[:-1]
     config = TranslateConfig.model_validate(settings)
     started = time.perf_counter()
@@ -204,9 +186,11 @@ def measure(models: list[str], source: str, settings: Settings, repeat: int) -> 
         num_words = 0
         started = time.perf_counter()
         for first in range(0, len(lines), translator.window):  # as the command does
-            for each in translator.translate(lines[first : first + translator.window]):
-                if each.candidates:
-                    num_words += len(each.candidates[0].token_log_probs)
+            window = lines[first : first + translator.window]
+            for translation in translator.translate(window):
+                if translation.candidates:
+                    best = translation.candidates[0]
+                    num_words += len(best.token_log_probs)
         seconds.append(time.perf_counter() - started)
     return json.dumps(
         {
@@ -239,15 +223,15 @@ def command_s(command: Sequence[str], text: str | None, repeat: int) -> float:
 
 def flags(folder: Path, models: Sequence[str], settings: Settings) -> list[str]:
     """Options of a command; in a folder without a project no other settings count."""
-    found = ["-q", "-d", str(folder)]
+    options = ["-q", "-d", str(folder)]
     for model in models:
-        found += ["-m", model]
+        options += ["-m", model]
     for key, value in settings.items():
-        found += ["--set", f"translate.{key}={value}"]
-    return found
+        options += ["--set", f"translate.{key}={value}"]
+    return options
 
 
-def measured_apart(
+def measure_apart(
     models: Sequence[str],
     source: Path,
     settings: Settings,
@@ -255,46 +239,34 @@ def measured_apart(
     *,
     timeout_s: float | None = None,
 ) -> dict[str, float]:
-    """Measure in a process of its own: see `measure`.
-
-    Raises:
-        CalledProcessError, TimeoutExpired: It failed, or took too long.
-    """
-    what = [list(models), str(source), settings, repeat]
-    done = subprocess.run(
-        [sys.executable, __file__, "--row", json.dumps(what)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=timeout_s,
-    )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    """Measure in a process of its own: see `measure`; errors as `run_row`."""
+    arguments = json.dumps([list(models), str(source), settings, repeat])
+    return run_row(__file__, ["--row", arguments], timeout_s=timeout_s)
 
 
 def throughput(
     subject: Subject, num_members: int, settings: Settings, folder: Path, repeat: int
 ) -> list[str]:
-    """What the first table says of one setting."""
+    """Cells of the first table for one setting."""
     models = subject.models[:num_members]
-    found = measured_apart(models, subject.source, settings, repeat)
+    result = measure_apart(models, subject.source, settings, repeat)
     options = [*flags(folder, models, settings), "-i", str(subject.source)]
     whole_s = command_s(["translate", *options], None, repeat)
-    seconds = found["seconds"]
+    seconds = result["seconds"]
     return [
-        f"{found['sentences'] / seconds:,.1f}",
-        f"{found['words'] / seconds:,.0f}",
+        f"{result['sentences'] / seconds:,.1f}",
+        f"{result['words'] / seconds:,.0f}",
         f"{seconds:.2f}",
-        f"{found['load_s']:.2f}",
+        f"{result['load_s']:.2f}",
         f"{whole_s:.2f}",
-        f"{found['peak_memory_gb']:.2f} GB",
+        f"{result['peak_memory_gb']:.2f} GB",
     ]
 
 
 def whole_commands(
     subject: Subject, settings: Settings, folder: Path, repeat: int
 ) -> list[str]:
-    """What the second table says of one setting."""
+    """Cells of the second table for one setting."""
     options = flags(folder, subject.models[:1], settings)
     with subject.source.open(encoding="utf-8") as file:
         sentence = file.readline()
@@ -315,15 +287,15 @@ def whole_commands(
 
 
 def known_precisions(device: torch.device) -> list[str]:
-    """Those that the device does not refuse."""
-    found: list[str] = []
+    """The precisions that the device supports."""
+    known: list[str] = []
     for precision in PRECISIONS:
         try:
             choose_linear(precision, device)
         except UsageError:
             continue
-        found.append(precision)
-    return found
+        known.append(precision)
+    return known
 
 
 def numbers(text: str) -> list[int]:
@@ -335,7 +307,7 @@ def subjects(args: argparse.Namespace, folder: Path) -> Iterator[Subject]:
         yield find_subject(folder, args)
         return
     for name in args.sizes.split(","):
-        # Models are large: each size's go before the next ones come.
+        # Models are large: those of one size are deleted before the next.
         with tempfile.TemporaryDirectory(dir=folder) as own:
             yield make_subject(name, Path(own), args)
 
@@ -360,7 +332,7 @@ COMMANDS = {
     "score s": -7,
     "pairs/s": -7,
 }
-"""Columns and their widths; a negative one stands at the right."""
+"""Columns and their widths; negative ones are right-aligned."""
 
 
 def show(table: dict[str, int], cells: Sequence[str]) -> str:
@@ -377,13 +349,12 @@ def head(table: dict[str, int]) -> str:
 def row(
     table: dict[str, int], start: list[str], measured: Callable[[], list[str]]
 ) -> str:
-    """A line of a table; what goes wrong is said in it."""
+    """Format a line of a table; an error is shown in it."""
     try:
         return show(table, [*start, *measured()])
     except subprocess.CalledProcessError as error:
-        told = [x for x in error.stderr.split("\n") if x and not x.startswith("hint")]
         empty = [""] * (len(table) - len(start) - 1)
-        return show(table, [*start, f"failed: {told[-1] if told else error}", *empty])
+        return show(table, [*start, f"failed: {last_line(error)}", *empty])
 
 
 def tables(args: argparse.Namespace, folder: Path) -> None:

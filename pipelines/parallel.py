@@ -1,7 +1,7 @@
-"""An ordered map over parts in several processes, with a bounded number in flight.
+"""An ordered map over items in several processes, with a bounded number in flight.
 
-Owns the pool and its prompt end; knows nothing of what is mapped. A result never
-depends on the number of processes, only on the function and the item.
+Owns the process pool and its prompt end; knows nothing of what is mapped. A result
+depends on the function and the item, not on the number of processes.
 """
 
 import logging
@@ -26,11 +26,11 @@ _IN_FLIGHT_PER_WORKER = 2
 
 
 def num_processes(workers: int, num_items: int) -> int:
-    """How many processes are worth starting.
+    """Number of processes worth starting.
 
     Args:
-        workers: As set by the user; 0 means one for each core.
-        num_items: Items to be mapped.
+        workers: The user's setting; 0 means one per core.
+        num_items: Items to map.
     """
     return max(1, min(workers or os.cpu_count() or 1, num_items))
 
@@ -43,32 +43,32 @@ def map_in_order(
     Args:
         function: Picklable; it is sent once to each process.
         items: Taken one by one, a few ahead of the results.
-        processes: 1 works in this process.
+        processes: Number of processes; 1 maps in this process.
 
     Raises:
-        S2SError: A process died, for lack of memory for instance. What the function
-            raises is raised here.
+        S2SError: A process died, for lack of memory for instance.
+        Exception: Whatever the function raised.
     """
     if processes == 1:
         yield from map(function, items)
         return
-    bystanders = set(multiprocessing.active_children())
+    other_children = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_install,
+        initializer=_start_worker,
         initargs=(function,),
     )
     try:
         yield from _results(pool, iter(items), processes * _IN_FLIGHT_PER_WORKER)
     except BrokenProcessPool as error:
-        _end(pool, bystanders)
+        _terminate(pool, keep=other_children)
         raise S2SError(
             "a worker process died, perhaps for lack of memory",
             hint="fewer workers or a smaller preprocess.part_size need less",
         ) from error
     except BaseException:
-        _end(pool, bystanders)
+        _terminate(pool, keep=other_children)
         raise
     pool.shutdown()
 
@@ -76,17 +76,17 @@ def map_in_order(
 def _results(
     pool: ProcessPoolExecutor, items: Iterator[Any], limit: int
 ) -> Iterator[Any]:
-    waiting: deque[Future[Any]] = deque(
+    futures: deque[Future[Any]] = deque(
         pool.submit(_call, item) for item in islice(items, limit)
     )
-    while waiting:
-        yield waiting.popleft().result()
-        waiting.extend(pool.submit(_call, item) for item in islice(items, 1))
+    while futures:
+        yield futures.popleft().result()
+        futures.extend(pool.submit(_call, item) for item in islice(items, 1))
 
 
-def _end(pool: ProcessPoolExecutor, bystanders: set[BaseProcess]) -> None:
-    """Stop at once: what the processes were writing is thrown away anyway."""
-    for process in set(multiprocessing.active_children()) - bystanders:
+def _terminate(pool: ProcessPoolExecutor, *, keep: set[BaseProcess]) -> None:
+    """Stop the pool's processes at once: what they were writing is discarded anyway."""
+    for process in set(multiprocessing.active_children()) - keep:
         process.terminate()
     pool.shutdown(cancel_futures=True)
 
@@ -96,16 +96,16 @@ def _end(pool: ProcessPoolExecutor, bystanders: set[BaseProcess]) -> None:
 _function: Callable[[Any], Any] | None = None
 
 
-def _install(function: Callable[[Any], Any]) -> None:
-    global _function  # a process has one function for all its life
+def _start_worker(function: Callable[[Any], Any]) -> None:
+    global _function  # the only function that this process will ever call
     _function = function
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    logging.getLogger().addHandler(logging.NullHandler())  # the parent has said it
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
+    logging.getLogger().addHandler(logging.NullHandler())  # the parent logs
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _follow_parent() -> None:
-    """End with the parent, even where it was killed without a word."""
+def _exit_with_parent() -> None:
+    """Exit when the parent does, even if it was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

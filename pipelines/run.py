@@ -124,13 +124,13 @@ def train_together(
         PeerError: Another process has ended.
     """
     from pipelines import train
-    from pipelines.distributed.process_group import joined
+    from pipelines.distributed.process_group import process_group
     from pipelines.model.engine.device import choose_device
 
-    with joined(choose_device(config.train.device).type) as distributed:
-        if not distributed.is_first:
-            if distributed.broadcast_object(None):
-                train.follow(config, layout, distributed=distributed)
+    with process_group(choose_device(config.train.device).type) as distributed:
+        if not distributed.is_main_process:
+            if distributed.broadcast_object(False):
+                train.run_worker(config, layout, distributed=distributed)
             return []
         lead = _LeadTraining(distributed)
         try:

@@ -1,39 +1,33 @@
-"""Stage 3: shards become a model.
+"""Stage 3: train a model on the shards.
 
     binarize/ + preprocess/text/ -> train/checkpoints/step-*/, latest.json, best.json,
                                     metrics.jsonl, run.json, manifest.json
 
-The folder grows while training runs, so that a killed run can be resumed;
-`manifest.json` comes at the end. `pipelines.project.runs` says whose folder it is.
+The folder grows while training runs, so that a killed training can resume;
+`manifest.json` is written at the end. `pipelines.project.runs` decides which training
+the folder belongs to.
 """
 
 import logging
 from typing import Any
 
-from pipelines.artifacts.corpora import decoded_lines_of
 from pipelines.artifacts.layout import TEXT, Layout
 from pipelines.artifacts.manifest import Manifest, write_manifest
 from pipelines.artifacts.run_record import record_arithmetic
-from pipelines.config import Config, TranslateConfig
+from pipelines.config import Config
 from pipelines.data.dataset import ParallelDataset
 from pipelines.distributed.process_group import DistributedContext
-from pipelines.metrics.bleu import bleu_detokenised
 from pipelines.model.engine.device import choose_device, cpu_for_training, describe
-from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.engine.precision import choose_precision
-from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT, Progress
 from pipelines.project.runs import claim
 from pipelines.project.stages import new_manifest
-from pipelines.search.ensemble import Ensemble
-from pipelines.search.loading import LoadedEnsemble
-from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
 from pipelines.trainer.checkpoints import CheckpointManager
 from pipelines.trainer.loop import Trainer
 from pipelines.trainer.train_state import TrainState
-from pipelines.trainer.validation import Bleu
+from pipelines.trainer.validation_bleu import ValidationBleu
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
@@ -46,13 +40,13 @@ def run(
     progress: Progress = SILENT,
     distributed: DistributedContext | None = None,
 ) -> Manifest:
-    """Train until the end, from the newest sound checkpoint of this run if it has one.
+    """Train to the end, resuming from the newest sound checkpoint of this training.
 
     Args:
         config: The project's settings.
         layout: Its folders.
-        progress: Where to show.
-        distributed: This process, the first one, among those that train together.
+        progress: Shows the training and its validations.
+        distributed: The processes that train together; this one has rank 0.
 
     Raises:
         Interrupted: A signal asked to stop; a checkpoint is written.
@@ -60,147 +54,119 @@ def run(
         OutOfMemoryError: A batch is too large.
         ArtifactError: A shard or the text pipeline is damaged.
     """
-    key = claim(config, layout)
+    run_key = claim(config, layout)
+    distributed = distributed or DistributedContext()
     with cpu_for_training(config.train.threads):
-        trainer = _make_trainer(
-            config, layout, key, progress=progress, distributed=distributed
-        )
+        trainer = _make_trainer(config, layout, run_key, progress, distributed)
         record_arithmetic(layout.train, trainer.arithmetic)
-        position = trainer.fit()
-    _tell(position)
-    counts = _counts(position, trainer.model.count_parameters().total)
+        state = trainer.fit()
+    _log_summary(state)
+    counts = _counts(state, trainer.model.count_parameters().total)
     manifest = new_manifest(
         "train", config, layout, counts, arithmetic=trainer.arithmetic
     )
     return write_manifest(layout.train, manifest)
 
 
-def follow(config: Config, layout: Layout, *, distributed: DistributedContext) -> None:
-    """Train together with the first process, which writes; arguments as `run`."""
+def run_worker(
+    config: Config, layout: Layout, *, distributed: DistributedContext
+) -> None:
+    """Train together with rank 0, which does all writing; raises as `run`."""
     with cpu_for_training(config.train.threads):
-        _make_trainer(
-            config, layout, "", progress=SILENT, distributed=distributed
-        ).fit()
+        _make_trainer(config, layout, "", SILENT, distributed).fit()
 
 
 def _make_trainer(
     config: Config,
     layout: Layout,
-    key: str,
-    *,
+    run_key: str,
     progress: Progress,
-    distributed: DistributedContext | None,
+    distributed: DistributedContext,
 ) -> Trainer:
-    settings, distributed = config.train, distributed or DistributedContext()
+    settings = config.train
     device = choose_device(settings.device, local_rank=distributed.local_rank)
     precision = choose_precision(settings.precision, device)
     text = layout.preprocess / TEXT
     pipeline = TextPipeline.load(text)
-    hashes = pipeline.source_vocab.sha256, pipeline.target_vocab.sha256
-    data = {
-        split: ParallelDataset.open(layout.binarize, split)
-        for split in ("train", "valid")
-    }
-    for dataset in data.values():
-        dataset.require_vocabularies(*hashes)
+    train, valid = (
+        _open_dataset(layout, split, pipeline) for split in ("train", "valid")
+    )
+    length_ratio = train.length_ratio()
 
-    sizes = len(pipeline.source_vocab), len(pipeline.target_vocab)
-    length_ratio = data["train"].length_ratio()
-    model = Seq2Seq(config.model, *sizes)
+    vocab_sizes = len(pipeline.source_vocab), len(pipeline.target_vocab)
+    model = Seq2Seq(config.model, *vocab_sizes)
     initialize(model, init_range=config.model.init_range, seed=settings.seed)
     model.to(device)
+    model_info = {
+        "model": config.model.model_dump(),
+        "src_vocab_size": vocab_sizes[0],
+        "tgt_vocab_size": vocab_sizes[1],
+        "length_ratio": length_ratio,
+    }
+    checkpoints = CheckpointManager(
+        layout.train, settings, text=text, run=run_key, model_info=model_info
+    )
+    bleu = None
+    if settings.valid_bleu:
+        bleu = ValidationBleu(
+            config, layout, pipeline=pipeline, length_ratio=length_ratio
+        )
     trainer = Trainer(
         model,
         settings,
-        train=data["train"],
-        valid=data["valid"],
-        store=CheckpointManager(
-            layout.train,
-            settings,
-            text=text,
-            run=key,
-            model_info={
-                "model": config.model.model_dump(),
-                "src_vocab_size": sizes[0],
-                "tgt_vocab_size": sizes[1],
-                "length_ratio": length_ratio,
-            },
-        ),
+        train=train,
+        valid=valid,
+        checkpoints=checkpoints,
         progress=progress,
-        bleu=_validation_bleu(config, layout, pipeline, length_ratio)
-        if settings.valid_bleu
-        else None,
+        bleu=bleu,
         distributed=distributed,
     )
-    counted = model.count_parameters()
+    parameters = model.count_parameters()
     log.info(
         "training on %s%s in %s: %.1fM parameters (%.1fM recurrent), %s, %s of %d",
         f"{distributed.size} x " if distributed.size > 1 else "",
         describe(device),
         precision,
-        counted.total / 1e6,
-        counted.recurrent / 1e6,
-        plural(len(data["train"]), "pair"),
+        parameters.total / 1e6,
+        parameters.recurrent / 1e6,
+        plural(len(train), "pair"),
         plural(trainer.total_steps, "step"),
         settings.batch_size,
     )
     return trainer
 
 
-def _validation_bleu(
-    config: Config, layout: Layout, pipeline: TextPipeline, length_ratio: float
-) -> Bleu:
-    """Greedy translation of the validation text as it came, scored against it.
-
-    Case is ignored where the model knows none. `score.lowercase` has no say: it is not
-    in the fingerprint of training, and BLEU may choose the best checkpoint.
-    """
-    src, tgt = validation_text(config, layout)
-    greedy = TranslateConfig(beam=1, batch_size=config.translate.batch_size)
-    precision = config.train.precision
-
-    def bleu(model: Seq2Seq) -> float:
-        device = next(model.parameters()).device
-        linears = choose_linear(precision, device)
-        member = InferenceSeq2Seq(model, linears, device=device)
-        loaded = LoadedEnsemble(Ensemble([member]), pipeline, device, length_ratio)
-        translator = Translator(loaded, greedy)
-        output = [found.text for found in translator.translate(src)]
-        return bleu_detokenised(output, tgt, lowercase=pipeline.lowercase).value
-
-    return bleu
+def _open_dataset(
+    layout: Layout, split: str, pipeline: TextPipeline
+) -> ParallelDataset:
+    """Open the shards of a split, which must have the pipeline's vocabularies."""
+    dataset = ParallelDataset.open(layout.binarize, split)
+    dataset.require_vocabularies(
+        pipeline.source_vocab.sha256, pipeline.target_vocab.sha256
+    )
+    return dataset
 
 
-def validation_text(config: Config, layout: Layout) -> list[list[str]]:
-    """Read the lines of all validation corpora: sources and targets.
-
-    Raises:
-        CorpusError: A file cannot be read.
-    """
-    sides = zip(*config.data.splits()["valid"], strict=True)
-    return [list(decoded_lines_of(layout.root, names)) for names in sides]
-
-
-def _counts(position: TrainState, num_parameters: int) -> dict[str, Any]:
-    best = position.best
+def _counts(state: TrainState, num_parameters: int) -> dict[str, Any]:
+    best = state.best
     return {
-        "steps": position.step,
-        "best_step": position.best_step,
+        "steps": state.step,
+        "best_step": state.best_step,
         "parameters": num_parameters,
         "valid_perplexity": best.perplexity if best else None,
         "valid_bleu": best.bleu if best else None,
-        "training_s": round(position.elapsed_s, 1),
-        "words": position.num_words,
+        "training_s": round(state.elapsed_s, 1),
+        "words": state.num_words,
     }
 
 
-def _tell(position: TrainState) -> None:
-    best = position.best
+def _log_summary(state: TrainState) -> None:
+    best = state.best
     log.info(
         "trained %s in %.0f s, %.0f words/s; best step %d, valid perplexity %s",
-        plural(position.step, "step"),
-        position.elapsed_s,
-        position.num_words / max(position.elapsed_s, 1e-9),
-        position.best_step,
+        plural(state.step, "step"),
+        state.elapsed_s,
+        state.num_words / max(state.elapsed_s, 1e-9),
+        state.best_step,
         f"{best.perplexity:.2f}" if best else "unknown",
     )

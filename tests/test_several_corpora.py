@@ -14,7 +14,7 @@ from pipelines.errors import CorpusError
 from pipelines.estimate.data import expect_data
 from pipelines.project.stages import identity
 from pipelines.project.status import StageState, stage_status
-from pipelines.train import validation_text
+from pipelines.trainer.validation_bleu import validation_text
 from tests.small_corpus import PAIRS, AfterTask, make_project, write_lines, write_pairs
 
 FIRST = [*PAIRS, ("", "vide"), ("The dog.", "Le chien.")]

@@ -1,10 +1,10 @@
-"""A batch: the ids of some pairs, laid step by step, without padding.
+"""A batch: the token ids of some pairs, packed, time-major, without padding.
 
-Step 0 of every sentence comes first, then step 1 of those that have one, and so on;
-sentences stand longest first. This is the layout of torch's PackedSequence: a step is a
+Step 0 of every sentence comes first, then step 1 of those that have one, and so on,
+sentences longest first. This is the layout of torch's PackedSequence: a step is a
 slice, and nothing is computed for a sentence that has ended.
 
-Shapes: B sentences, N tokens, U different token ids.
+Shapes: B sentences, N tokens, U distinct token ids.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,44 +16,46 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
-from pipelines.data.dataset import ParallelDataset, Ragged
+from pipelines.data.dataset import PairIds, ParallelDataset, Ragged
 
 Ids = Sequence[int] | NDArray[np.int32]
-PairIds = NDArray[np.int64]
-Types = tuple[NDArray[np.int32], NDArray[np.int32]]
-"""Token ids of source and target, ascending, each once."""
+"""Token ids of a sentence."""
+UniqueIds = NDArray[np.int32]
+"""Distinct token ids, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sequences:
+class PackedSequences:
     """One side of a batch; all tensors int64."""
 
-    types_U: Tensor
-    """Each token id that occurs, once, ascending; in a batch that several processes
-    share, each that occurs in any process's part."""
-    places_N: Tensor
-    """Token n is `types_U[places_N[n]]`."""
-    sizes: tuple[int, ...]
-    """Sentences that run at each step; the first is B, their sum is N."""
-    lane_B: Tensor | None
-    """Where each sentence stands in a step; None where they stand in order."""
+    unique_U: Tensor
+    """The distinct token ids, ascending. In a batch that several processes share, those
+    of the global batch, whether or not they occur in the local one."""
+    inverse_N: Tensor
+    """Index into `unique_U` of each token: token n is `unique_U[inverse_N[n]]`."""
+    batch_sizes: tuple[int, ...]
+    """Sentences that have a token at each step; the first is B, their sum is N."""
+    unsorted_indices_B: Tensor | None
+    """Row of each sentence within a step; None where rows are in the sentences' order.
+    Indexing a result with it restores that order."""
 
     @property
     def tokens_N(self) -> Tensor:
         """The token ids."""
-        return self.types_U[self.places_N]
+        return self.unique_U[self.inverse_N]
 
-    def to(self, device: torch.device) -> "Sequences":
+    def to(self, device: torch.device) -> "PackedSequences":
         """Copy to a device, without waiting for the copy."""
         return self.map(lambda tensor: to_device(tensor, device))
 
-    def map(self, move: Callable[[Tensor], Tensor]) -> "Sequences":
-        """The same with every tensor moved."""
+    def map(self, move: Callable[[Tensor], Tensor]) -> "PackedSequences":
+        """Apply `move` to every tensor."""
+        unsorted = self.unsorted_indices_B
         return replace(
             self,
-            types_U=move(self.types_U),
-            places_N=move(self.places_N),
-            lane_B=None if self.lane_B is None else move(self.lane_B),
+            unique_U=move(self.unique_U),
+            inverse_N=move(self.inverse_N),
+            unsorted_indices_B=None if unsorted is None else move(unsorted),
         )
 
 
@@ -61,18 +63,18 @@ class Sequences:
 class Batch:
     """Pairs ready for the model, the longest target first."""
 
-    src: Sequences
-    tgt_in: Sequences
-    """EOS, then the target but its last token: the decoder's input."""
+    src: PackedSequences
+    tgt_in: PackedSequences
+    """EOS, then the target without its last token: the decoder's input."""
     tgt_out_N: Tensor
-    """int64 [N], what the decoder is to say at each of its inputs."""
-    numbers: PairIds
-    """int64 [B], the pairs' numbers in their dataset."""
+    """int64 [N], the token to predict from each input."""
+    pair_ids: PairIds
+    """int64 [B], the pairs' indices in their dataset."""
 
     @property
     def num_sentences(self) -> int:
         """Pairs in the batch."""
-        return len(self.numbers)
+        return len(self.pair_ids)
 
     @property
     def num_tgt_tokens(self) -> int:
@@ -81,17 +83,17 @@ class Batch:
 
     @property
     def num_words(self) -> int:
-        """Source and target words together, EOS included: the unit of speed."""
-        return len(self.src.places_N) + self.num_tgt_tokens
+        """Source and target tokens together, EOS included: the unit of speed."""
+        return len(self.src.inverse_N) + self.num_tgt_tokens
 
     @property
     def num_padded_tokens(self) -> int:
-        """Places of the two rectangles that padding would have filled up."""
-        longest = len(self.src.sizes) + len(self.tgt_in.sizes)
+        """Tokens of source and target if both were padded to their longest sentence."""
+        longest = len(self.src.batch_sizes) + len(self.tgt_in.batch_sizes)
         return longest * self.num_sentences
 
     def pinned(self) -> "Batch":
-        """The same in memory from which a GPU copies by itself."""
+        """Copy to pinned memory, from which a GPU copies asynchronously."""
         return self._map(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> "Batch":
@@ -110,7 +112,7 @@ class Batch:
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a CPU tensor to a device, without waiting for the copy.
 
-    A GPU copies by itself from pinned memory only.
+    Copies to a GPU go through pinned memory, as others would block.
     """
     if device.type == "cpu":
         return tensor
@@ -119,110 +121,116 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def collate(dataset: ParallelDataset, numbers: PairIds) -> Batch:
+def collate(dataset: ParallelDataset, pair_ids: PairIds) -> Batch:
     """Make the batch of some pairs of a dataset."""
-    return _collate(dataset, numbers)
+    return _collate(dataset, pair_ids)
 
 
-def collate_part(
-    dataset: ParallelDataset, numbers: PairIds, *, among: PairIds
+def collate_local(
+    dataset: ParallelDataset, pair_ids: PairIds, *, global_ids: PairIds
 ) -> Batch:
-    """Make one process's part of a batch that several processes share.
+    """Make the local batch of one process from a batch that several processes share.
 
-    Its `types_U` are those of the whole batch, so that the embedding gradients of all
-    processes have the same rows and are summed without asking which words they hold.
+    Its `unique_U` are those of the global batch. So the embeddings' gradients have the
+    same rows in all processes, and their values can be all-reduced.
 
     Args:
         dataset: The pairs.
-        numbers: The pairs of this process.
-        among: The pairs of all processes.
+        pair_ids: Pairs of this process.
+        global_ids: Pairs of all processes.
     """
-    src, tgt = dataset.take(among)
-    # A target's tokens are those that the decoder reads: EOS is first or last.
-    return _collate(dataset, numbers, (np.unique(src.tokens), np.unique(tgt.tokens)))
+    src, tgt = dataset.read_pairs(global_ids)
+    # The decoder reads the target's own tokens: EOS moves from the end to the start.
+    return _collate(dataset, pair_ids, (np.unique(src.tokens), np.unique(tgt.tokens)))
 
 
 def _collate(
-    dataset: ParallelDataset, numbers: PairIds, types: Types | None = None
+    dataset: ParallelDataset,
+    pair_ids: PairIds,
+    unique: tuple[UniqueIds, UniqueIds] | None = None,
 ) -> Batch:
-    order = np.argsort(-dataset.tgt_lengths[numbers], kind="stable")
-    numbers = numbers[order]
-    src, tgt = dataset.take(numbers)
-    return _make(src, tgt, numbers, types)
+    longest_first = np.argsort(-dataset.tgt_lengths[pair_ids], kind="stable")
+    pair_ids = pair_ids[longest_first]
+    src, tgt = dataset.read_pairs(pair_ids)
+    return _make_batch(src, tgt, pair_ids, unique)
 
 
 def make_batch(pairs: Sequence[tuple[Ids, Ids]]) -> Batch:
     """Make a batch of (source ids, target ids), each ending in EOS."""
-    numbers = np.array(
+    pair_ids = np.array(
         sorted(range(len(pairs)), key=lambda n: -len(pairs[n][1])), dtype=np.int64
     )
-    return _make(
-        _ragged([pairs[n][0] for n in numbers]),
-        _ragged([pairs[n][1] for n in numbers]),
-        numbers,
-    )
+    src, tgt = (_concatenate([pairs[n][side] for n in pair_ids]) for side in (0, 1))
+    return _make_batch(src, tgt, pair_ids)
 
 
-def lay_out(sentences: Sequence[Ids]) -> Sequences:
-    """Lay sentences of at least one token step by step, in any order of length."""
-    ragged = _ragged(sentences)
-    lanes = np.argsort(-ragged.lengths, kind="stable")
-    index, sizes = _step_by_step(ragged, lanes)
-    return _sequences(ragged.tokens[index], sizes, lanes)
+def pack_sequences(sentences: Sequence[Ids]) -> PackedSequences:
+    """Pack sentences of at least one token, in any order of length."""
+    ragged = _concatenate(sentences)
+    order = np.argsort(-ragged.lengths, kind="stable")
+    index, batch_sizes = _time_major(ragged, order)
+    return _pack(ragged.tokens[index], batch_sizes, order)
 
 
-def _make(
-    src: Ragged, tgt: Ragged, numbers: PairIds, types: Types | None = None
+def _make_batch(
+    src: Ragged,
+    tgt: Ragged,
+    pair_ids: PairIds,
+    unique: tuple[UniqueIds, UniqueIds] | None = None,
 ) -> Batch:
-    src_types, tgt_types = types or (None, None)
-    lanes = np.argsort(-src.lengths, kind="stable")
-    src_index, src_sizes = _step_by_step(src, lanes)
-    in_order = np.arange(len(numbers))
-    index, sizes = _step_by_step(tgt, in_order)
-    tgt_out = tgt.tokens[index]
-    tgt_in = tgt.tokens[index - 1]
-    tgt_in[: len(numbers)] = EOS
+    """Make a batch of pairs whose targets are sorted, the longest first."""
+    src_unique, tgt_unique = unique or (None, None)
+    src_order = np.argsort(-src.lengths, kind="stable")
+    src_index, src_batch_sizes = _time_major(src, src_order)
+    tgt_order = np.arange(len(pair_ids))
+    tgt_index, tgt_batch_sizes = _time_major(tgt, tgt_order)
+    tgt_out = tgt.tokens[tgt_index]
+    tgt_in = tgt.tokens[tgt_index - 1]
+    tgt_in[: len(pair_ids)] = EOS
     return Batch(
-        src=_sequences(src.tokens[src_index], src_sizes, lanes, src_types),
-        tgt_in=_sequences(tgt_in, sizes, in_order, tgt_types),
+        src=_pack(src.tokens[src_index], src_batch_sizes, src_order, src_unique),
+        tgt_in=_pack(tgt_in, tgt_batch_sizes, tgt_order, tgt_unique),
         tgt_out_N=torch.from_numpy(tgt_out.astype(np.int64)),
-        numbers=numbers,
+        pair_ids=pair_ids,
     )
 
 
-def _ragged(sentences: Sequence[Ids]) -> Ragged:
+def _concatenate(sentences: Sequence[Ids]) -> Ragged:
     arrays = [np.asarray(ids, dtype=np.int32) for ids in sentences]
     lengths = np.array([len(ids) for ids in arrays], dtype=np.int64)
     return Ragged(np.concatenate(arrays), lengths)
 
 
-def _step_by_step(ragged: Ragged, lanes: PairIds) -> tuple[PairIds, tuple[int, ...]]:
-    """Places of the tokens, step by step, and the number of sentences in each step.
+def _time_major(
+    ragged: Ragged, order: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """Index of the tokens in time-major order, and the number of sentences per step.
 
-    `lanes` orders the sentences longest first.
+    `order` sorts the sentences, the longest first.
     """
-    lengths = ragged.lengths[lanes]
-    starts = (np.cumsum(ragged.lengths) - ragged.lengths)[lanes]
+    lengths = ragged.lengths[order]
+    starts = (np.cumsum(ragged.lengths) - ragged.lengths)[order]
     steps = np.arange(lengths[0])[:, None]
-    runs = steps < lengths
-    return (starts + steps)[runs], tuple(runs.sum(axis=1).tolist())
+    has_token = steps < lengths
+    return (starts + steps)[has_token], tuple(has_token.sum(axis=1).tolist())
 
 
-def _sequences(
+def _pack(
     tokens: NDArray[np.int32],
-    sizes: tuple[int, ...],
-    lanes: PairIds,
-    types: NDArray[np.int32] | None = None,
-) -> Sequences:
-    if types is None:
-        types, places = np.unique(tokens, return_inverse=True)
+    batch_sizes: tuple[int, ...],
+    order: NDArray[np.int64],
+    unique: UniqueIds | None = None,
+) -> PackedSequences:
+    """Pack tokens that are in time-major order already."""
+    if unique is None:
+        unique, inverse = np.unique(tokens, return_inverse=True)
     else:
-        places = np.searchsorted(types, tokens)
-    lane = np.argsort(lanes)
-    in_order = bool((lane[1:] > lane[:-1]).all())
-    return Sequences(
-        types_U=torch.from_numpy(types.astype(np.int64)),
-        places_N=torch.from_numpy(places.astype(np.int64, copy=False)),
-        sizes=sizes,
-        lane_B=None if in_order else torch.from_numpy(lane),
+        inverse = np.searchsorted(unique, tokens)
+    unsorted = np.argsort(order)
+    is_sorted = bool((unsorted[1:] > unsorted[:-1]).all())
+    return PackedSequences(
+        unique_U=torch.from_numpy(unique.astype(np.int64)),
+        inverse_N=torch.from_numpy(inverse.astype(np.int64, copy=False)),
+        batch_sizes=batch_sizes,
+        unsorted_indices_B=None if is_sorted else torch.from_numpy(unsorted),
     )

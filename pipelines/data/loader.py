@@ -1,8 +1,8 @@
-"""Batches of a training run, made ahead by a thread while the model works.
+"""Batches of a training run, prepared ahead by a thread while the model works.
 
-An epoch is planned from the lengths alone; tokens are read from the mapped shards when
-their batch is made. What comes next is a function of the plan and the position, so that
-training goes on from any batch.
+Batches are planned from sentence lengths alone; tokens are read from the mapped shards
+when a batch is collated. What comes next is a function of the epoch and the batch's
+index in it, so training can resume at any batch.
 """
 
 import queue
@@ -14,25 +14,27 @@ from types import TracebackType
 
 import torch
 
-from pipelines.data.batch import Batch, PairIds, collate, collate_part
-from pipelines.data.dataset import ParallelDataset
+from pipelines.data.batch import Batch, collate, collate_local
+from pipelines.data.dataset import PairIds, ParallelDataset
 
-_AHEAD = 8
-"""Batches that wait ready made."""
+_QUEUE_SIZE = 8
+"""Batches prepared ahead."""
 
-Plan = Callable[[int], Sequence[PairIds]]
-"""Epoch -> the numbers of the pairs in each of its batches."""
+EpochBatches = Callable[[int], Sequence[PairIds]]
+"""Epoch -> the pairs of each of its batches."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedBatch:
-    """This process's share of one update's pairs, and what all processes have."""
+    """The pairs of one update: the local batch of this process, totals of all."""
 
     batch: Batch
+    """Pairs of this process."""
     weight: float
-    """1, or 0 where there were too few pairs for this process to have one."""
-    numbers: PairIds
-    """int64, the pairs of all processes."""
+    """1, or 0 where there are fewer pairs than processes and this one got none of its
+    own: its batch then repeats another process's pair."""
+    pair_ids: PairIds
+    """int64, pairs of all processes."""
     num_tgt_tokens: int
     """Target tokens of all processes, EOS included."""
     num_words: int
@@ -41,32 +43,36 @@ class LoadedBatch:
 
 
 class Loader:
-    """Makes batches ahead, from a position on, without end.
+    """Prepares batches ahead, epoch after epoch, without end.
 
     Args:
         dataset: The pairs.
-        plan: Cuts an epoch into batches.
-        device: On a GPU the batches are in pinned memory.
-        rank: Number of this process.
-        num_ranks: Processes that share each batch: pair n goes to n mod num_ranks.
+        epoch_batches: Cuts an epoch into batches.
+        device: Batches for a GPU are in pinned memory.
+        rank: Rank of this process.
+        num_ranks: Processes that share each batch: its pair n goes to rank
+            n mod num_ranks.
+
+    Attributes:
+        waited_s: Time that the caller of `batches` has waited for a batch.
     """
 
     def __init__(
         self,
         dataset: ParallelDataset,
-        plan: Plan,
+        epoch_batches: EpochBatches,
         *,
         device: torch.device,
         rank: int = 0,
         num_ranks: int = 1,
     ) -> None:
-        self._dataset, self._plan, self._device = dataset, plan, device
+        self._dataset, self._device = dataset, device
+        self._epoch_batches = epoch_batches
         self._rank, self._num_ranks = rank, num_ranks
-        self._ready: queue.Queue[LoadedBatch | BaseException] = queue.Queue(_AHEAD)
+        self._queue: queue.Queue[LoadedBatch | BaseException] = queue.Queue(_QUEUE_SIZE)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.waited_s = 0.0
-        """Time that `batches` has kept its caller waiting."""
 
     def __enter__(self) -> "Loader":
         return self
@@ -79,59 +85,63 @@ class Loader:
     ) -> None:
         """Stop the thread."""
         self._stopping.set()
-        while not self._ready.empty():
-            self._ready.get_nowait()
+        while not self._queue.empty():
+            self._queue.get_nowait()
         if self._thread is not None:
             self._thread.join()
 
     def batches(self, epoch: int, start: int) -> Iterator[LoadedBatch]:
-        """All batches from number `start` of `epoch` on; may be called once."""
+        """Iterate from batch `start` of `epoch` on; may be called once.
+
+        Raises:
+            Exception: Whatever the thread raised.
+        """
         self._thread = threading.Thread(
-            target=self._make, args=(epoch, start), name="loader", daemon=True
+            target=self._fill_queue, args=(epoch, start), name="loader", daemon=True
         )
         self._thread.start()
         while True:
             asked = time.perf_counter()
-            found = self._ready.get()
+            item = self._queue.get()
             self.waited_s += time.perf_counter() - asked
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+            if isinstance(item, BaseException):
+                raise item
+            yield item
 
-    def _make(self, epoch: int, start: int) -> None:
+    def _fill_queue(self, epoch: int, start: int) -> None:
         try:
             while not self._stopping.is_set():
-                plan = self._plan(epoch)
-                for number, numbers in enumerate(plan[start:], start + 1):
-                    self._hand_over(self._share(numbers, number == len(plan)))
+                batches = self._epoch_batches(epoch)
+                for number, pair_ids in enumerate(batches[start:], start + 1):
+                    self._put(self._load(pair_ids, ends_epoch=number == len(batches)))
                     if self._stopping.is_set():
                         return
                 epoch, start = epoch + 1, 0
-        except BaseException as error:  # noqa: BLE001 # it is raised where it is waited for
-            self._hand_over(error)
+        except BaseException as error:  # noqa: BLE001 # `batches` raises it
+            self._put(error)
 
-    def _share(self, numbers: PairIds, ends_epoch: bool) -> LoadedBatch:
-        own = numbers[self._rank :: self._num_ranks]
-        idle = len(own) == 0
+    def _load(self, pair_ids: PairIds, *, ends_epoch: bool) -> LoadedBatch:
+        local_ids = pair_ids[self._rank :: self._num_ranks]
+        has_pairs = len(local_ids) > 0
         if self._num_ranks == 1:
-            batch = collate(self._dataset, numbers)
+            batch = collate(self._dataset, pair_ids)
         else:
-            part = numbers[:1] if idle else own
-            batch = collate_part(self._dataset, part, among=numbers)
-        num_tgt_tokens = int(self._dataset.tgt_lengths[numbers].sum())
+            local_ids = local_ids if has_pairs else pair_ids[:1]
+            batch = collate_local(self._dataset, local_ids, global_ids=pair_ids)
+        num_tgt_tokens = int(self._dataset.tgt_lengths[pair_ids].sum())
         return LoadedBatch(
             batch=batch if self._device.type == "cpu" else batch.pinned(),
-            weight=0.0 if idle else 1.0,
-            numbers=numbers,
+            weight=1.0 if has_pairs else 0.0,
+            pair_ids=pair_ids,
             num_tgt_tokens=num_tgt_tokens,
-            num_words=num_tgt_tokens + int(self._dataset.src_lengths[numbers].sum()),
+            num_words=num_tgt_tokens + int(self._dataset.src_lengths[pair_ids].sum()),
             ends_epoch=ends_epoch,
         )
 
-    def _hand_over(self, item: LoadedBatch | BaseException) -> None:
+    def _put(self, item: LoadedBatch | BaseException) -> None:
         while not self._stopping.is_set():
             try:
-                self._ready.put(item, timeout=0.1)
+                self._queue.put(item, timeout=0.1)
             except queue.Full:
                 continue
             return

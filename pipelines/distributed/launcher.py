@@ -1,7 +1,7 @@
-"""One process for each GPU: the same command again, as torchrun would start it.
+"""Start one process per GPU on this machine, as torchrun would.
 
-`torchrun -m s2scli train` does the same, over several machines too. Here every way to
-end is ours: one error, the exit status of a single process, and no process left over.
+torchrun works too, over several machines as well. This launcher adds an orderly end:
+one error message, the exit status of a single process, and no process left running.
 """
 
 import os
@@ -16,74 +16,100 @@ from types import FrameType
 from pipelines.errors import PeerError, UsageError
 from pipelines.wording import plural
 
-_LOOK_EVERY_S = 0.1
-_GRACE_S = 5.0
+_POLL_EVERY_S = 0.1
 
 
-def require_gpus(number: int, device: str) -> None:
+def require_gpus(num_processes: int, device: str) -> None:
     """Check that each process has a GPU of its own, unless they run on the CPU.
 
     Raises:
-        UsageError: There are fewer.
+        UsageError: There are fewer GPUs than processes.
     """
     import torch
 
     if device == "cpu":
         return
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if number > found or device not in ("auto", "cuda"):
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if num_processes > num_gpus or device not in ("auto", "cuda"):
         raise UsageError(
-            f"--num-gpus {number}: {plural(found, 'GPU')} found, device {device}",
+            f"--num-gpus {num_processes}: {plural(num_gpus, 'GPU')} found, "
+            f"device {device}",
             hint="--device cpu trains with so many processes on the CPU",
         )
 
 
-def launch(number: int) -> None:
-    """Run this command in `number` processes until all have ended.
+def launch(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    num_processes: int,
+    grace_s: float = 5.0,
+) -> int:
+    """Run `python -m module arguments...` in several processes until all have ended.
 
-    A stop signal is handed on to all of them.
+    Stop signals are forwarded to all of them.
+
+    Args:
+        module: The module to run.
+        arguments: Its command line.
+        num_processes: Number of processes; each gets its rank in the environment.
+        grace_s: Time that the others have to end by themselves after one has failed.
+
+    Returns:
+        0, or the exit status of a process that failed; it has reported its error.
 
     Raises:
-        PeerError: One was killed.
-        SystemExit: One failed, with its exit status; it has said why.
+        PeerError: A process was killed.
     """
-    # -P: a folder `pipelines` or `s2scli` in the current folder must not shadow ours.
-    command = [sys.executable, "-P", "-m", "s2scli", *sys.argv[1:]]
+    # -P: a package in the current folder must not shadow the installed one.
+    command = [sys.executable, "-P", "-m", module, *arguments]
     port = _free_port()
     processes = [
-        # A group of their own: Ctrl-C comes to us alone and is handed on once.
-        subprocess.Popen(command, env=_environment(rank, number, port), process_group=0)
-        for rank in range(number)
+        # In a process group of its own: Ctrl-C reaches the launcher alone, which
+        # forwards it once.
+        subprocess.Popen(
+            command, env=_environment(rank, num_processes, port), process_group=0
+        )
+        for rank in range(num_processes)
     ]
 
-    def hand_on(signal_number: int, _frame: FrameType | None) -> None:
+    def forward(signal_number: int, _frame: FrameType | None) -> None:
         for process in processes:
             process.send_signal(signal_number)
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.signal(number, hand_on) for number in signals}
+    previous = {number: signal.signal(number, forward) for number in signals}
     try:
-        failed = _wait(processes)
+        failed_rank = _wait(processes, grace_s)
     finally:
         for process in processes:
             process.kill()
             process.wait()
-        for signal_number, handler in before.items():
-            signal.signal(signal_number, handler)
-    if failed is not None:
-        _tell(failed, processes[failed].returncode, number)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if failed_rank is None:
+        return 0
+    status = processes[failed_rank].returncode
+    if status < 0:
+        raise PeerError(
+            f"process {failed_rank + 1} of {num_processes} was ended by "
+            f"{signal.Signals(-status).name}",
+            hint="s2s train resumes from the last checkpoint",
+        )
+    return status
 
 
-def _environment(rank: int, number: int, port: int) -> dict[str, str]:
-    own = {
+def _environment(rank: int, num_processes: int, port: int) -> dict[str, str]:
+    """Environment of one process; the user's own OMP_NUM_THREADS wins."""
+    rendezvous = {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(number),
+        "WORLD_SIZE": str(num_processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    threads = max(1, (os.cpu_count() or 1) // number)
-    return {"OMP_NUM_THREADS": str(threads)} | os.environ | own
+    threads = max(1, (os.cpu_count() or 1) // num_processes)
+    return {"OMP_NUM_THREADS": str(threads)} | os.environ | rendezvous
 
 
 def _free_port() -> int:
@@ -93,29 +119,24 @@ def _free_port() -> int:
     return port
 
 
-def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> int | None:
-    """Wait for all; returns the number of one that failed, if one did.
+def _wait(processes: Sequence["subprocess.Popen[bytes]"], grace_s: float) -> int | None:
+    """Wait until all processes have ended, or `grace_s` after one has failed.
 
-    The others of one that failed have a moment to end by themselves. One that was
-    killed is named before those that ended because of it.
+    Returns:
+        Rank of a process that failed, if any: rather one that was killed than those
+        that failed because of it.
     """
     deadline = float("inf")
     while time.monotonic() < deadline:
-        states = [process.poll() for process in processes]
-        if None not in states:
+        statuses = [process.poll() for process in processes]
+        if None not in statuses:
             break
-        if any(states) and deadline == float("inf"):
-            deadline = time.monotonic() + _GRACE_S
-        time.sleep(_LOOK_EVERY_S)
-    failed = [(process.poll(), rank) for rank, process in enumerate(processes)]
-    return min(((state, rank) for state, rank in failed if state), default=(0, None))[1]
-
-
-def _tell(rank: int, status: int, number: int) -> None:
-    if status < 0:
-        raise PeerError(
-            f"process {rank + 1} of {number} was ended by "
-            f"{signal.Signals(-status).name}",
-            hint="s2s train goes on from the last checkpoint",
-        )
-    raise SystemExit(status)
+        if any(statuses) and deadline == float("inf"):
+            deadline = time.monotonic() + grace_s
+        time.sleep(_POLL_EVERY_S)
+    failed = [
+        (status, rank)
+        for rank, process in enumerate(processes)
+        if (status := process.poll())
+    ]
+    return min(failed)[1] if failed else None

@@ -1,9 +1,9 @@
-"""The processes that train one model together, and what they say to each other.
+"""The processes that train one model together, and their collective operations.
 
-Started by torchrun, each process holds the whole model and takes its share of every
-batch; gradients are summed. Each one is sent as soon as it is there, while the backward
-pass computes the rest. Embeddings send only the rows of the batch's words, for which
-torch's DistributedDataParallel has no way under NCCL.
+Each process holds the whole model and takes a part of every batch; gradients are
+summed. The all-reduce of a gradient starts as soon as it is computed, during the
+backward pass. Of embeddings only the rows of the batch's words are sent: torch's
+DistributedDataParallel cannot do that under NCCL.
 """
 
 import os
@@ -11,17 +11,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # before a group is made: it would keep one
+import torch.distributed.nn.functional  # after a group was made it would keep one
 from torch import Tensor, nn
 
 from pipelines.distributed.environment import is_distributed
 from pipelines.errors import PeerError
 
-_PATIENCE = timedelta(hours=24)
-"""How long processes wait for the first, which may have text to prepare."""
+T = TypeVar("T")
+
+_TIMEOUT = timedelta(hours=24)
+"""Time that processes wait for rank 0, which may have text to preprocess."""
 
 
 @dataclass(slots=True)
@@ -29,55 +32,57 @@ class DistributedContext:
     """This process among those that train together.
 
     Attributes:
-        rank: Number of this process; 0 writes and logs.
+        rank: Rank of this process; rank 0 writes and logs.
         size: Number of processes.
-        local_rank: Number of this process on its machine: the GPU it takes.
-        control: Group of plain CPU messages; None for a single process, and after
-            the processes have parted.
+        local_rank: Rank of this process on its machine, which is its GPU's index.
+        cpu_group: Process group for objects and numbers on the CPU; None for a single
+            process, and after the process group is destroyed.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    control: dist.ProcessGroup | None = field(default=None, repr=False)
+    cpu_group: dist.ProcessGroup | None = field(default=None, repr=False)
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_main_process(self) -> bool:
+        """Whether this is the process that writes and logs."""
         return self.rank == 0
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """Sum a tensor over all processes, in place."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def all_reduce_max(self, *values: float) -> list[float]:
-        """The maximum of each value over all processes."""
+        """Return the maximum of each value over all processes."""
         if self.size == 1:
             return list(values)
         maxima = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(maxima, op=dist.ReduceOp.MAX, group=self.control)
+        dist.all_reduce(maxima, op=dist.ReduceOp.MAX, group=self.cpu_group)
         return maxima.tolist()
 
-    def broadcast_object(self, value: object) -> object:
-        """What the first process has."""
+    def broadcast_object(self, value: T) -> T:
+        """Return the value that rank 0 passed; those of the others are ignored."""
         if self.size == 1:
             return value
         values = [value]
-        dist.broadcast_object_list(values, src=0, group=self.control)
+        dist.broadcast_object_list(values, src=0, group=self.cpu_group)
         return values[0]
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite tensors with the first process's."""
+        """Overwrite tensors with those of rank 0."""
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
 
 @contextmanager
-def joined(device_type: str) -> Iterator[DistributedContext]:
-    """Meet the other processes, as torchrun's environment says; alone without it.
+def process_group(device_type: str) -> Iterator[DistributedContext]:
+    """Join the process group that torchrun's environment describes.
+
+    Without such an environment the context is that of a single process.
 
     Raises:
         PeerError: Another process has ended.
@@ -91,10 +96,10 @@ def joined(device_type: str) -> Iterator[DistributedContext]:
     distributed = DistributedContext(local_rank=local_rank)
     try:
         dist.init_process_group(
-            "nccl" if device_type == "cuda" else "gloo", timeout=_PATIENCE
+            "nccl" if device_type == "cuda" else "gloo", timeout=_TIMEOUT
         )
         distributed.rank, distributed.size = dist.get_rank(), dist.get_world_size()
-        distributed.control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        distributed.cpu_group = dist.new_group(backend="gloo", timeout=_TIMEOUT)
         yield distributed
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
@@ -102,21 +107,21 @@ def joined(device_type: str) -> Iterator[DistributedContext]:
         raise PeerError(
             "lost the other processes of this training",
             hint="the one that ended first says why; "
-            "s2s train goes on from the last checkpoint",
+            "s2s train resumes from the last checkpoint",
         ) from error
     finally:
         # A group's threads end with its last reference; they must not outlive Python.
-        distributed.control = None
+        distributed.cpu_group = None
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 class AsyncAllReduceMax:
-    """A MAX all-reduce of a few numbers that runs during the next update.
+    """MAX all-reduce of a few numbers that runs during the next update.
 
-    All processes get the same values in the same call, one call after they were given.
-    A single process gets its own at once. After an error there is no need to wait:
-    destroying the process group abandons an all-reduce that is still running.
+    Each call returns the maxima of the previous call's values, the same in all
+    processes. A single process gets its own values at once. After an error there is no
+    need to wait: destroying the process group abandons an all-reduce in flight.
 
     Args:
         distributed: The processes; each makes the same calls in the same order.
@@ -130,21 +135,24 @@ class AsyncAllReduceMax:
         """Start an all-reduce of `values`.
 
         Returns:
-            The maxima of the values of the previous call; zeros in the first one.
+            Maxima of the previous call's values; zeros in the first call.
         """
         if self._distributed.size == 1:
             return list(values)
         previous = self.wait() or [0.0] * len(values)
         maxima = torch.tensor(values, dtype=torch.float64)
         work = dist.all_reduce(
-            maxima, op=dist.ReduceOp.MAX, group=self._distributed.control, async_op=True
+            maxima,
+            op=dist.ReduceOp.MAX,
+            group=self._distributed.cpu_group,
+            async_op=True,
         )
         assert work is not None, "this process is a member of the group"
         self._pending = maxima, work
         return previous
 
     def wait(self) -> list[float] | None:
-        """Wait for the all-reduce that is running and return its maxima, if any."""
+        """Wait for the all-reduce in flight and return its maxima, if there is one."""
         if self._pending is None:
             return None
         maxima, work = self._pending
@@ -153,16 +161,16 @@ class AsyncAllReduceMax:
         return maxima.tolist()
 
 
-class GradientExchange:
-    """Sums the gradients of all processes while they are being made.
+class GradientAllReduce:
+    """Sums the gradients of all processes during the backward pass.
 
-    They are sent in one order, that of the parameters from the last to the first, as
-    soon as all before them are there: processes whose batches take other paths through
-    the model get them in other orders.
+    All-reduces start in a fixed order, from the last parameter to the first, because
+    the order in which gradients are computed depends on the batch and so differs
+    between processes. Each starts as soon as its gradient and all before it exist.
 
     Args:
         distributed: The processes.
-        parameters: In the same order in all of them.
+        parameters: All parameters, in the same order in all processes.
     """
 
     def __init__(
@@ -171,33 +179,33 @@ class GradientExchange:
         self._order = list(parameters)[::-1] if distributed.size > 1 else []
         self._distributed = distributed
         self._ready: set[Tensor] = set()
-        self._num_sent = 0
+        self._num_started = 0
         self._pending: list[dist.Work] = []
         for parameter in self._order:
-            parameter.register_post_accumulate_grad_hook(self._take)  # type: ignore[no-untyped-call]
+            parameter.register_post_accumulate_grad_hook(self._on_gradient)  # type: ignore[no-untyped-call]
 
-    def _take(self, parameter: Tensor) -> None:
+    def _on_gradient(self, parameter: Tensor) -> None:
         self._ready.add(parameter)
-        while self._num_sent < len(self._order):
-            following = self._order[self._num_sent]
+        while self._num_started < len(self._order):
+            following = self._order[self._num_started]
             if following not in self._ready:
                 break
-            self._send(following)
-            self._num_sent += 1
+            self._start(following)
+            self._num_started += 1
 
-    def _send(self, parameter: Tensor) -> None:
+    def _start(self, parameter: Tensor) -> None:
         gradient = parameter.grad
-        assert gradient is not None, "it is sent when there is a gradient"
-        # All processes' embedding gradients have the same rows: see `collate_part`.
+        assert gradient is not None, "the hook runs after the gradient is stored"
+        # Embedding gradients have the same rows in all processes: see `collate_local`.
         values = gradient._values() if gradient.is_sparse else gradient
         work = dist.all_reduce(values, async_op=True)
         if work is not None:
             self._pending.append(work)
 
-    def finish(self) -> None:
-        """Wait until every gradient is the sum."""
+    def wait(self) -> None:
+        """Wait until every gradient is summed."""
         for work in self._pending:
             work.wait()
         self._pending.clear()
         self._ready.clear()
-        self._num_sent = 0
+        self._num_started = 0

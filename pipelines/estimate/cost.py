@@ -5,7 +5,7 @@ import logging
 from pipelines.artifacts.layout import Layout
 from pipelines.config import Config
 from pipelines.estimate.training import Estimate, estimate, quick_estimate
-from pipelines.trainer.epochs import last_step
+from pipelines.trainer.schedule import last_step
 from pipelines.trainer.train_state import TrainState
 from pipelines.wording import plural
 

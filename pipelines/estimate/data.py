@@ -67,7 +67,7 @@ class ExpectedData:
         return LoadedBatch(
             batch=batch,
             weight=1.0,
-            numbers=numbers,
+            pair_ids=numbers,
             num_tgt_tokens=batch.num_tgt_tokens,
             num_words=batch.num_words,
             ends_epoch=False,

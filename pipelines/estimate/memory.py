@@ -70,7 +70,7 @@ def known_memory(
     sgd = config.train.optimizer == "sgd"
     return Memory(
         batch_pairs=batch.num_sentences,
-        batch_source_tokens=len(batch.src.places_N),
+        batch_source_tokens=len(batch.src.inverse_N),
         batch_target_tokens=batch.num_tgt_tokens,
         weights_bytes=weights_bytes,
         gradients_bytes=(
@@ -93,9 +93,9 @@ def _sparse_gradients_bytes(
     batch. Tied target embeddings have the softmax's gradient, which is dense.
     """
     dense = counted.total - counted.source_embedding
-    rows = len(batch.src.types_U)
+    rows = len(batch.src.unique_U)
     if not model.tie_embeddings:
         dense -= counted.target_embedding
-        rows += len(batch.tgt_in.types_U)
+        rows += len(batch.tgt_in.unique_U)
     row_bytes = _FLOAT32_BYTES * model.embedding_size + _INT64_BYTES
     return _FLOAT32_BYTES * dense + row_bytes * rows

@@ -31,7 +31,7 @@ from pipelines.model.engine.device import (
 )
 from pipelines.model.engine.precision import choose_precision
 from pipelines.model.seq2seq import ParameterCount, Seq2Seq
-from pipelines.trainer.epochs import last_step
+from pipelines.trainer.schedule import last_step
 
 log = logging.getLogger(__name__)
 
@@ -162,14 +162,7 @@ class _Training:
         with torch.device("meta"):
             model = Seq2Seq(config.model, *data.vocab_sizes)
         self._counted = model.count_parameters()
-        batches = epoch_batches(
-            data.src_lengths,
-            data.tgt_lengths,
-            batch_size=train.batch_size,
-            max_tokens=train.max_batch_tokens,
-            seed=train.seed,
-            epoch=0,
-        )
+        batches = epoch_batches(data.src_lengths, data.tgt_lengths, train, 0)
         self._epoch = expected_epoch(data, len(batches), train)
         self._batches = [numbers[::processes] for numbers in batches]
         self.memory = known_memory(

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from pipelines.config import Config
-from pipelines.data.batching import PairIds
+from pipelines.data.dataset import PairIds
 from pipelines.data.loader import LoadedBatch
 from pipelines.distributed.process_group import DistributedContext
 from pipelines.errors import OutOfMemoryError
@@ -104,11 +104,11 @@ class TrialTrainer:
         Raises:
             OutOfMemoryError: It ran out of memory.
         """
-        pairs = len(planned.numbers)
+        pairs = len(planned.pair_ids)
         self._synchronize()
         started = time.perf_counter()
         try:
-            self.learner.learn(planned, step=0, rate=0.0)
+            self.learner(planned, step=0, learning_rate=0.0)
             self._synchronize()
         except OutOfMemoryError as error:
             message = f"an update of {plural(pairs, 'pair')} ran out of memory"

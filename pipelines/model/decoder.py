@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.config import ModelConfig
-from pipelines.data.batch import Sequences
+from pipelines.data.batch import PackedSequences
 from pipelines.model.embedding import embed, empty_embedding
 from pipelines.model.engine.library_lstm import State
 from pipelines.model.engine.linear import linear
@@ -38,14 +38,14 @@ class Decoder(nn.Module):
         if config.bias:
             self.output_bias_V = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, tgt_in: Sequences, state: State, matmul: Matmul) -> Tensor:
+    def forward(self, tgt_in: PackedSequences, state: State, matmul: Matmul) -> Tensor:
         """Read target sentences, which stand in their order, from a state each.
 
         Returns:
             What the softmax layer reads, float [N, O], a row for each token read.
         """
         embedded_NE = self.dropout(embed(self.embedding.weight, tgt_in))
-        output_NH = self.lstm.read(embedded_NE, tgt_in.sizes, matmul, state)
+        output_NH = self.lstm.read(embedded_NE, tgt_in.batch_sizes, matmul, state)
         if self.projection is None:
             return output_NH
         return linear(output_NH, self.projection.weight, matmul)

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pipelines.data.batch import Sequences
+from pipelines.data.batch import PackedSequences
 
 
-def embed(weight_VE: Tensor, sequences: Sequences) -> Tensor:
+def embed(weight_VE: Tensor, sequences: PackedSequences) -> Tensor:
     """Embeddings of the tokens, [N, E]; the gradient of `weight_VE` is sparse."""
     found: Tensor = _Embed.apply(  # type: ignore[no-untyped-call] # torch's
-        weight_VE, sequences.types_U, sequences.places_N
+        weight_VE, sequences.unique_U, sequences.inverse_N
     )
     return found
 

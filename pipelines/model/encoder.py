@@ -6,7 +6,7 @@ Shapes: N source tokens, B batch, L layers, H cells.
 from torch import nn
 
 from pipelines.config import ModelConfig
-from pipelines.data.batch import Sequences
+from pipelines.data.batch import PackedSequences
 from pipelines.model.embedding import embed, empty_embedding
 from pipelines.model.engine.library_lstm import State
 from pipelines.model.engine.matmul import Matmul
@@ -22,7 +22,7 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.lstm = LSTMStack(config)
 
-    def forward(self, src: Sequences, matmul: Matmul) -> State:
+    def forward(self, src: PackedSequences, matmul: Matmul) -> State:
         """Read sentences.
 
         Returns:
@@ -30,5 +30,6 @@ class Encoder(nn.Module):
             sentences' order.
         """
         embedded_NE = self.dropout(embed(self.embedding.weight, src))
-        _, state = self.lstm(embedded_NE, src.sizes, matmul)
-        return state if src.lane_B is None else select_state(state, src.lane_B)
+        _, state = self.lstm(embedded_NE, src.batch_sizes, matmul)
+        unsorted_B = src.unsorted_indices_B
+        return state if unsorted_B is None else select_state(state, unsorted_B)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.data.batch import Sequences
+from pipelines.data.batch import PackedSequences
 from pipelines.model.engine.lstm_autograd import LayerWeights
 from pipelines.model.engine.packed_linear import Linear, LinearFactory
 from pipelines.model.lstm import LSTMStack
@@ -87,23 +87,24 @@ class InferenceSeq2Seq:
                 self._output = linears.pack_unbounded(weight_VO, bias_V)
 
     @torch.inference_mode()
-    def encode(self, src: Sequences) -> RowState:
+    def encode(self, src: PackedSequences) -> RowState:
         """The state from which translations start, a row for each sentence."""
-        gates_UG = self._encoder.word_gates(src.types_U)
-        state = self._encoder.start(self.padded(src.sizes[0]))
+        gates_UG = self._encoder.word_gates(src.unique_U)
+        state = self._encoder.start(self.padded(src.batch_sizes[0]))
         ended: list[RowState] = []
         start = 0
-        for size, following in zip(src.sizes, (*src.sizes[1:], 0), strict=True):
+        sizes = src.batch_sizes
+        for size, following in zip(sizes, (*sizes[1:], 0), strict=True):
             num_rows = self.padded(size)
-            places = F.pad(src.places_N[start : start + size], (0, num_rows - size))
+            places = F.pad(src.inverse_N[start : start + size], (0, num_rows - size))
             gates_NG = gates_UG.index_select(0, places)
             state = self._encoder.step(gates_NG, state.rows(0, num_rows))
             if following < size:
                 ended.append(state.rows(following, size))
             start += size
-        lane_B = src.lane_B
+        lane_B = src.unsorted_indices_B
         if lane_B is None:
-            lane_B = torch.arange(src.sizes[0], device=self.device)
+            lane_B = torch.arange(src.batch_sizes[0], device=self.device)
         return self.select(_together(ended[::-1]), lane_B)
 
     def advance(self, tokens_N: Tensor, state: RowState) -> tuple[Tensor, RowState]:

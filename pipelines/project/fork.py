@@ -34,6 +34,7 @@ from pipelines.artifacts.run_record import (
     write_record,
 )
 from pipelines.config import Config
+from pipelines.data.batching import epoch_batches
 from pipelines.data.dataset import ParallelDataset
 from pipelines.errors import ConfigError, CorruptArtifactError, UsageError
 from pipelines.project.run_identity import BATCHING, SHAPELESS
@@ -41,7 +42,7 @@ from pipelines.project.runs import move_run
 from pipelines.project.stages import setting_changes, wanted_run
 from pipelines.project.status import run_changes
 from pipelines.text.pipeline import TextPipeline
-from pipelines.trainer.epochs import batches_of, last_step
+from pipelines.trainer.schedule import last_step
 from pipelines.trainer.train_state import TrainState
 
 log = logging.getLogger(__name__)
@@ -180,10 +181,11 @@ def _forked_state(
     if fork.record.inputs != wanted.inputs:
         causes.append("the data")
     dataset = ParallelDataset.open(layout.binarize, "train")
-    steps_per_epoch = len(batches_of(dataset, config.train, epoch=0))
+    lengths = dataset.src_lengths, dataset.tgt_lengths
+    steps_per_epoch = len(epoch_batches(*lengths, config.train, 0))
     if causes:
-        batches = batches_of(dataset, config.train, epoch=before.epoch)
-        state = state.replanned(
+        batches = epoch_batches(*lengths, config.train, before.epoch)
+        state = state.rebatched(
             steps_per_epoch=steps_per_epoch, num_batches=len(batches)
         )
         log.info(
@@ -203,7 +205,7 @@ def _require_steps_left(
 ) -> None:
     last = last_step(config.train, steps_per_epoch=steps_per_epoch, ahead=state.ahead)
     if state.step >= last:
-        epochs = (state.step + state.ahead) / steps_per_epoch
+        epochs = state.schedule_step / steps_per_epoch
         raise ConfigError(
             f"--fork: nothing is left to train: step {state.step} is at epoch "
             f"{epochs:.2f}; train.max_epochs is {config.train.max_epochs:g}, "

@@ -24,7 +24,7 @@ from pipelines.errors import ConfigError, CorruptArtifactError
 from pipelines.project.run_identity import BATCHING, LIMITS, SHAPELESS
 from pipelines.project.stages import differences, wanted_run
 from pipelines.project.status import run_changes
-from pipelines.trainer.epochs import last_step
+from pipelines.trainer.schedule import last_step
 from pipelines.trainer.train_state import TrainState
 from pipelines.wording import plural
 

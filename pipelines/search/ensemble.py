@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
-from pipelines.data.batch import Sequences, to_device
+from pipelines.data.batch import PackedSequences, to_device
 from pipelines.model.inference import InferenceSeq2Seq, RowState
 from pipelines.search.sampling import Draw, draw_words
 from pipelines.search.topk import Extensions, Live, best_extensions, joined
@@ -61,7 +61,7 @@ class Ensemble:
         self._vocab_size = self._models[0].vocab_size
 
     @torch.inference_mode()
-    def encode(self, src: Sequences) -> EnsembleState:
+    def encode(self, src: PackedSequences) -> EnsembleState:
         """The state from which a search starts, one a model."""
         return [model.encode(src) for model in self._models]
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipelines.artifacts.vocab import EOS
-from pipelines.data.batch import Ids, lay_out, to_device
+from pipelines.data.batch import Ids, pack_sequences, to_device
 from pipelines.search.batch_execution import batch_size, side_by_side
 from pipelines.search.loading import LoadedEnsemble
 
@@ -82,7 +82,9 @@ class ForcedDecoder:
 
     def _score(self, sentences: Sequence[ForcedTargets]) -> list[list[list[float]]]:
         loaded = self.loaded
-        src = lay_out([sentence.source for sentence in sentences]).to(loaded.device)
+        src = pack_sequences([sentence.source for sentence in sentences]).to(
+            loaded.device
+        )
         return forced_log_probs(
             loaded.ensemble,
             loaded.ensemble.encode(src),

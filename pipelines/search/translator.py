@@ -12,7 +12,7 @@ import torch
 
 from pipelines.artifacts.vocab import UNK, UNK_TOKEN
 from pipelines.config import TranslateConfig
-from pipelines.data.batch import lay_out
+from pipelines.data.batch import pack_sequences
 from pipelines.search.batch_execution import batch_size, side_by_side
 from pipelines.search.beam import Hypothesis, beam_search
 from pipelines.search.loading import LoadedEnsemble
@@ -153,7 +153,7 @@ class Translator:
 
     def _search(self, sources: Sequence[list[int]]) -> list[list[Hypothesis]]:
         ensemble, device = self.loaded.ensemble, self.loaded.device
-        state = ensemble.encode(lay_out(sources).to(device))
+        state = ensemble.encode(pack_sequences(sources).to(device))
         max_lengths = [self._max_length(len(ids)) for ids in sources]
         if self.settings.sample:
             return sample(

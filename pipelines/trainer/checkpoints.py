@@ -1,7 +1,8 @@
-"""Which checkpoints there are: saving, resuming, and how many are kept."""
+"""The checkpoints of a training: saving, resuming, and which of them are kept."""
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,21 @@ from pipelines.artifacts.run_record import ARITHMETIC
 from pipelines.config import TrainConfig
 from pipelines.model.engine.arithmetic import differences
 from pipelines.trainer.optimizer import prepare_state
+from pipelines.trainer.train_state import TrainState, ValidationResult
 from pipelines.trainer.train_step import TrainStep
 
 log = logging.getLogger(__name__)
 
 
 class CheckpointManager:
-    """The checkpoints of one training run.
+    """Saves and restores the checkpoints of one training.
 
     Args:
-        folder: Of the run.
-        config: How many are kept.
-        text: Folder of the text pipeline; a copy goes into each checkpoint.
-        run: Fingerprint of the run.
-        model_info: What is needed to build the model again.
+        folder: Folder of the training.
+        config: Number of checkpoints to keep.
+        text: Folder of the text pipeline; each checkpoint holds a copy.
+        run: Key of the training.
+        model_info: The values that the model is built from.
     """
 
     def __init__(
@@ -59,57 +61,67 @@ class CheckpointManager:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder that holds them."""
+        """The folder that holds the checkpoints."""
         return self.folder / CHECKPOINTS
 
-    def keep(self, scores: Mapping[int, float], newest: int) -> set[int]:
-        """Steps to keep once `newest` is there: the last N and the best N.
+    def steps_to_keep(self, scores: Mapping[int, float], newest: int) -> set[int]:
+        """Steps of the last N and the best N checkpoints once `newest` is saved.
 
         Args:
             scores: Step -> rank (lower is better) of the validated checkpoints.
             newest: The step about to be saved.
         """
         best = sorted(scores, key=lambda step: (scores[step], step))
-        there = [step_of(path) for path in checkpoints(self.checkpoints)]
-        before = [step for step in there if step < newest]
-        last = [*before, newest][-self._config.keep_last :]
+        saved = [step_of(path) for path in checkpoints(self.checkpoints)]
+        earlier = [step for step in saved if step < newest]
+        last = [*earlier, newest][-self._config.keep_last :]
         return {*best[: self._config.keep_best], *last}
 
     def save(
         self,
-        step: int,
-        learner: TrainStep,
+        train_step: TrainStep,
+        state: TrainState,
         *,
-        position: Mapping[str, Any],
-        validation: Mapping[str, Any] | None,
-        best_step: int,
+        validation: ValidationResult | None,
         kept: set[int],
     ) -> None:
-        """Write a checkpoint, point to it, then delete those that are not kept."""
-        average = learner.average
-        raw = dict(learner.model.named_parameters())
-        tensors = _optimizer_tensors(learner.optimizer)
+        """Write a checkpoint, point to it, then delete those that are not kept.
+
+        Args:
+            train_step: Weights, optimizer state and average to save.
+            state: The rest of the training's state.
+            validation: Result of this checkpoint, if it was validated.
+            kept: As from `steps_to_keep`.
+        """
+        average = train_step.average
+        raw = dict(train_step.model.named_parameters())
+        tensors = _optimizer_tensors(train_step.optimizer)
         weights: Mapping[str, Tensor] = raw
         if average is not None:
             tensors |= {f"raw.{name}": tensor for name, tensor in raw.items()}
             weights = dict(zip(raw, average.tensors, strict=True))
-        info = {**self._model_info, "step": step, "validation": validation}
+        model_info = {
+            **self._model_info,
+            "step": state.step,
+            "validation": asdict(validation) if validation else None,
+        }
+        trainer_info = {**state.to_info(), ARITHMETIC: train_step.arithmetic}
         path = write_checkpoint(
             self.checkpoints,
-            step,
-            model=TensorBundle(weights, info),
-            trainer=TensorBundle(tensors, {**position, ARITHMETIC: learner.arithmetic}),
+            state.step,
+            model=TensorBundle(weights, model_info),
+            trainer=TensorBundle(tensors, trainer_info),
             text=self._text,
             run=self._run,
         )
-        self._point(path, best_step)
-        prune(self.checkpoints, [checkpoint_name(number) for number in kept])
+        self._write_pointers(path, state.best_step)
+        prune(self.checkpoints, [checkpoint_name(step) for step in kept])
 
-    def resume(self, learner: TrainStep) -> dict[str, Any] | None:
-        """Load the newest sound checkpoint into a learner.
+    def resume(self, train_step: TrainStep) -> TrainState | None:
+        """Load weights, optimizer state and average of the newest sound checkpoint.
 
         Returns:
-            The position as saved, or None where there is no checkpoint.
+            The rest of the saved state, or None before the first checkpoint.
 
         Raises:
             CorruptArtifactError: There are checkpoints, and none is sound.
@@ -119,8 +131,8 @@ class CheckpointManager:
             return None
         weights = read_model(path).tensors
         trainer = read_trainer(path)
-        _load_optimizer(learner.optimizer, trainer.tensors)
-        model, average = learner.model, learner.average
+        _load_optimizer(train_step.optimizer, trainer.tensors)
+        model, average = train_step.model, train_step.average
         names = [name for name, _ in model.named_parameters()]
         with torch.no_grad():
             if average is not None:
@@ -129,15 +141,16 @@ class CheckpointManager:
                 weights = {name: trainer.tensors[f"raw.{name}"] for name in names}
             for name, parameter in model.named_parameters():
                 parameter.copy_(weights[name])
-        self._point(path, trainer.info["best_step"])
-        _compare(trainer.info.get(ARITHMETIC), learner.arithmetic)
-        return dict(trainer.info)
+        state = TrainState.from_info(trainer.info)
+        self._write_pointers(path, state.best_step)
+        _warn_of_other_arithmetic(trainer.info.get(ARITHMETIC), train_step.arithmetic)
+        return state
 
-    def _point(self, path: Path, best_step: int) -> None:
-        """Name the newest checkpoint and the best.
+    def _write_pointers(self, path: Path, best_step: int) -> None:
+        """Let `latest.json` name `path` and `best.json` the best checkpoint.
 
-        Again when training goes on: it may have been killed between writing a
-        checkpoint, perhaps its last, and pointing to it.
+        Called on resuming too: a kill may have come between writing a checkpoint and
+        pointing to it.
         """
         point_to(path, LATEST)
         best = self.checkpoints / checkpoint_name(best_step)
@@ -145,8 +158,10 @@ class CheckpointManager:
             point_to(best, BEST)
 
 
-def _compare(before: Mapping[str, str] | None, now: Mapping[str, str]) -> None:
-    """Say where a resumed training will not compute the bits that it would have."""
+def _warn_of_other_arithmetic(
+    before: Mapping[str, str] | None, now: Mapping[str, str]
+) -> None:
+    """Warn where a resumed training will not be equal to the last bit."""
     changed = differences(before or now, now)
     if changed:
         log.warning(
@@ -167,15 +182,15 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def _load_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    content = optimizer.state_dict()
+    state_dict = optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         kind, _, rest = key.partition(".")
         if kind == "optimizer":
             index, _, name = rest.partition(".")
             state.setdefault(int(index), {})[name] = value
-    if not state:  # of a fork that changed the optimizer
+    if not state:  # a fork changed the optimizer
         prepare_state(optimizer)
         return
-    content["state"] = state
-    optimizer.load_state_dict(content)
+    state_dict["state"] = state
+    optimizer.load_state_dict(state_dict)

@@ -1,4 +1,4 @@
-"""The optimizer, the clipping of the gradient, and the average of the weights."""
+"""The optimizer, gradient clipping, and the moving average of the weights."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +12,7 @@ from pipelines.config import TrainConfig
 def build_optimizer(
     parameters: Iterable[nn.Parameter], config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """SGD without momentum (the paper's), Adam or AdamW, ready for `update`."""
+    """Build SGD without momentum (the paper's), Adam or AdamW."""
     parameters, rate = list(parameters), config.learning_rate
     match config.optimizer:
         case "sgd":
@@ -30,9 +30,9 @@ def build_optimizer(
 
 
 def prepare_state(optimizer: torch.optim.Optimizer) -> None:
-    """Make the state that the first step would make, to be overwritten."""
+    """Allocate the state that the first step would allocate, to be overwritten."""
     if isinstance(optimizer, torch.optim.SGD):
-        return  # has none
+        return  # it has no state
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             optimizer.state[parameter] = {
@@ -53,46 +53,47 @@ def state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     ]
 
 
-def update(
+def clip_and_step(
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[nn.Parameter],
     *,
-    rate: float,
+    learning_rate: float,
     clip_norm: float,
 ) -> Tensor:
-    """Clip the gradient, take one step with it and let it go.
+    """Clip the gradients, take one optimizer step and free the gradients.
 
-    Under SGD an embedding's sparse gradient changes only the words it names. Adam's
-    moments decay for every word at every step, so that Adam takes it dense.
+    Under SGD an embedding's sparse gradient changes only the rows it names. Adam's
+    moments decay in every row at every step, so Adam takes the gradient dense.
 
     Args:
         optimizer: Made by `build_optimizer`.
-        parameters: All of them; their gradients are of the loss already divided (by
-            sentences or tokens).
-        rate: Learning rate.
-        clip_norm: As `clip_gradient`.
+        parameters: All parameters; their gradients are those of the loss divided by the
+            number of sentences or tokens.
+        learning_rate: Learning rate of this step.
+        clip_norm: Threshold of `clip_gradients`.
 
     Returns:
-        The gradient's norm before clipping, a float32 scalar on its device.
+        The gradients' joint norm before clipping, a float32 scalar on their device.
     """
-    norm = clip_gradient(parameters, threshold=clip_norm)
+    norm = clip_gradients(parameters, threshold=clip_norm)
     if not isinstance(optimizer, torch.optim.SGD):
         for parameter in parameters:
             if parameter.grad is not None and parameter.grad.is_sparse:
                 parameter.grad = parameter.grad.to_dense()
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return norm
 
 
-def clip_gradient(parameters: Sequence[nn.Parameter], *, threshold: float) -> Tensor:
+def clip_gradients(parameters: Sequence[nn.Parameter], *, threshold: float) -> Tensor:
     """Scale gradients in place so that their joint L2 norm is at most `threshold`.
 
     Args:
-        parameters: Those with a gradient count; a sparse one names each row once.
-        threshold: Largest allowed norm; 5.0 in the paper, 0 leaves them as they are.
+        parameters: Those without a gradient are skipped. A sparse gradient names each
+            row once.
+        threshold: Largest allowed norm; 5.0 in the paper, 0 for no clipping.
 
     Returns:
         The norm before scaling, a float32 scalar on the gradients' device.
@@ -101,8 +102,8 @@ def clip_gradient(parameters: Sequence[nn.Parameter], *, threshold: float) -> Te
     """
     values = [_values(p.grad) for p in parameters if p.grad is not None]
     norm = nn.utils.get_total_norm(values)
-    # Whether there is anything to scale is known for nothing on a CPU; a GPU would have
-    # to be waited for.
+    # On a CPU reading the norm costs nothing. On a GPU it would be a host sync, so the
+    # gradients are always scaled there.
     if threshold and (norm.is_cuda or not norm <= threshold):
         scale = (threshold / norm).clamp(max=1.0)
         torch._foreach_mul_(values, scale)
@@ -112,17 +113,17 @@ def clip_gradient(parameters: Sequence[nn.Parameter], *, threshold: float) -> Te
 def _values(gradient: Tensor) -> Tensor:
     if not gradient.is_sparse:
         return gradient
-    # Autograd forgets that ours are coalesced; finding it out would make a GPU wait.
+    # Autograd drops the flag that ours are coalesced; checking would be a host sync.
     return gradient._coalesced_(True).values()
 
 
 class WeightAverage:
-    """An exponential moving average of a model's weights, which is what is saved.
+    """Exponential moving average of a model's weights: the weights that translate.
 
     Args:
-        model: Its weights are followed.
-        decay: Share of the old average that stays at each update; smaller at first, so
-            that the start is forgotten.
+        model: The model whose weights are averaged.
+        decay: Share of the old average that each update keeps; smaller in the first
+            updates, so that the initial weights lose their influence.
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
@@ -132,15 +133,15 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after update number `step` (from 1)."""
+        """Add the weights after update number `step` (from 1)."""
         decay = min(self._decay, step / (step + 9))
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call] # torch's
         average(self.tensors, [p.detach() for p in self._parameters], step)
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange the model's weights with the average; twice is nothing."""
+        """Exchange the model's weights with the average; a second call undoes it."""
         for parameter, average in zip(self._parameters, self.tensors, strict=True):
-            kept = parameter.detach().clone()
+            weights = parameter.detach().clone()
             parameter.copy_(average)
-            average.copy_(kept)
+            average.copy_(weights)

@@ -1,4 +1,4 @@
-"""Stopping on request: a signal sets a flag, and the loop looks at it every step.
+"""Signals during training: each sets a flag that the loop reads at every step.
 
 SIGINT and SIGTERM save and stop; a second one stops at once. SIGUSR1 saves only.
 """
@@ -15,20 +15,20 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class SignalRequests:
-    """What signals have asked for."""
+    """Requests to stop or save, made by signals."""
 
     def __init__(self) -> None:
         self.stop_signal: int | None = None
-        self.save = False
+        self._save = False
 
-    def take_save(self) -> bool:
-        """Whether a save was asked for since the last call."""
-        asked, self.save = self.save, False
-        return asked
+    def pop_save(self) -> bool:
+        """Whether a save was requested since the last call."""
+        requested, self._save = self._save, False
+        return requested
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGUSR1:
-            self.save = True
+            self._save = True
         elif self.stop_signal is None:
             self.stop_signal = number
         else:
@@ -41,15 +41,15 @@ class SignalRequests:
 
 @contextmanager
 def receive_signals() -> Iterator[SignalRequests]:
-    """Collect signals while the block runs; outside the main thread there are none."""
+    """Collect signals inside the block; only the main thread receives any."""
     requests = SignalRequests()
     if current_thread() is not main_thread():
         yield requests
         return
     numbers = (*_STOPPING, signal.SIGUSR1)
-    before = {n: signal.signal(n, requests._receive) for n in numbers}
+    previous = {n: signal.signal(n, requests._receive) for n in numbers}
     try:
         yield requests
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,43 +1,80 @@
-"""Where a training run stands: what a checkpoint keeps beside weights and optimizer."""
+"""The state of a training besides its tensors: `trainer.json` in a checkpoint.
+
+Imports no torch, so that commands which only report a training's progress start fast.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipelines.artifacts.run_record import ARITHMETIC
-from pipelines.data.loader import LoadedBatch
-from pipelines.trainer.validation import Validation
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationResult:
+    """The metrics of one validation."""
+
+    perplexity: float
+    """exp of the mean negative log-likelihood of a target token, EOS included."""
+    bleu: float | None = None
+
+    def better_than(self, best: "ValidationResult | None", by: str) -> bool:
+        """Whether this is the best result so far; the earlier one wins a tie."""
+        if best is None:
+            return True
+        return self.rank(by) < best.rank(by)
+
+    def rank(self, by: str) -> float:
+        """Value to compare results by, lower is better.
+
+        Args:
+            by: `perplexity` or `bleu`.
+        """
+        return -(self.bleu or 0.0) if by == "bleu" else self.perplexity
 
 
 @dataclass(slots=True)
 class TrainState:
-    """Where training stands: all that is neither a weight nor the optimizer's."""
+    """Progress of a training: all of its state besides weights and optimizer state."""
 
     step: int = 0
+    """Updates so far."""
     epoch: int = 0
     batch: int = 0
     """Batches of this epoch that are done."""
     steps_per_epoch: int = 0
-    """Of the plan by which `step` and `batch` are counted."""
+    """Batches of an epoch, by the settings of batching that `batch` goes by."""
     ahead: int = 0
-    """What is to be added to `step` for the step at which a training would be that had
-    this plan from the start; other than 0 only after a fork that changed the plan."""
+    """`schedule_step - step`. Not 0 only after a fork that changed the batches."""
     validations_without_gain: int = 0
     elapsed_s: float = 0.0
-    """Time spent in updates, over all runs."""
+    """Time spent in updates, over all sessions."""
     num_words: int = 0
     """Source and target words seen, EOS included."""
-    best: Validation | None = None
+    best: ValidationResult | None = None
     best_step: int = 0
     scores: dict[int, float] = field(default_factory=dict)
-    """Step of each kept checkpoint -> what it is ranked by, lower is better."""
+    """Step of each kept validated checkpoint -> its rank, lower is better."""
 
-    def advance(self, planned: LoadedBatch) -> None:
-        """Count one update."""
+    @property
+    def schedule_step(self) -> int:
+        """Step by which learning rate, validations and `max_epochs` go.
+
+        A training that had the present batches from the start would be at this step.
+        """
+        return self.step + self.ahead
+
+    def advance(self, *, num_words: int, ends_epoch: bool) -> None:
+        """Count one update.
+
+        Args:
+            num_words: Source and target words of its batch, EOS included.
+            ends_epoch: Whether its batch was the last one of the epoch.
+        """
         self.step += 1
         self.batch += 1
-        self.num_words += planned.num_words
-        if planned.ends_epoch:
+        self.num_words += num_words
+        if ends_epoch:
             self.epoch += 1
             self.batch = 0
 
@@ -45,8 +82,18 @@ class TrainState:
         """Plain values for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_info(cls, info: Mapping[str, Any]) -> "TrainState":
+        """Read the content of `trainer.json`, apart from its arithmetic."""
+        best = info["best"]
+        scores = {int(step): value for step, value in info["scores"].items()}
+        other = ("best", "scores", ARITHMETIC)
+        plain = {k: v for k, v in info.items() if k not in other}
+        result = ValidationResult(**best) if best else None
+        return cls(**plain, best=result, scores=scores)
+
     def at_fork(self) -> "TrainState":
-        """The same place in the data, for a training that has measured nothing yet."""
+        """Keep the place in the data and drop all measurements."""
         return TrainState(
             step=self.step,
             epoch=self.epoch,
@@ -55,29 +102,20 @@ class TrainState:
             ahead=self.ahead,
         )
 
-    def replanned(self, *, steps_per_epoch: int, num_batches: int) -> "TrainState":
-        """The same fraction of the epoch in another plan, rounded down to a batch.
+    def rebatched(self, *, steps_per_epoch: int, num_batches: int) -> "TrainState":
+        """Move to the same fraction of the epoch in other batches, rounded down.
 
-        The schedule and the validations go by epochs, and so they do not notice.
+        Learning rate and validations go by epochs, so they continue where they were.
 
         Args:
-            steps_per_epoch: Of the new plan.
-            num_batches: That the new plan has in this very epoch.
+            steps_per_epoch: Batches of an epoch now.
+            num_batches: Batches of the current epoch now.
         """
         before = self.steps_per_epoch or steps_per_epoch
-        planned = (self.step + self.ahead) * steps_per_epoch // before
+        schedule_step = self.schedule_step * steps_per_epoch // before
         return replace(
             self,
             batch=min(self.batch * num_batches // before, num_batches - 1),
             steps_per_epoch=steps_per_epoch,
-            ahead=planned - self.step,
+            ahead=schedule_step - self.step,
         )
-
-    @classmethod
-    def from_info(cls, info: Mapping[str, Any]) -> "TrainState":
-        """Read the content of `trainer.json`; its arithmetic is not part of this."""
-        best = info["best"]
-        scores = {int(step): value for step, value in info["scores"].items()}
-        other = ("best", "scores", ARITHMETIC)
-        plain = {k: v for k, v in info.items() if k not in other}
-        return cls(**plain, best=Validation(**best) if best else None, scores=scores)

@@ -1,8 +1,6 @@
-"""How good the model is on pairs it does not learn from."""
+"""Validation: perplexity, and BLEU on request, on pairs the model does not train on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
 
 import torch
 
@@ -16,26 +14,10 @@ from pipelines.model.engine.matmul import choose_matmul
 from pipelines.model.engine.precision import tf32_switched
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.progress import Progress
+from pipelines.trainer.train_state import ValidationResult
 
 Bleu = Callable[[Seq2Seq], float]
-"""Translates the validation text greedily and scores it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """What one validation found."""
-
-    perplexity: float
-    """exp of the mean negative log-likelihood of a target token, EOS included."""
-    bleu: float | None = None
-
-    def better_than(self, best: "Validation | None", by: str) -> bool:
-        """Whether this is the best so far; the earlier one wins at equality."""
-        if best is None:
-            return True
-        if by == "bleu":
-            return (self.bleu or 0.0) > (best.bleu or 0.0)
-        return self.perplexity < best.perplexity
+"""Model -> BLEU of its translation of the validation text."""
 
 
 @torch.no_grad()
@@ -47,35 +29,29 @@ def validate(
     distributed: DistributedContext,
     progress: Progress,
     bleu: Bleu | None = None,
-) -> Validation:
+) -> ValidationResult:
     """Measure perplexity, and BLEU where `bleu` is given.
 
-    The processes share the batches, and all know the result. The model is left in the
-    mode it was in.
+    The processes share the batches and all return the same result; rank 0 computes
+    BLEU. The model is left in the mode (training or evaluation) it was in.
     """
     training = model.training
     device = next(model.parameters()).device
     matmul = choose_matmul(config.precision, device)
     model.eval()
-    batches = sequential_batches(
-        dataset.src_lengths,
-        dataset.tgt_lengths,
-        batch_size=config.batch_size,
-        max_tokens=config.max_batch_tokens,
-    )
+    batches = sequential_batches(dataset.src_lengths, dataset.tgt_lengths, config)
     batches = batches[distributed.rank :: distributed.size]
     sums = torch.zeros(2, dtype=torch.float64, device=device)
     with progress.task("validate", total=len(batches), unit="batches") as task:
-        for indices in batches:
-            batch = collate(dataset, indices).to(device)
+        for pair_ids in batches:
+            batch = collate(dataset, pair_ids).to(device)
             with tf32_switched(matmul.backend, device):
                 sums[0] += model(batch, matmul)[1].double()
             sums[1] += batch.num_tgt_tokens
             task.advance()
     nll, num_tokens = distributed.all_reduce_sum(sums).tolist()
-    score = bleu(model) if bleu and distributed.is_first else None
+    score = bleu(model) if bleu and distributed.is_main_process else None
     model.train(training)
-    return Validation(
-        perplexity(-nll, num_tokens),
-        cast(float | None, distributed.broadcast_object(score)),
+    return ValidationResult(
+        perplexity(-nll, num_tokens), distributed.broadcast_object(score)
     )

@@ -1,11 +1,12 @@
 """`s2s train`."""
 
 import logging
+import sys
 from typing import Annotated
 
 import typer
 
-from pipelines.distributed.environment import is_distributed, is_follower
+from pipelines.distributed.environment import is_distributed, is_main_process
 from pipelines.errors import DivergenceError, Interrupted, PeerError
 from s2scli.commands.stage import bring_up_to_date, log_if_up_to_date
 from s2scli.console import progress
@@ -100,7 +101,8 @@ def command(
         _train_together(project, force=force, fork=fork)
     elif num_gpus > 1:
         require_gpus(num_gpus, project.config.train.device)
-        launch(num_gpus)
+        if status := launch("s2scli", sys.argv[1:], num_processes=num_gpus):
+            raise SystemExit(status)
     else:
         bring_up_to_date(project, "train", force=force, fork=fork)
 
@@ -108,8 +110,7 @@ def command(
 def _train_together(project: Project, *, force: bool, fork: bool) -> None:
     from pipelines.run import Options, train_together
 
-    quiet = is_follower()
-    if quiet:
+    if not is_main_process():
         logging.disable(logging.WARNING)
     try:
         done = train_together(
@@ -119,7 +120,7 @@ def _train_together(project: Project, *, force: bool, fork: bool) -> None:
             progress=progress(),
         )
     except (DivergenceError, Interrupted, PeerError) as error:
-        if quiet:  # the first process says it
+        if not is_main_process():  # rank 0 reports it
             raise SystemExit(error.exit_status) from error
         raise
     log_if_up_to_date(done, "train")

@@ -230,7 +230,7 @@ def test_a_terminated_training_saves_exits_143_and_resumes(fresh):
         again, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0
-    assert "going on from step" in done.stderr
+    assert "resuming from step" in done.stderr
 
 
 @pytest.mark.slow

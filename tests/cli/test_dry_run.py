@@ -33,20 +33,20 @@ def test_before_preprocessing_the_text_is_counted_and_nothing_written(
     s2s, fresh, quick
 ):
     before = tree(fresh)
-    found = s2s("train", "--dry-run", "-d", fresh)
-    assert found.status == 0
+    result = s2s("train", "--dry-run", "-d", fresh)
+    assert result.status == 0
     assert tree(fresh) == before
-    assert "about training pairs" in found.out
-    assert "not yet preprocessed" in found.out
-    assert "words a second" in found.out
+    assert "about training pairs" in result.out
+    assert "not yet preprocessed" in result.out
+    assert "words a second" in result.out
 
 
 def test_after_training_the_estimate_is_exact_and_nothing_written(s2s, project, quick):
     before = tree(project)
-    found = s2s("train", "--dry-run", "--json", "-d", project)
-    assert found.status == 0
+    result = s2s("train", "--dry-run", "--json", "-d", project)
+    assert result.status == 0
     assert tree(project) == before
-    estimate = json.loads(found.out)
+    estimate = json.loads(result.out)
     manifests = {
         stage: json.loads((project / stage / "manifest.json").read_text())["counts"]
         for stage in ("preprocess", "train")
@@ -65,16 +65,16 @@ def test_after_training_the_estimate_is_exact_and_nothing_written(s2s, project, 
     assert estimate["disk"]["checkpoint_bytes"] == pytest.approx(size, rel=0.1)
     assert estimate["memory"]["workspace_bytes"] > 0
     assert estimate["speed"]["words_per_s"] > 0
-    assert "profiler" not in found.err
+    assert "profiler" not in result.err
 
 
-def test_stale_shards_are_not_taken_for_the_data(s2s, project, quick):
+def test_stale_shards_are_ignored(s2s, project, quick):
     arguments = ["train", "--dry-run", "--json", "-d", project]
-    found = s2s(*arguments, "--set", "preprocess.max_length=3")
-    assert json.loads(found.out)["epoch"]["basis"] == "text"
+    result = s2s(*arguments, "--set", "preprocess.max_length=3")
+    assert json.loads(result.out)["epoch"]["basis"] == "text"
 
 
-def test_hashes_are_not_remembered(s2s, project, quick):
+def test_hashes_are_not_stored(s2s, project, quick):
     (project / ".s2s" / "hashes.json").unlink()
     before = tree(project)
     assert s2s("train", "--dry-run", "-d", project).status == 0
@@ -82,7 +82,7 @@ def test_hashes_are_not_remembered(s2s, project, quick):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_no_hindrance(s2s, fresh, quick):
+def test_a_read_only_folder_is_estimated_too(s2s, fresh, quick):
     fresh.chmod(0o500)
     try:
         assert s2s("train", "--dry-run", "-d", fresh).status == 0
@@ -91,19 +91,19 @@ def test_a_folder_that_may_not_be_written_is_no_hindrance(s2s, fresh, quick):
 
 
 @pytest.mark.parametrize("options", [["--json"], ["--dry-run", "--force"]])
-def test_options_that_would_do_nothing_are_refused(s2s, fresh, options):
-    found = s2s("train", *options, "-d", fresh)
-    assert found.status == 2
-    assert "--dry-run" in found.err
+def test_options_without_effect_are_refused(s2s, fresh, options):
+    result = s2s("train", *options, "-d", fresh)
+    assert result.status == 2
+    assert "--dry-run" in result.err
 
 
 def test_several_processes_share_the_memory_of_a_batch(s2s, project, quick):
     arguments = ["train", "--dry-run", "-d", project, "--device", "cpu", "--json"]
     one = json.loads(s2s(*arguments).out)
-    found = json.loads(s2s(*arguments, "--num-gpus", 2).out)
-    assert (one["processes"], found["processes"]) == (1, 2)
-    assert found["memory"]["batch_pairs"] == one["memory"]["batch_pairs"] / 2
-    assert found["epoch"] == one["epoch"]
+    two = json.loads(s2s(*arguments, "--num-gpus", 2).out)
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert two["memory"]["batch_pairs"] == one["memory"]["batch_pairs"] / 2
+    assert two["epoch"] == one["epoch"]
     shown = s2s(*arguments[:-1], "--num-gpus", 2).out
     assert "of each of 2 processes" in shown
     assert "exchange of gradients comes on top" in " ".join(shown.split())

@@ -41,7 +41,7 @@ def test_a_higher_limit_extends_a_finished_training(s2s, constant, limit):
     assert found.status == 0
     assert "extending the finished training from step 100 (train.max_" in found.err
     assert "schedule constant does not depend on the end" in found.err
-    assert "going on from step 100" in found.err
+    assert "resuming from step 100" in found.err
     assert states(s2s, constant, *longer)["train"] == "fresh"
     assert not list(constant.glob("train.*"))
     assert "forked_from" not in record(constant)
@@ -64,7 +64,7 @@ def test_a_cosine_schedule_is_computed_again_for_the_new_end(s2s, project):
     assert found.status == 0
     assert "extending the finished training from step 800" in found.err
     assert "schedule cosine is computed for the new end" in found.err
-    assert "going on from step 800 of 850" in found.err
+    assert "resuming from step 800 of 850" in found.err
     assert record(project)["forked_from"] == {"run": before, "step": 800}
     rates = [x["learning_rate"] for x in metrics(project, "train") if x["step"] > 800]
     assert rates == sorted(rates, reverse=True)
@@ -116,7 +116,7 @@ def test_an_extension_that_was_stopped_is_resumed(s2s, project, monkeypatch):
     origin = record(project)["forked_from"]
     found = s2s("train", "-d", project, *longer)
     assert found.status == 0
-    assert "going on from step 800 of 850" in found.err
+    assert "resuming from step 800 of 850" in found.err
     assert record(project)["forked_from"] == origin
 
 

@@ -131,7 +131,7 @@ def test_a_training_is_resumed_when_its_settings_return(s2s, stopped):
     )
     found = s2s("train", "-d", stopped)
     assert found.status == 0
-    assert "going on from step 60 of 100" in found.err
+    assert "resuming from step 60 of 100" in found.err
     assert not list(stopped.glob("train.*"))
 
 
@@ -149,7 +149,7 @@ def test_a_fork_resumes_from_the_newest_checkpoint(s2s, stopped):
     found = s2s("train", "-d", stopped, "--fork", *RATE)
     assert found.status == 0
     assert f"forked from run {run} at step 60: train.learning_rate" in found.err
-    assert "going on from step 60 of 100" in found.err
+    assert "resuming from step 60 of 100" in found.err
     assert "the batches differ" not in found.err
     assert "optimizer was" not in found.err
     assert files(aside(stopped)) == before
@@ -191,7 +191,7 @@ def test_a_fork_with_other_batches_resumes_at_the_same_fraction_of_the_epoch(
     # 60 of 50 steps an epoch are 24 of 20
     assert "the batches differ (train.batch_size)" in found.err
     assert "batch 5 of 20 of epoch 2" in found.err
-    assert "going on from step 60 of 76" in found.err
+    assert "resuming from step 60 of 76" in found.err
     assert [x["step"] for x in metrics(stopped, "valid")] == [66, 76]
     reports = metrics(stopped, "train")
     assert [(x["step"], x["epoch"]) for x in reports] == [
@@ -207,11 +207,11 @@ def test_a_fork_of_a_stopped_fork_resumes_with_its_own_batches(s2s, stopped):
     s2s("train", "-q", "-d", stopped, "--fork", *fork, "--set", "train.max_steps=70")
     first = record(stopped)["run"]
     found = s2s("train", "-d", stopped, *fork)
-    assert "going on from step 70 of 76" in found.err
+    assert "resuming from step 70 of 76" in found.err
     assert record(stopped)["forked_from"]["step"] == 60
     again = ("--set", "train.batch_size=40", "--set", "train.max_epochs=3")
     found = s2s("train", "-d", stopped, "--fork", *again)
-    assert "going on from step 76 of 86" in found.err
+    assert "resuming from step 76 of 86" in found.err
     assert record(stopped)["forked_from"] == {"run": first, "step": 76}
 
 
@@ -254,7 +254,7 @@ def test_a_finished_training_can_be_forked(s2s, project):
     longer = ("--set", "train.max_epochs=17")
     found = s2s("train", "-d", project, "--fork", *longer)
     assert found.status == 0
-    assert "going on from step 800 of 850" in found.err
+    assert "resuming from step 800 of 850" in found.err
     assert (aside(project) / "manifest.json").exists()
     stages = json.loads(s2s("status", "-d", project, *longer, "--json").out)
     stale = {x["stage"]: x["why"] for x in stages if x["state"] == "stale"}
@@ -328,7 +328,7 @@ def test_a_training_moved_aside_is_resumed_in_place_of_an_unfinished_one(s2s, st
     (stopped / "train" / "manifest.json").unlink()
     found = s2s("train", "-d", stopped)
     assert "resuming train.aside-" in found.err
-    assert "going on from step 60" in found.err
+    assert "resuming from step 60" in found.err
     assert "resuming train.aside-" in s2s("train", "-d", stopped, *RATE).err
     assert "forked_from" in record(stopped)
 
@@ -349,7 +349,7 @@ def test_a_fork_that_was_killed_is_completed(s2s, stopped, monkeypatch):
             make_fork(find_fork(config, layout), config, layout)
     found = s2s("train", "-d", stopped, *RATE)
     assert "the earlier training is kept as train.aside-" in found.err
-    assert "going on from step 60 of 100" in found.err
+    assert "resuming from step 60 of 100" in found.err
     assert record(stopped)["forked_from"]["step"] == 60
 
 

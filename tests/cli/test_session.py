@@ -85,7 +85,7 @@ def test_force_resumes_no_training_moved_aside(s2s, project):
     s2s("train", "-d", project, "--fork", *other)
     assert list(project.glob("train.aside-*"))
     log = s2s("train", "-d", project, "--force").err
-    assert "going on from step" not in log
+    assert "resuming from step" not in log
     assert len(list(project.glob("train.kept-*"))) == 2
 
 

@@ -1,4 +1,4 @@
-"""What an orderly stop says and leaves: at a terminal, in a pipe, in a stage."""
+"""Messages and files after a stop: at a terminal, in a pipe, in a stage."""
 
 import fcntl
 import os
@@ -117,10 +117,10 @@ def test_a_stopped_pipe_keeps_what_was_written(project, number, expected):
         process.stdin.write("a b\n")
         assert process.stdout.readline() == "A B\n"
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == expected
     name = signal.Signals(number).name
-    assert said == f"stopped by {name}; nothing is kept beyond what was written\n"
+    assert err == f"stopped by {name}; nothing is kept beyond what was written\n"
 
 
 @pytest.mark.parametrize(("number", "expected"), BY_SIGNAL)
@@ -144,9 +144,9 @@ def test_each_stopped_translation_says_what_is_kept(
         signal.raise_signal(number)
 
     monkeypatch.setattr(Translator, "translate", stop)
-    found = s2s("translate", "-m", project, *arguments, stdin=b"a\n")
-    assert found.status == expected
-    assert found.err == f"stopped by {signal.Signals(number).name}{kept}\n"
+    result = s2s("translate", "-m", project, *arguments, stdin=b"a\n")
+    assert result.status == expected
+    assert result.err == f"stopped by {signal.Signals(number).name}{kept}\n"
 
 
 @pytest.mark.parametrize("command", ["preprocess", "run"])
@@ -157,18 +157,18 @@ def test_a_stopped_stage_says_that_the_finished_ones_are_kept(
         "pipelines.preprocess.run", lambda *_, **__: signal.raise_signal(2)
     )
     shutil.rmtree(project / "preprocess")
-    found = s2s(command, "-q", "-d", project)
-    assert found.status == 130
+    result = s2s(command, "-q", "-d", project)
+    assert result.status == 130
     kept = "finished stages are kept; the same command resumes"
-    assert found.err == f"stopped by SIGINT; {kept}\n"
+    assert result.err == f"stopped by SIGINT; {kept}\n"
 
 
-def test_what_is_stopped_outside_a_stage_claims_nothing(s2s, project, monkeypatch):
+def test_a_stop_outside_a_stage_promises_nothing(s2s, project, monkeypatch):
     monkeypatch.setattr(
         "pipelines.project.verify.verify", lambda *_, **__: signal.raise_signal(15)
     )
-    found = s2s("verify", "-d", project)
-    assert (found.status, found.err) == (143, "stopped by SIGTERM\n")
+    result = s2s("verify", "-d", project)
+    assert (result.status, result.err) == (143, "stopped by SIGTERM\n")
 
 
 def test_a_stop_is_a_note_for_machines(s2s, project, monkeypatch):
@@ -176,13 +176,13 @@ def test_a_stop_is_a_note_for_machines(s2s, project, monkeypatch):
         Translator, "translate", lambda *_: signal.raise_signal(signal.SIGINT)
     )
     options = ["-m", project, "--log-format", "json", "-q"]
-    found = s2s("translate", *options, stdin=b"a\n")
-    assert found.status == 130
-    assert found.err.startswith('{"level": "NOTE", "message": "stopped by SIGINT; ')
+    result = s2s("translate", *options, stdin=b"a\n")
+    assert result.status == 130
+    assert result.err.startswith('{"level": "NOTE", "message": "stopped by SIGINT; ')
 
 
 @pytest.mark.parametrize("then", ["continue", "fail"])
-def test_a_stop_that_a_library_swallows_is_no_other_error(
+def test_a_stop_that_a_library_swallows_is_still_reported_as_a_stop(
     s2s, project, monkeypatch, then
 ):
     from s2scli.commands import translate
@@ -198,8 +198,8 @@ def test_a_stop_that_a_library_swallows_is_no_other_error(
             return load(*arguments)
 
     monkeypatch.setattr(translate, "_translator", swallow)
-    found = s2s("translate", "-m", project, stdin=b"a\n")
-    assert (found.status, found.out) == (130, "")
-    assert found.err == "stopped by SIGINT\n"
+    result = s2s("translate", "-m", project, stdin=b"a\n")
+    assert (result.status, result.out) == (130, "")
+    assert result.err == "stopped by SIGINT\n"
     monkeypatch.undo()
     assert s2s("verify", "-d", project).status == 0

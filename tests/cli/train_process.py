@@ -1,4 +1,4 @@
-"""Training in a real process, which is stopped and resumed by another."""
+"""Training in a real process that is killed, and resumed by another process."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from pipelines.artifacts.checkpoint import (
     read_best,
     read_model,
     read_trainer,
+    step_of,
 )
 from pipelines.artifacts.checkpoint_folder import checkpoints
 
@@ -28,7 +29,7 @@ class TrainProcess:
 
     Args:
         project: Its folder.
-        before: Python that runs first, to make something slow.
+        before: Python code to run first, such as to make something slow.
     """
 
     def __init__(self, project, *options, before=""):
@@ -56,18 +57,18 @@ class TrainProcess:
         self.popen.send_signal(number)
 
     def end(self, timeout_s=120):
-        """Wait for the end; returns the status and what was said."""
-        _, said = self.popen.communicate(timeout=timeout_s)
-        return self.popen.returncode, said
+        """Wait for the end; returns the exit status and standard error."""
+        _, err = self.popen.communicate(timeout=timeout_s)
+        return self.popen.returncode, err
 
 
 def newest_step(project):
-    found = checkpoints(project / "train" / "checkpoints")
-    return int(found[-1].name.removeprefix("step-")) if found else 0
+    paths = checkpoints(project / "train" / "checkpoints")
+    return step_of(paths[-1]) if paths else 0
 
 
 def half_written(project):
-    """Checkpoints that are being written, or deleted."""
+    """Checkpoints that are being written or deleted."""
     return list((project / "train" / "checkpoints").glob("step-*.tmp-*"))
 
 
@@ -77,7 +78,7 @@ def is_writing(project):
 
 
 def kill_somewhere(project, generator):
-    """Start training and kill it at a random moment; returns where that was."""
+    """Start training and kill it at a random moment; returns what it was doing."""
     before = newest_step(project)
     process = TrainProcess(project)
     while_writing, more = generator.random() < 0.5, generator.randint(0, 1)
@@ -90,17 +91,17 @@ def kill_somewhere(project, generator):
     else:
         time.sleep(generator.uniform(0, 0.12))
     process.send(signal.SIGKILL)
-    status, said = process.end()
-    assert status == -signal.SIGKILL, said
-    assert "training on" in said
+    status, err = process.end()
+    assert status == -signal.SIGKILL, err
+    assert "training on" in err
     assert not (project / "train" / "manifest.json").exists()
-    return where_it_stands(project)
+    return interrupted_activity(project)
 
 
-def where_it_stands(project):
+def interrupted_activity(project):
     newest = newest_step(project)
-    if found := half_written(project):
-        step = int(found[0].name[5:13])
+    if paths := half_written(project):
+        step = int(paths[0].name[5:13])
         return "writing" if step > newest else "deleting"
     latest = project / "train" / "latest.json"
     if not latest.exists():  # killed before it pointed to its first one
@@ -110,16 +111,16 @@ def where_it_stands(project):
 
 
 def survive(project, *, kills, generator):
-    """Kill a training again and again, then let it end; returns where kills landed."""
-    landed = Counter(kill_somewhere(project, generator) for _ in range(kills))
-    status, said = TrainProcess(project).end()
-    assert status == 0, said
-    assert "going on from step" in said
-    return landed
+    """Kill a training repeatedly, then let it end; counts what kills interrupted."""
+    interrupted = Counter(kill_somewhere(project, generator) for _ in range(kills))
+    status, err = TrainProcess(project).end()
+    assert status == 0, err
+    assert "resuming from step" in err
+    return interrupted
 
 
 def final_state(project):
-    """All that a finished training has left, but for the times."""
+    """All that a finished training has written, apart from times."""
     train = project / "train"
     newest = checkpoints(train / "checkpoints")[-1]
     state = {}
@@ -131,10 +132,12 @@ def final_state(project):
     return state
 
 
-def assert_same(found, wanted):
-    for role, (name, part) in wanted.items():
-        assert found[role][0] == name
-        assert found[role][1].info == part.info
-        assert found[role][1].tensors.keys() == part.tensors.keys()
-        for key, tensor in part.tensors.items():
-            assert torch.equal(found[role][1].tensors[key], tensor), (role, key)
+def assert_same(actual, expected):
+    assert actual.keys() == expected.keys()
+    for role, (name, bundle) in expected.items():
+        actual_name, actual_bundle = actual[role]
+        assert actual_name == name
+        assert actual_bundle.info == bundle.info
+        assert actual_bundle.tensors.keys() == bundle.tensors.keys()
+        for key, tensor in bundle.tensors.items():
+            assert torch.equal(actual_bundle.tensors[key], tensor), (role, key)

@@ -2,6 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.config import TrainConfig
 from pipelines.data.batching import epoch_batches, sequential_batches
 
 lengths = st.lists(
@@ -12,9 +13,8 @@ lengths = st.lists(
 @given(lengths, st.integers(1, 9), st.integers(1, 60), st.integers(0, 3))
 def test_batches_partition_the_pairs(sides, batch_size, max_tokens, epoch):
     src, tgt = sides
-    batches = epoch_batches(
-        src, tgt, batch_size=batch_size, max_tokens=max_tokens, seed=1, epoch=epoch
-    )
+    config = TrainConfig(batch_size=batch_size, max_batch_tokens=max_tokens, seed=1)
+    batches = epoch_batches(src, tgt, config, epoch)
     assert sorted(np.concatenate(batches)) == list(range(len(src)))
     for batch in batches:
         assert len(batch) <= batch_size
@@ -25,7 +25,8 @@ def test_batches_partition_the_pairs(sides, batch_size, max_tokens, epoch):
 @given(lengths, st.integers(1, 9))
 def test_sequential_batches_partition_and_share_a_source_length(sides, batch_size):
     src, tgt = sides
-    batches = sequential_batches(src, tgt, batch_size=batch_size, max_tokens=1000)
+    config = TrainConfig(batch_size=batch_size, max_batch_tokens=1000)
+    batches = sequential_batches(src, tgt, config)
     assert sorted(np.concatenate(batches)) == list(range(len(src)))
     assert all(len(set(src[batch])) == 1 for batch in batches)
 
@@ -36,9 +37,9 @@ def random_lengths(num_pairs=2000):
 
 
 def cut(seed, epoch):
-    return epoch_batches(
-        *random_lengths(), batch_size=16, max_tokens=10_000, seed=seed, epoch=epoch
-    )
+    config = TrainConfig(batch_size=16, max_batch_tokens=10_000, seed=seed)
+    src, tgt = random_lengths()
+    return epoch_batches(src, tgt, config, epoch)
 
 
 def test_order_is_a_function_of_seed_and_epoch():
@@ -62,3 +63,10 @@ def test_targets_of_a_batch_have_similar_lengths():
     batches = cut(1, 0)
     padded = sum(int(tgt[batch].max()) * len(batch) for batch in batches)
     assert tgt.sum() / padded > 0.9
+
+
+def test_a_pair_beyond_the_token_limit_makes_a_batch_by_itself():
+    lengths = np.array([5, 99, 5])
+    config = TrainConfig(batch_size=3, max_batch_tokens=10)
+    batches = sequential_batches(lengths, lengths, config)
+    assert [batch.tolist() for batch in batches] == [[0, 2], [1]]

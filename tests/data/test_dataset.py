@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts.shards import write_shard
-from pipelines.data.dataset import ParallelDataset
+from pipelines.data.dataset import LENGTH_ALLOWANCE, ParallelDataset
 from pipelines.errors import CorruptArtifactError, MissingArtifactError
 
 SHARDS = [
@@ -45,7 +45,16 @@ def test_other_vocabularies_are_refused(folder):
         dataset.require_vocabularies("a", "c")
 
 
-def test_take_gives_pairs_of_any_shards_in_the_order_asked_for(folder):
-    src, tgt = ParallelDataset.open(folder, "train").take(np.array([2, 0]))
+def test_pairs_of_any_shards_are_read_in_the_order_of_their_ids(folder):
+    src, tgt = ParallelDataset.open(folder, "train").read_pairs(np.array([2, 0]))
     assert (src.tokens.tolist(), src.lengths.tolist()) == ([8, 2, 5, 2], [2, 2])
     assert (tgt.tokens.tolist(), tgt.lengths.tolist()) == ([4, 4, 4, 2, 3, 2], [4, 2])
+
+
+def test_length_ratio_is_a_fifth_above_nearly_all_pairs_and_at_least_one(tmp_path):
+    path = tmp_path / "train.00000.safetensors"
+    write_shard(path, [[5, 2]] * 9, [[4] * 13 + [2]] * 9, metadata={})
+    dataset = ParallelDataset.open(tmp_path, "train")
+    assert dataset.length_ratio() == pytest.approx(1.2 * (14 - LENGTH_ALLOWANCE) / 2)
+    write_shard(path, [[5, 2]] * 9, [[4, 2]] * 9, metadata={})
+    assert ParallelDataset.open(tmp_path, "train").length_ratio() == 1.0

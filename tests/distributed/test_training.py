@@ -1,59 +1,20 @@
-"""Two gloo processes that train together: what they agree on, and when."""
+"""Training in two gloo processes: signals, limits and checkpoints hold for both."""
 
 import os
 import signal
-import socket
-import time
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
-from pathlib import Path
 
 import pytest
-import torch
 
-from pipelines.artifacts.checkpoint_folder import checkpoints
-from pipelines.distributed.process_group import (
-    AsyncAllReduceMax,
-    DistributedContext,
-    joined,
-)
+from pipelines.artifacts.checkpoint_folder import checkpoints, step_of
 from pipelines.errors import Interrupted
 from pipelines.progress import SILENT
+from tests.distributed.two_processes import run_in_two_processes
 from tests.trainer.tiny import TRAIN, make_trainer, weights, write_data
 
 pytestmark = pytest.mark.slow
 
 CONFIG = TRAIN.model_copy(update={"max_epochs": 2.0, "keep_last": 3})
-
-
-def run_in_two_processes(function, folder):
-    """Return the results of `function(distributed, folder)` in both, by rank."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_join, r, port, function, folder) for r in range(2)]
-        return [future.result(timeout=120) for future in futures]
-
-
-def _join(rank, port, function, folder):
-    torch.set_num_threads(1)
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", **address}
-    with joined("cpu") as distributed:
-        found = function(distributed, folder)
-    assert distributed.control is None
-    assert not [name for name in thread_names() if "gloo" in name]
-    return found
-
-
-def thread_names():
-    """Threads of this process, those of libraries too."""
-    tasks = Path("/proc/self/task")
-    if not tasks.is_dir():  # not on Linux
-        return []
-    return [(task / "comm").read_text().strip() for task in tasks.iterdir()]
 
 
 class Signal:
@@ -83,7 +44,11 @@ class Signal:
 
 
 def train(distributed, folder, name, progress=SILENT, **settings):
-    """Train in one of two processes and return what the tests look at."""
+    """Train in one of two processes.
+
+    Returns:
+        Exit status, last step, steps of the checkpoints, weights.
+    """
     config = CONFIG.model_copy(update=settings)
     trainer = make_trainer(
         folder, name, config, progress=progress, distributed=distributed
@@ -94,12 +59,12 @@ def train(distributed, folder, name, progress=SILENT, **settings):
     except Interrupted as error:
         status = error.exit_status
     paths = checkpoints(folder / name / "checkpoints")
-    steps = distributed.broadcast_object([int(path.name[5:]) for path in paths])
-    return status, trainer.position.step, steps, weights(trainer).tolist()
+    steps = distributed.broadcast_object([step_of(path) for path in paths])
+    return status, trainer.state.step, steps, weights(trainer).tolist()
 
 
-def train_often(distributed, folder):
-    """Trainings of both processes; the signals are sent to the second one only."""
+def run_trainings(distributed, folder):
+    """Run trainings in both processes; rank 1 alone receives the signals."""
 
     def signal_second(number, **when):
         return Signal(number, **when) if distributed.rank == 1 else SILENT
@@ -123,61 +88,34 @@ def train_often(distributed, folder):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """What became of the trainings, after a check that the processes agree."""
-    folder = tmp_path_factory.mktemp("together")
+def trainings(tmp_path_factory):
+    """Results of the trainings, which are the same in both processes."""
+    folder = tmp_path_factory.mktemp("distributed")
     write_data(folder)
-    first, second = run_in_two_processes(train_often, folder)
+    first, second = run_in_two_processes(run_trainings, folder)
     assert first == second
     return first
 
 
-def test_a_signal_to_one_process_stops_both_and_they_resume(found):
-    assert found["whole"][:3] == (0, 20, [10, 20])
-    # The first process receives it during the next update.
-    assert found["stopped"][:3] == (143, 7, [7])
-    assert found["resumed"][:3] == (0, 20, [7, 10, 20])
-    assert found["resumed"][3] == found["whole"][3]
+def test_a_signal_to_one_process_stops_both_and_they_resume(trainings):
+    assert trainings["whole"][:3] == (0, 20, [10, 20])
+    # Rank 0 learns of it during the next update.
+    assert trainings["stopped"][:3] == (143, 7, [7])
+    assert trainings["resumed"][:3] == (0, 20, [7, 10, 20])
+    assert trainings["resumed"][3] == trainings["whole"][3]
 
 
 @pytest.mark.parametrize("when", ["in the last update", "in the last validation"])
-def test_a_signal_at_the_end_stops_both_after_training(found, when):
-    status, step, steps, _ = found[when]
+def test_a_signal_at_the_end_stops_both_after_training(trainings, when):
+    status, step, steps, _ = trainings[when]
     assert (status, step, steps[-1]) == (130, 20, 20)
 
 
-def test_a_request_to_save_is_met_once(found):
-    assert found["saved"][:3] == (0, 20, [7, 10, 20])
-    assert found["saved"][3] == found["whole"][3]
+def test_a_request_to_save_writes_one_checkpoint(trainings):
+    assert trainings["saved"][:3] == (0, 20, [7, 10, 20])
+    assert trainings["saved"][3] == trainings["whole"][3]
 
 
-def test_max_minutes_ends_both_at_the_same_step_for_good(found):
-    assert found["late"][:3] == (0, 2, [2])
-    assert found["late again"] == found["late"]
-
-
-def exchange(distributed, folder):
-    """Exchange values; the second process begins when the first has returned."""
-    returned, maxima = folder / "returned", AsyncAllReduceMax(distributed)
-    deadline = time.monotonic() + 20
-    while (
-        distributed.rank == 1 and not returned.exists() and time.monotonic() < deadline
-    ):
-        time.sleep(0.01)
-    in_time = distributed.rank == 0 or returned.exists()
-    first = maxima.exchange(distributed.rank, 1 - distributed.rank, 0.5)
-    returned.touch()
-    second = maxima.exchange(7, 0, 0)
-    return in_time, first, second, maxima.wait(), maxima.wait()
-
-
-def test_maxima_come_one_call_late_and_no_process_waits(tmp_path):
-    expected = (True, [0, 0, 0], [1, 1, 0.5], [7, 0, 0], None)
-    assert run_in_two_processes(exchange, tmp_path) == [expected, expected]
-
-
-def test_a_single_process_has_its_own_values_at_once():
-    maxima = AsyncAllReduceMax(DistributedContext())
-    assert maxima.exchange(1, 0.5) == [1, 0.5]
-    assert maxima.wait() is None
-    assert DistributedContext().all_reduce_max(3) == [3]
+def test_max_minutes_ends_both_at_the_same_step_and_nothing_resumes(trainings):
+    assert trainings["late"][:3] == (0, 2, [2])
+    assert trainings["late again"] == trainings["late"]

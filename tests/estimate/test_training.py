@@ -48,7 +48,7 @@ def test_a_quick_estimate_runs_nothing(tmp_path, monkeypatch):
     def learn(*args, **kwargs):
         raise AssertionError
 
-    monkeypatch.setattr(TrainStep, "learn", learn)
+    monkeypatch.setattr(TrainStep, "__call__", learn)
     found = quick_estimate(small(tmp_path, TEXT), Layout(tmp_path), most_bytes=1000)
     assert found.memory.gradients_bytes > 0
     with pytest.raises(AssertionError):
@@ -247,7 +247,7 @@ class FakeTrainer(TrialTrainer):
         self.steps = []
 
     def time(self, planned):
-        pairs = len(planned.numbers)
+        pairs = len(planned.pair_ids)
         self.steps.append(pairs)
         return Step(pairs, planned.num_words, float(pairs))
 

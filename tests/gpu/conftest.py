@@ -1,4 +1,4 @@
-"""The devices on which each test here runs: a GPU, where there is one, and a fake."""
+"""The devices that each test runs on: a GPU where there is one, and a fake GPU."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ _SYNC = "called a synchronizing CUDA operation"
 
 
 class RealGpu:
-    """The first GPU, asked what the fake one is asked."""
+    """The first GPU, with the interface of the fake one."""
 
     device = GPU
     is_fake = False
 
     @contextmanager
     def forbid_syncs(self) -> Iterator[None]:
-        """An operation that waits for the GPU raises an error."""
+        """Raise an error at any operation that waits for the GPU."""
         torch.cuda.synchronize()
         _set_sync_debug_mode("error")
         try:
@@ -32,7 +32,7 @@ class RealGpu:
 
     @contextmanager
     def record_syncs(self) -> Iterator[list[str]]:
-        """What torch warns of; waiting for an event is not among it."""
+        """Record torch's warnings of host syncs; waiting for an event gives none."""
         syncs: list[str] = []
         torch.cuda.synchronize()
         with warnings.catch_warnings(record=True) as caught:
@@ -42,18 +42,18 @@ class RealGpu:
                 yield syncs
             finally:
                 _set_sync_debug_mode("default")
-            syncs += [str(each.message) for each in caught if _SYNC in str(each)]
+            syncs += [str(w.message) for w in caught if _SYNC in str(w.message)]
 
     @contextmanager
     def record_lstm(self) -> Iterator[list[LstmCall]]:
-        """The calls of cuDNN's LSTM; none where torch runs another one instead."""
+        """Record the calls of cuDNN's LSTM; none where torch runs another LSTM."""
         calls: list[LstmCall] = []
         with _CudnnCalls(calls):
             yield calls
 
 
 class ImitatedGpu:
-    """The fake GPU."""
+    """The fake GPU, with the interface of `RealGpu`."""
 
     device = GPU
     is_fake = True
@@ -64,7 +64,7 @@ class ImitatedGpu:
 
     @contextmanager
     def record_lstm(self) -> Iterator[list[LstmCall]]:
-        """The calls of cuDNN's LSTM."""
+        """Record the calls of cuDNN's LSTM."""
         self._gpu.lstm_calls.clear()
         yield self._gpu.lstm_calls
 
@@ -77,21 +77,21 @@ class _CudnnCalls(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func is torch.ops.aten._cudnn_rnn.default:
             input_, weights, _, _, hidden, cell, *_ = args
-            dtypes = {each.dtype for each in (input_, *weights, hidden, cell)}
+            dtypes = {operand.dtype for operand in (input_, *weights, hidden, cell)}
             num_rows = input_.numel() // input_.shape[-1]
             self._calls.append(LstmCall(dtypes, num_rows))
         return func(*args, **(kwargs or {}))
 
 
 def _set_sync_debug_mode(mode: str) -> None:
-    with warnings.catch_warnings():  # it is called a prototype
+    with warnings.catch_warnings():  # torch warns that it is a prototype
         warnings.simplefilter("ignore")
         torch.cuda.set_sync_debug_mode(mode)
 
 
 @pytest.fixture(params=[pytest.param("gpu", marks=pytest.mark.gpu), "fake"])
 def gpu(request):
-    """A GPU, real or not."""
+    """A GPU, real or fake."""
     if request.param == "gpu":
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA GPU")

@@ -1,6 +1,6 @@
-"""Small models and what is done with them, on any device: CPU, GPU or a fake of one.
+"""Small models, and work to do with them on any device: CPU, GPU or the fake GPU.
 
-Every recipe, cut down to few cells and words; all that shapes the computation is kept.
+The models are those of every recipe with fewer cells and words, and otherwise the same.
 """
 
 import tomllib
@@ -30,7 +30,7 @@ from pipelines.trainer.optimizer import state_tensors
 from pipelines.trainer.train_step import TrainStep
 from tests.gpu.fake_cuda import host
 from tests.search.tiny import make_pipeline
-from tests.trainer.tiny import MODEL, TRAIN, make_trainer
+from tests.trainer.tiny import MODEL, TRAIN, as_loaded, make_trainer
 
 CPU = torch.device("cpu")
 VOCAB_SIZE = 8
@@ -46,12 +46,12 @@ TREE = [([4, 5, 2], [[4, 5, 6], [4, 5, 7], [4, 3], []]), ([6, 2], [[3], [3] * 5]
 """Sources and translations of them to be scored."""
 LINES = ["a b c", "e", "d d a b e c", "c b"]
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 4e-2}
-"""Error as a share of the largest value."""
+"""Allowed error as a share of the largest value."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model and its training, small."""
+    """Settings of a small model and its training."""
 
     model: ModelConfig
     train: TrainConfig
@@ -86,38 +86,33 @@ def make_model(
     return model.to(device)
 
 
-def planned(batch: Batch, device: torch.device) -> LoadedBatch:
-    """A batch as the loader hands it over."""
-    return LoadedBatch(
-        batch=batch if device.type == "cpu" else batch.pinned(),
-        weight=1.0,
-        numbers=batch.numbers,
-        num_tgt_tokens=batch.num_tgt_tokens,
-        num_words=batch.num_words,
-        ends_epoch=False,
-    )
+def loaded(batch: Batch, device: torch.device) -> LoadedBatch:
+    """A batch as the loader hands it to training on a device."""
+    return as_loaded(batch if device.type == "cpu" else batch.pinned())
 
 
 def without_dropout(case: Case) -> Case:
-    """For comparisons: random numbers depend on the device."""
+    """Drop what depends on the device's random numbers, for comparisons."""
     return Case(case.model.model_copy(update={"dropout": 0.0}), case.train)
 
 
-def make_learner(case: Case, device: torch.device, *, precision: str) -> TrainStep:
+def make_train_step(case: Case, device: torch.device, *, precision: str) -> TrainStep:
     model = make_model(case, device).train()
     return TrainStep(model, with_precision(case, precision), DistributedContext())
 
 
-def learned(learner: TrainStep, nll: Tensor, norm: Tensor, before: list[Tensor]):
-    """All that one update changed, by name: gradients rather than Adam's steps."""
-    found = {"nll": nll, "norm": norm}
-    for number, (name, parameter) in enumerate(learner.model.named_parameters()):
-        state = learner.optimizer.state[parameter]
+def results_of_update(
+    train_step: TrainStep, nll: Tensor, norm: Tensor, before: list[Tensor]
+):
+    """All that one update changed, by name: Adam's first moments and not its steps."""
+    results = {"nll": nll, "norm": norm}
+    for number, (name, parameter) in enumerate(train_step.model.named_parameters()):
+        state = train_step.optimizer.state[parameter]
         change = parameter.detach() - before[number]
-        found[name] = state.get("exp_avg", change)
-        if learner.average is not None:
-            found[f"average of {name}"] = learner.average.tensors[number]
-    return found
+        results[name] = state.get("exp_avg", change)
+        if train_step.average is not None:
+            results[f"average of {name}"] = train_step.average.tensors[number]
+    return results
 
 
 def one_update(
@@ -126,20 +121,20 @@ def one_update(
     precision: str,
     pairs: Sequence[tuple[list[int], list[int]]],
 ) -> dict[str, Tensor]:
-    """All that an update changes, on the CPU."""
-    learner = make_learner(case, device, precision=precision)
-    before = [p.detach().clone() for p in learner.model.parameters()]
-    batch = planned(make_batch(pairs), device)
-    nll, norm = learner.learn(batch, step=0, rate=1e-2)
-    found = learned(learner, nll, norm, before)
-    return {key: host(value) for key, value in found.items()}
+    """Make one update; returns all that it changed, on the CPU."""
+    train_step = make_train_step(case, device, precision=precision)
+    before = [p.detach().clone() for p in train_step.model.parameters()]
+    batch = loaded(make_batch(pairs), device)
+    nll, norm = train_step(batch, step=0, learning_rate=1e-2)
+    results = results_of_update(train_step, nll, norm, before)
+    return {name: host(value) for name, value in results.items()}
 
 
-def assert_near(found, wanted, *, precision: str, factor: float = 1.0) -> None:
+def assert_near(actual, expected, *, precision: str, factor: float = 1.0) -> None:
     """Equal within `factor` x the tolerance, relative to the largest value of each."""
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        error = (found[name].float() - value.float()).abs().max()
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        error = (actual[name].float() - value.float()).abs().max()
         limit = factor * TOLERANCE[precision] * value.abs().max() + 1e-7
         assert error <= limit, name
 
@@ -158,7 +153,7 @@ def make_translator(
 
 
 def outputs(translations: Sequence[Translation]) -> list[list[object]]:
-    """What can be compared: tokens, and log-probabilities nearly."""
+    """Tokens and approximate log-probabilities of all hypotheses, for comparisons."""
     return [
         [(each.tokens, pytest.approx(each.log_prob, abs=1e-3)) for each in t.candidates]
         for t in translations
@@ -166,12 +161,12 @@ def outputs(translations: Sequence[Translation]) -> list[list[object]]:
 
 
 def given_translations() -> list[ForcedTargets]:
-    """`TREE` as the scorer takes it."""
+    """`TREE` as forced decoding takes it."""
     return [ForcedTargets(source, targets) for source, targets in TREE]
 
 
 def trained(folder: Path, name: str, device: torch.device, *, steps: int) -> Trainer:
-    """Train a run, or resume it, until it has made so many updates."""
+    """Train, or resume a training, until it has made `steps` updates."""
     config = TRAIN.model_copy(update={"max_steps": steps, "precision": "fp32"})
     settings = MODEL.model_copy(update={"dropout": 0.0})
     trainer: Trainer = make_trainer(
@@ -182,13 +177,13 @@ def trained(folder: Path, name: str, device: torch.device, *, steps: int) -> Tra
 
 
 def trained_state(trainer: Trainer) -> dict[str, Tensor]:
-    """All that a checkpoint keeps, on the CPU."""
-    learner = trainer._learner
-    assert learner.average is not None
+    """All tensors that a checkpoint keeps, on the CPU."""
+    train_step = trainer._train_step
+    assert train_step.average is not None
     kinds = {
-        "weights": [p.detach() for p in learner.model.parameters()],
-        "optimizer": state_tensors(learner.optimizer),
-        "average": learner.average.tensors,
+        "weights": [p.detach() for p in train_step.model.parameters()],
+        "optimizer": state_tensors(train_step.optimizer),
+        "average": train_step.average.tensors,
     }
     return {
         f"{kind} {number}": host(tensor)

@@ -1,6 +1,6 @@
-"""What a GPU computes, and when the host waits for it.
+"""Results and host syncs of training and search on a GPU.
 
-`pytest -m gpu` runs these on a GPU; without one they run on the fake of it alone.
+`pytest -m gpu` runs these on a GPU; without one they run on the fake GPU alone.
 """
 
 import pytest
@@ -28,12 +28,12 @@ from tests.gpu.device_cases import (
     RAGGED,
     assert_near,
     given_translations,
-    make_learner,
+    loaded,
     make_model,
+    make_train_step,
     make_translator,
     one_update,
     outputs,
-    planned,
     trained,
     trained_state,
     with_precision,
@@ -50,30 +50,30 @@ every_precision = pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("pairs", [EVEN, RAGGED], ids=["even", "ragged"])
 @every_precision
 @every_case
-def test_an_update_is_the_cpus(gpu, name, precision, pairs):
+def test_an_update_equals_the_cpus(gpu, name, precision, pairs):
     case = without_dropout(CASES[name])
-    found = one_update(case, gpu.device, precision, pairs)
-    assert_near(found, one_update(case, CPU, "fp32", pairs), precision=precision)
+    actual = one_update(case, gpu.device, precision, pairs)
+    assert_near(actual, one_update(case, CPU, "fp32", pairs), precision=precision)
 
 
 @every_precision
 @every_case
-def test_the_host_does_not_wait_in_an_update(gpu, name, precision):
-    learner = make_learner(CASES[name], gpu.device, precision=precision)
+def test_an_update_has_no_host_sync(gpu, name, precision):
+    train_step = make_train_step(CASES[name], gpu.device, precision=precision)
     pairs = EVEN, RAGGED, EVEN, RAGGED
-    batches = [planned(make_batch(each), gpu.device) for each in pairs]
+    batches = [loaded(make_batch(each), gpu.device) for each in pairs]
     first, second, *rest = batches
-    for step, batch in enumerate((first, second)):  # libraries are loaded, memory taken
-        learner.learn(batch, step=step, rate=1e-2)
+    for step, batch in enumerate((first, second)):  # load libraries, allocate memory
+        train_step(batch, step=step, learning_rate=1e-2)
     with gpu.forbid_syncs():
         for step, batch in enumerate(rest, 2):
-            nll, norm = learner.learn(batch, step=step, rate=1e-2)
+            nll, norm = train_step(batch, step=step, learning_rate=1e-2)
     assert host(nll).isfinite()
     assert host(norm).isfinite()
 
 
 @every_case
-def test_the_host_waits_once_in_a_validation(gpu, name, tmp_path):
+def test_a_validation_has_one_host_sync(gpu, name, tmp_path):
     write_data(tmp_path)
     dataset = ParallelDataset.open(tmp_path / "binarize", "valid")
     config = with_precision(CASES[name], "bf16").model_copy(update={"batch_size": 3})
@@ -129,27 +129,27 @@ def test_our_engine_and_cudnn_agree(gpu, layers, precision, sizes):
             if name not in ("output", "h", "c"):  # gradients of float32 tensors
                 assert value.dtype is torch.float32, name
     own, library = ({k: host(v) for k, v in each.items()} for each in (ours, theirs))
-    # cuDNN rounds the cells, too.
+    # cuDNN rounds the cells too.
     assert_near(own, library, precision=precision, factor=2)
 
 
 @every_precision
 @every_case
-def test_cudnn_gets_the_precision_and_no_padding(gpu, name, precision):
+def test_cudnn_runs_in_the_configured_precision_without_padding(gpu, name, precision):
     case = CASES[name]
-    learner = make_learner(case, gpu.device, precision=precision)
+    train_step = make_train_step(case, gpu.device, precision=precision)
     batch = make_batch(RAGGED)
-    wanted = cudnn_dtype(learner.matmul.dtype, gpu.device)
+    expected = cudnn_dtype(train_step.matmul.dtype, gpu.device)
     with gpu.record_lstm() as calls:
-        learner.learn(planned(batch, gpu.device), step=0, rate=1e-2)
+        train_step(loaded(batch, gpu.device), step=0, learning_rate=1e-2)
     if case.model.peepholes:
         assert not calls
         return
     assert {call.num_rows for call in calls} == {
-        len(batch.src.places_N),
+        len(batch.src.inverse_N),
         batch.num_tgt_tokens,
     }
-    assert all(call.dtypes == {wanted} for call in calls)
+    assert all(call.dtypes == {expected} for call in calls)
 
 
 def test_bf16_runs_in_bf16_where_the_gpu_has_it(gpu):
@@ -165,24 +165,24 @@ def test_bf16_runs_in_bf16_where_the_gpu_has_it(gpu):
 def test_a_confident_word_has_its_true_loss_and_gradient(gpu, precision, probability):
     features, targets, weight = confident(probability)
     exact = [features.clone().requires_grad_(), weight.clone().requires_grad_()]
-    wanted = cross_entropy(linear(*exact), targets, reduction="sum")
-    wanted.backward()
+    expected = cross_entropy(linear(*exact), targets, reduction="sum")
+    expected.backward()
     matmul = choose_matmul(precision, gpu.device)
-    found = [
+    actual = [
         t.float().detach().to(gpu.device).requires_grad_() for t in (features, weight)
     ]
     with tf32_switched(matmul.backend, gpu.device):
-        arguments = found[0], targets.to(gpu.device), found[1], None, matmul
+        arguments = actual[0], targets.to(gpu.device), actual[1], None, matmul
         loss, nll = summed_cross_entropy(*arguments)
         loss.backward()
         with torch.no_grad():
             _, validated = summed_cross_entropy(*arguments)
     limit = 0.025 if precision == "bf16" else 5e-4
-    for near, there in zip(found, exact, strict=True):
+    for near, there in zip(actual, exact, strict=True):
         error = host(near.grad).double() - there.grad
         assert error.norm() <= limit * there.grad.norm()
     for value in (loss, nll, validated):
-        assert host(value).item() == pytest.approx(wanted.item(), rel=limit)
+        assert host(value).item() == pytest.approx(expected.item(), rel=limit)
 
 
 @pytest.mark.parametrize("to_gpu", [True, False], ids=["to the GPU", "to the CPU"])
@@ -199,26 +199,26 @@ def test_a_checkpoint_is_resumed_on_the_other_device(gpu, to_gpu, tmp_path):
 
 @pytest.mark.parametrize(("beam", "num_models"), [(1, 1), (12, 1), (3, 2)], ids=str)
 @every_case
-def test_translations_are_the_cpus(gpu, name, beam, num_models):
+def test_translations_equal_the_cpus(gpu, name, beam, num_models):
     options = {"beam": beam, "num_models": num_models, "precision": "fp32"}
-    found, wanted = (
+    actual, expected = (
         make_translator(CASES[name], device, **options).translate(LINES)
         for device in (gpu.device, CPU)
     )
-    assert outputs(found) == outputs(wanted)
+    assert outputs(actual) == outputs(expected)
 
 
 @every_precision
 @every_case
-def test_scores_of_given_translations_are_the_cpus(gpu, name, precision):
-    found, wanted = (
+def test_scores_of_given_translations_equal_the_cpus(gpu, name, precision):
+    actual, expected = (
         ForcedDecoder(
             make_translator(CASES[name], device, beam=1, precision=p).loaded
         ).score(given_translations())
         for device, p in ((gpu.device, precision), (CPU, "fp32"))
     )
     tolerance = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 1e-1}[precision]
-    for own, other in zip(found, wanted, strict=True):
+    for own, other in zip(actual, expected, strict=True):
         for ours, theirs in zip(own, other, strict=True):
             assert ours == pytest.approx(theirs, abs=tolerance)
 
@@ -227,17 +227,17 @@ def test_scores_of_given_translations_are_the_cpus(gpu, name, precision):
 def test_the_tf32_switches_are_restored(gpu, precision, inside):
     switches = torch.backends.cuda.matmul, torch.backends.cudnn.rnn
     before = [each.fp32_precision for each in switches]
-    learner = make_learner(CASES["2x512"], gpu.device, precision=precision)
+    train_step = make_train_step(CASES["2x512"], gpu.device, precision=precision)
     during: list[list[str]] = []
-    learner.model.register_forward_hook(
+    train_step.model.register_forward_hook(
         lambda *_: during.append([each.fp32_precision for each in switches])
     )
-    learner.learn(planned(make_batch(EVEN), gpu.device), step=0, rate=0.1)
+    train_step(loaded(make_batch(EVEN), gpu.device), step=0, learning_rate=0.1)
     assert during == [[inside, inside]]
     assert [each.fp32_precision for each in switches] == before
 
 
-def test_the_gpu_is_found_and_described(gpu):
+def test_the_gpu_is_chosen_and_described(gpu):
     assert choose_device("auto").type == "cuda"
     assert describe(gpu.device).startswith("GPU ")
     free = free_memory_bytes(gpu.device)

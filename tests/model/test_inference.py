@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import linear
 
 from pipelines.config import ModelConfig
-from pipelines.data.batch import lay_out, make_batch
+from pipelines.data.batch import make_batch, pack_sequences
 from pipelines.model import inference
 from pipelines.model.inference import InferenceSeq2Seq
 from pipelines.model.seq2seq import Seq2Seq, initialize
@@ -49,7 +49,7 @@ def logits_of(model, sources, targets):
     """Logits of every step when each target follows its source, [step][row, V]."""
     found = []
     with torch.inference_mode():
-        state = model.encode(lay_out(sources))
+        state = model.encode(pack_sequences(sources))
         for step in range(len(targets[0])):
             tokens = torch.tensor([target[step] for target in targets])
             features, state = model.advance(tokens, state)
@@ -135,7 +135,7 @@ def test_rows_stay_apart_in_products_of_real_size(name, cells):
 def test_states_follow_their_rows():
     model = for_inference(make_model())
     with torch.inference_mode():
-        state = model.encode(lay_out(SOURCES))
+        state = model.encode(pack_sequences(SOURCES))
         picked = model.select(state, torch.tensor([2, 0, 2]))
         tokens = torch.tensor([2, 2, 2])
         features, _ = model.advance(tokens, picked)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pipelines.config import ModelConfig
-from pipelines.data.batch import lay_out
+from pipelines.data.batch import pack_sequences
 from pipelines.model import lstm
 from pipelines.model.engine import lstm_steps
 from pipelines.model.engine.matmul import Matmul
@@ -210,13 +210,13 @@ def test_a_sentences_state_does_not_depend_on_its_neighbours():
     stack = make_stack()
     sentences = [[3, 4], [5, 6, 7, 8, 9], [3, 3, 3]]
     embedding = torch.randn(10, 5)
-    together = lay_out(sentences)
-    _, state = stack(embedding[together.tokens_N], together.sizes, MATMUL)
-    assert together.lane_B is not None
-    h_LBH, c_LBH = select_state(state, together.lane_B)
+    together = pack_sequences(sentences)
+    _, state = stack(embedding[together.tokens_N], together.batch_sizes, MATMUL)
+    assert together.unsorted_indices_B is not None
+    h_LBH, c_LBH = select_state(state, together.unsorted_indices_B)
     for b, sentence in enumerate(sentences):
-        alone = lay_out([sentence])
-        _, (h, c) = stack(embedding[alone.tokens_N], alone.sizes, MATMUL)
+        alone = pack_sequences([sentence])
+        _, (h, c) = stack(embedding[alone.tokens_N], alone.batch_sizes, MATMUL)
         torch.testing.assert_close(h_LBH[:, b : b + 1], h)
         torch.testing.assert_close(c_LBH[:, b : b + 1], c)
 

@@ -5,7 +5,7 @@ import torch
 
 from pipelines.config import ModelConfig
 from pipelines.config.load import flatten, recipe_text
-from pipelines.data.batch import lay_out, make_batch
+from pipelines.data.batch import make_batch, pack_sequences
 from pipelines.model.seq2seq import Seq2Seq, build_model, initialize
 from tests.engines import MATMUL
 
@@ -40,7 +40,7 @@ def test_paper_recipe_has_the_papers_384_million_parameters():
 def test_decoder_starts_from_the_encoders_final_state_of_8000_numbers():
     config = ModelConfig(layers=4, cells=1000, embedding_size=3)
     model = Seq2Seq(config, 5, 5)
-    h, c = model.encoder(lay_out([[4, 2]]), MATMUL)
+    h, c = model.encoder(pack_sequences([[4, 2]]), MATMUL)
     assert h.numel() + c.numel() == 8000
 
 
@@ -56,9 +56,9 @@ def test_loss_of_a_batch_is_the_sum_of_the_losses_of_its_pairs(config):
 
 def test_padding_never_changes_the_encoders_state():
     model = make_model()
-    h, c = model.encoder(lay_out([src for src, _ in PAIRS]), MATMUL)
+    h, c = model.encoder(pack_sequences([src for src, _ in PAIRS]), MATMUL)
     for b, (src, _) in enumerate(PAIRS):
-        alone = model.encoder(lay_out([src]), MATMUL)
+        alone = model.encoder(pack_sequences([src]), MATMUL)
         torch.testing.assert_close((h[:, b : b + 1], c[:, b : b + 1]), alone)
 
 

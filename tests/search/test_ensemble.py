@@ -7,7 +7,7 @@ import torch
 
 from pipelines.artifacts.vocab import EOS
 from pipelines.config import TranslateConfig
-from pipelines.data.batch import lay_out
+from pipelines.data.batch import pack_sequences
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.translator import Translator
 from tests.search.tiny import make_member, make_members
@@ -17,7 +17,7 @@ LINES = ["a b c", "d", "e e e e e e", "a b c", "zzz a"]
 
 def next_log_probs(ensemble):
     """Of every word after the start, [V]."""
-    state = ensemble.encode(lay_out([[4, 2]]))
+    state = ensemble.encode(pack_sequences([[4, 2]]))
     rows, words = torch.zeros(8, dtype=torch.long), torch.arange(8)
     return ensemble.log_probs(torch.tensor([EOS]), state, rows, words)[0]
 

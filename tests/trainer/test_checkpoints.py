@@ -11,6 +11,7 @@ from pipelines.errors import CorruptArtifactError
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.trainer.checkpoints import CheckpointManager
 from pipelines.trainer.optimizer import prepare_state
+from pipelines.trainer.train_state import TrainState, ValidationResult
 from pipelines.trainer.train_step import TrainStep
 
 MODEL = ModelConfig(layers=1, cells=4, embedding_size=4)
@@ -46,94 +47,96 @@ def remove(path):
     path.unlink()
 
 
-@pytest.fixture
-def parts():
-    """A learner, different for every seed."""
-
-    def make(seed):
-        model = Seq2Seq(MODEL, 9, 9)
-        initialize(model, init_range=0.1, seed=seed)
-        learner = TrainStep(model, TRAIN, DistributedContext())
-        prepare_state(learner.optimizer)
-        return learner
-
-    return make
+def make_train_step(seed):
+    model = Seq2Seq(MODEL, 9, 9)
+    initialize(model, init_range=0.1, seed=seed)
+    train_step = TrainStep(model, TRAIN, DistributedContext())
+    prepare_state(train_step.optimizer)
+    return train_step
 
 
 @pytest.fixture
-def store(tmp_path, parts):
+def manager(tmp_path):
     """Checkpoints of the steps 1, 2 and 3; the second is the best."""
     text = tmp_path / "text"
     text.mkdir()
     for name in ("pipeline.json", "source.vocab.tsv", "target.vocab.tsv"):
         (text / name).write_text("something\n")
-    found = CheckpointManager(
+    manager = CheckpointManager(
         tmp_path / "train", TRAIN, text=text, run="run", model_info={}
     )
     for step in (1, 2, 3):
-        found.save(
-            step,
-            parts(step),
-            position={"step": step, "best_step": 2 if step > 1 else 0},
-            validation=None,
-            best_step=2 if step > 1 else 0,
-            kept={1, 2, 3},
-        )
-    return found
+        state = TrainState(step=step, best_step=2 if step > 1 else 0)
+        manager.save(make_train_step(step), state, validation=None, kept={1, 2, 3})
+    return manager
 
 
-def named(store, pointer):
-    return json.loads((store.folder / pointer).read_bytes())["checkpoint"]
+def pointed_to(manager, pointer):
+    return json.loads((manager.folder / pointer).read_bytes())["checkpoint"]
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", [tear, flip, empty, remove])
 def test_a_damaged_checkpoint_is_refused_and_the_last_sound_one_used(
-    store, parts, caplog, name, damage
+    manager, caplog, name, damage
 ):
-    damage(store.checkpoints / "step-00000003" / name)
-    learner = parts(9)
-    assert store.resume(learner)["step"] == 2
-    model, wanted = learner.model, parts(2).model
-    for found, other in zip(model.parameters(), wanted.parameters(), strict=True):
-        assert torch.equal(found, other)
+    damage(manager.checkpoints / "step-00000003" / name)
+    train_step = make_train_step(9)
+    assert manager.resume(train_step).step == 2
+    restored, saved = train_step.model, make_train_step(2).model
+    for one, other in zip(restored.parameters(), saved.parameters(), strict=True):
+        assert torch.equal(one, other)
     assert f"step-00000003/{name}" in caplog.text
     assert "skipping step-00000003" in caplog.text
-    assert named(store, LATEST) == named(store, BEST) == "step-00000002"
+    assert pointed_to(manager, LATEST) == pointed_to(manager, BEST) == "step-00000002"
 
 
-def test_training_does_not_begin_at_zero_when_every_checkpoint_is_damaged(store, parts):
-    for path in checkpoints(store.checkpoints):
+def test_training_does_not_begin_at_zero_when_every_checkpoint_is_damaged(manager):
+    for path in checkpoints(manager.checkpoints):
         flip(path / "model.safetensors")
     with pytest.raises(CorruptArtifactError, match="no sound checkpoint") as caught:
-        store.resume(parts(9))
+        manager.resume(make_train_step(9))
     assert "s2s train --force" in caught.value.hint
 
 
-def test_before_the_first_checkpoint_there_is_nothing_to_resume(tmp_path, parts):
-    store = CheckpointManager(
+def test_before_the_first_checkpoint_there_is_nothing_to_resume(tmp_path):
+    manager = CheckpointManager(
         tmp_path / "train", TRAIN, text=tmp_path, run="run", model_info={}
     )
-    assert store.resume(parts(9)) is None
+    assert manager.resume(make_train_step(9)) is None
 
 
-def test_pointers_that_a_kill_left_behind_are_set_right(store, parts):
-    (store.folder / LATEST).write_text('{"checkpoint": "step-00000001"}\n')
-    (store.folder / BEST).unlink()
-    store.resume(parts(9))
-    assert named(store, LATEST) == "step-00000003"
-    assert named(store, BEST) == "step-00000002"
+def test_pointers_that_a_kill_left_stale_are_corrected(manager):
+    (manager.folder / LATEST).write_text('{"checkpoint": "step-00000001"}\n')
+    (manager.folder / BEST).unlink()
+    manager.resume(make_train_step(9))
+    assert pointed_to(manager, LATEST) == "step-00000003"
+    assert pointed_to(manager, BEST) == "step-00000002"
 
 
-def test_a_half_written_checkpoint_is_no_checkpoint(store, parts):
-    leftover = store.checkpoints / "step-00000004.tmp-999999999"
+def test_a_half_written_checkpoint_is_no_checkpoint(manager):
+    leftover = manager.checkpoints / "step-00000004.tmp-999999999"
     leftover.mkdir()
-    assert store.resume(parts(9))["step"] == 3
-    assert store.keep({}, 5) == {2, 3, 5}
+    assert manager.resume(make_train_step(9)).step == 3
+    assert manager.steps_to_keep({}, 5) == {2, 3, 5}
 
 
-def test_only_what_is_kept_stays_and_no_half_of_the_rest(store, parts):
-    (store.checkpoints / "step-00000007.tmp-999999999").mkdir()
-    position = {"step": 4, "best_step": 0}
-    store.save(4, parts(4), position=position, validation=None, best_step=0, kept={4})
-    assert [p.name for p in store.checkpoints.iterdir()] == ["step-00000004"]
+def test_other_checkpoints_are_deleted_with_half_written_ones(manager):
+    (manager.checkpoints / "step-00000007.tmp-999999999").mkdir()
+    manager.save(make_train_step(4), TrainState(step=4), validation=None, kept={4})
+    assert [p.name for p in manager.checkpoints.iterdir()] == ["step-00000004"]
+
+
+def test_the_last_and_the_best_checkpoints_are_kept(manager):
+    assert manager.steps_to_keep({1: 1.0, 2: 2.0}, 4) == {1, 2, 3, 4}
+    assert manager.steps_to_keep({1: 2.0, 2: 1.0}, 4) == {2, 3, 4}
+    assert manager.steps_to_keep({1: 1.0, 2: 1.0}, 4) == {1, 2, 3, 4}  # a tie
+
+
+def test_the_validation_of_a_checkpoint_is_written_beside_its_weights(manager):
+    result = ValidationResult(2.5, 30.0)
+    state = TrainState(step=5, best=result, best_step=5)
+    manager.save(make_train_step(5), state, validation=result, kept={5})
+    info = json.loads((manager.checkpoints / "step-00000005/model.json").read_bytes())
+    assert info["step"] == 5
+    assert info["validation"] == {"perplexity": 2.5, "bleu": 30.0}

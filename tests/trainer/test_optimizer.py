@@ -7,10 +7,10 @@ from pipelines.config import TrainConfig
 from pipelines.trainer.optimizer import (
     WeightAverage,
     build_optimizer,
-    clip_gradient,
+    clip_and_step,
+    clip_gradients,
     prepare_state,
     state_tensors,
-    update,
 )
 
 
@@ -22,7 +22,7 @@ def parameter(*gradient):
 
 def test_gradient_beyond_the_threshold_is_scaled_to_it():
     parameters = [parameter(6.0), parameter(0.0, 8.0)]
-    assert clip_gradient(parameters, threshold=5.0).item() == pytest.approx(10.0)
+    assert clip_gradients(parameters, threshold=5.0).item() == pytest.approx(10.0)
     assert parameters[0].grad.tolist() == pytest.approx([3.0])
     assert parameters[1].grad.tolist() == pytest.approx([0.0, 4.0])
 
@@ -31,7 +31,7 @@ def test_gradient_beyond_the_threshold_is_scaled_to_it():
 def test_gradient_within_the_threshold_or_without_one_stays(threshold):
     parameters = [parameter(3.0, 4.0)] if threshold else [parameter(30.0, 40.0)]
     before = parameters[0].grad.clone()
-    clip_gradient(parameters, threshold=threshold)
+    clip_gradients(parameters, threshold=threshold)
     torch.testing.assert_close(parameters[0].grad, before)
 
 
@@ -66,7 +66,7 @@ def test_norm_and_clipping_are_those_of_a_few_lines_of_numpy():
     norm = np.sqrt((one**2).sum() + (rows**2).sum())
     dense, table = parameter(*one.tolist()), nn.Parameter(torch.zeros(9, 5))
     table.grad = sparse([1, 7], rows, (9, 5))
-    found = clip_gradient([dense, table], threshold=0.5)
+    found = clip_gradients([dense, table], threshold=0.5)
     assert found.item() == pytest.approx(norm)
     np.testing.assert_allclose(dense.grad, 0.5 * one / norm, rtol=1e-5)
     np.testing.assert_allclose(table.grad.values(), 0.5 * rows / norm, rtol=1e-5)
@@ -82,7 +82,7 @@ def test_a_sparse_gradient_does_what_the_same_dense_one_does(kind):
         for table, optimizer in zip(tables, optimizers, strict=True):
             dense = table is tables[1]
             table.grad = gradient.to_dense() if dense else gradient.clone()
-            update(optimizer, [table], rate=0.1, clip_norm=1.0)
+            clip_and_step(optimizer, [table], learning_rate=0.1, clip_norm=1.0)
             assert table.grad is None
     torch.testing.assert_close(*tables)
 
@@ -90,7 +90,8 @@ def test_a_sparse_gradient_does_what_the_same_dense_one_does(kind):
 def test_sgd_touches_only_the_words_of_the_batch():
     table = nn.Parameter(torch.zeros(6, 2))
     table.grad = sparse([1, 4], [[1.0, 1.0]] * 2, (6, 2))
-    update(build_optimizer([table], TrainConfig()), [table], rate=0.5, clip_norm=0.0)
+    optimizer = build_optimizer([table], TrainConfig())
+    clip_and_step(optimizer, [table], learning_rate=0.5, clip_norm=0.0)
     assert table.abs().sum(1).tolist() == [0, 1, 0, 0, 1, 0]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.config import TrainConfig
-from pipelines.trainer.schedule import learning_rate
+from pipelines.trainer.schedule import last_step, learning_rate
 
 
 def rate(step, config, steps_per_epoch=100, total_steps=750):
@@ -24,12 +24,12 @@ def rate(step, config, steps_per_epoch=100, total_steps=750):
         (7.49, 0.021875),
     ],
 )
-def test_halving_is_the_papers_ladder(epoch, expected):
+def test_halving_has_the_papers_rates(epoch, expected):
     assert rate(round(epoch * 100), TrainConfig()) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("steps_per_epoch", [3, 7, 93_751])
-def test_halving_comes_at_the_first_step_not_before_the_boundary(steps_per_epoch):
+def test_halving_comes_at_the_first_step_that_reaches_the_boundary(steps_per_epoch):
     boundary = -(-11 * steps_per_epoch // 2)  # epoch 5.5, rounded up
     before = rate(boundary - 1, TrainConfig(), steps_per_epoch)
     after = rate(boundary, TrainConfig(), steps_per_epoch)
@@ -58,3 +58,18 @@ def test_cosine_falls_from_the_peak_to_its_floor():
 def test_inverse_sqrt_halves_when_the_step_is_four_times_the_warmup():
     config = TrainConfig(warmup_steps=100, schedule="inverse_sqrt", learning_rate=1.0)
     assert rate(399, config) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "ahead", "expected"),
+    [
+        ({"max_epochs": 2.5}, 0, 18),  # 17.5 rounded up
+        ({"max_epochs": 2.5}, 4, 14),  # max_epochs limits step + ahead
+        ({"max_epochs": 2.5}, -4, 22),
+        ({"max_epochs": 2.5, "max_steps": 9}, 4, 9),
+        ({"max_epochs": 2.5, "max_steps": 99}, 0, 18),
+    ],
+)
+def test_the_last_step_is_the_first_limit(settings, ahead, expected):
+    config = TrainConfig(**settings)
+    assert last_step(config, steps_per_epoch=7, ahead=ahead) == expected

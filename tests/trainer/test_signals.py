@@ -19,23 +19,23 @@ def test_the_first_signal_is_noted_and_the_second_stops_at_once():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_sigusr1_asks_for_a_checkpoint_once():
+def test_sigusr1_requests_one_checkpoint():
     with receive_signals() as requests:
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert requests.take_save()
-        assert not requests.take_save()
+        assert requests.pop_save()
+        assert not requests.pop_save()
         assert requests.stop_signal is None
 
 
-def test_outside_the_main_thread_nothing_is_installed():
+def test_outside_the_main_thread_no_handler_is_installed():
     before = signal.getsignal(signal.SIGINT)
-    found = []
+    seen = []
 
     def run():
         with receive_signals() as requests:
-            found.append((requests.stop_signal, signal.getsignal(signal.SIGINT)))
+            seen.append((requests.stop_signal, signal.getsignal(signal.SIGINT)))
 
     thread = Thread(target=run)
     thread.start()
     thread.join()
-    assert found == [(None, before)]
+    assert seen == [(None, before)]

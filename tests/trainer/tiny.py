@@ -1,10 +1,12 @@
-"""A model that trains in a second: sequences and their mirror images."""
+"""A model that trains in a second: to reverse sequences of tokens."""
 
 import torch
 
 from pipelines.artifacts.shards import write_shard
 from pipelines.config import ModelConfig, TrainConfig
+from pipelines.data.batch import Batch
 from pipelines.data.dataset import ParallelDataset
+from pipelines.data.loader import LoadedBatch
 from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.progress import SILENT
 from pipelines.trainer.checkpoints import CheckpointManager
@@ -40,14 +42,21 @@ def write_data(folder):
 
 
 def make_trainer(
-    folder, name, config=TRAIN, *, progress=SILENT, settings=MODEL, device="cpu", **rest
+    folder,
+    name,
+    config=TRAIN,
+    *,
+    progress=SILENT,
+    settings=MODEL,
+    device="cpu",
+    **other,
 ):
-    """Make the trainer of the run `name` on the data in `folder`."""
+    """Make the trainer of `folder / name` on the data in `folder`."""
     model = Seq2Seq(settings, 9, 9)
     initialize(model, init_range=0.1, seed=config.seed)
     model.to(device)
     sizes = {"src_vocab_size": 9, "tgt_vocab_size": 9}
-    store = CheckpointManager(
+    checkpoints = CheckpointManager(
         folder / name,
         config,
         text=folder / "text",
@@ -63,11 +72,24 @@ def make_trainer(
         config,
         train=train,
         valid=valid,
-        store=store,
+        checkpoints=checkpoints,
         progress=progress,
-        **rest,
+        **other,
+    )
+
+
+def as_loaded(batch: Batch) -> LoadedBatch:
+    """A batch as the loader hands it to the only process."""
+    return LoadedBatch(
+        batch=batch,
+        weight=1.0,
+        pair_ids=batch.pair_ids,
+        num_tgt_tokens=batch.num_tgt_tokens,
+        num_words=batch.num_words,
+        ends_epoch=False,
     )
 
 
 def weights(trainer):
+    """All weights of the model in one vector."""
     return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])

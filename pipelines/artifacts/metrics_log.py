@@ -1,7 +1,10 @@
-"""`metrics.jsonl`: a line for each report, units in the keys; TensorBoard beside it.
+"""`metrics.jsonl`: one line per report, with units in the keys; TensorBoard events too.
 
-A resumed run continues from its checkpoint: lines of later steps are cut off first, so
-that no step stands twice.
+    {"step": 25, "kind": "train", "epoch": 0.2667, "loss_nats_per_token": 3.21, ...}
+    {"step": 94, "kind": "valid", "perplexity": 12.3}
+
+A resumed training starts from its checkpoint: lines of later steps are removed first,
+so that no step is reported twice.
 """
 
 import json
@@ -15,15 +18,15 @@ from pipelines.errors import ConfigError
 
 
 class MetricsLog:
-    """Writes figures by step.
+    """Appends metrics by step.
 
     Args:
-        folder: Of the training run; None writes nothing.
-        step: Where the run starts; later lines are dropped.
-        tensorboard: Write TensorBoard events into `tensorboard/` too.
+        folder: Folder of the training; None writes nothing.
+        step: Step at which training starts or resumes; later lines are removed.
+        tensorboard: Also write TensorBoard events into `tensorboard/`.
 
     Raises:
-        ConfigError: TensorBoard is asked for and not installed.
+        ConfigError: TensorBoard is requested and not installed.
     """
 
     def __init__(
@@ -34,48 +37,53 @@ class MetricsLog:
         if folder is None:
             return
         self._path = folder / METRICS
-        kept = [line for line in _read(self._path) if line["step"] <= step]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
+        kept = [entry for entry in read_metrics(folder) if entry["step"] <= step]
+        text = "".join(json.dumps(entry) + "\n" for entry in kept)
         write_atomic(self._path, text.encode())
         if tensorboard:
             self._events = _open_events(folder / EVENTS, step=step)
 
-    def write(self, step: int, kind: str, figures: Mapping[str, Any]) -> None:
+    def write(self, step: int, kind: str, metrics: Mapping[str, Any]) -> None:
         """Append one line.
 
         Args:
             step: Updates so far.
-            kind: `train` or `valid`.
-            figures: Names with units, such as `loss_nats_per_token`.
+            kind: `train`, `valid` or `diverged`.
+            metrics: Values by names with units, such as `loss_nats_per_token`.
         """
         if self._path is None:
             return
-        line = json.dumps({"step": step, "kind": kind, **figures})
+        line = json.dumps({"step": step, "kind": kind, **metrics})
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         if self._events is not None:
-            for name, value in figures.items():
+            for name, value in metrics.items():
                 if isinstance(value, int | float):
                     self._events.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        """Finish the TensorBoard file."""
+        """Close the TensorBoard file."""
         if self._events is not None:
             self._events.close()
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the lines of `metrics.jsonl`; none where the file does not exist.
+
+    Lines that are not valid are skipped: a killed training may leave half a line.
+    """
+    path = folder / METRICS
     if not path.exists():
         return []
-    lines: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").split("\n"):
         try:
             entry = json.loads(line)
-        except ValueError:  # the last line of a killed run may be cut
+        except ValueError:
             continue
         if isinstance(entry, dict) and "step" in entry:
-            lines.append(entry)
-    return lines
+            entries.append(entry)
+    return entries
 
 
 def _open_events(folder: Path, *, step: int) -> Any:

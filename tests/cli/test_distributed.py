@@ -1,4 +1,4 @@
-"""Several processes that train one model, as a user starts them."""
+"""Distributed training, started as a user does."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def train(folder, *arguments, **options):
     return run("train", "-d", folder, *arguments, **options)
 
 
-def two(folder, *arguments, **options):
+def train_in_two(folder, *arguments, **options):
     return train(folder, "--num-gpus", 2, "--device", "cpu", *arguments, **options)
 
 
@@ -78,7 +78,7 @@ def metrics(folder):
 
 
 def assert_same_training(one, other):
-    """Same losses and parameters, but for float32 sums in another order."""
+    """Same losses and parameters, up to the order of float32 sums."""
     for a, b in zip(metrics(one), metrics(other), strict=True):
         for name in {"loss_nats_per_token", "gradient_norm", "perplexity"} & a.keys():
             assert a[name] == pytest.approx(b[name], rel=1e-4), name
@@ -95,19 +95,19 @@ def wait_for_step(folder, step, process):
         if (checkpoints / f"step-{step:08d}").exists():
             return
         time.sleep(0.02)
-    pytest.fail("no checkpoint came")
+    pytest.fail(f"no checkpoint of step {step}")
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_two_processes_train_the_model_that_one_does(tmp_path, kind):
+def test_two_processes_train_the_same_model_as_one(tmp_path, kind):
     project = make_project(tmp_path, *SETTINGS[kind])
     train(project)
     alone = tmp_path / "alone"
     alone.mkdir()
     (project / "train").rename(alone / "train")
-    err = two(project)
+    err = train_in_two(project)
     assert "training on 2 x CPU" in err
-    assert err.count("training on") == 1  # only the first process speaks
+    assert err.count("training on") == 1  # rank 0 alone logs
     assert_same_training(project, alone)
 
 
@@ -121,7 +121,7 @@ def test_torchrun_starts_the_same_training(tmp_path):
     assert "train is up to date" in again
 
 
-def test_a_stop_saves_and_one_process_goes_on(tmp_path):
+def test_a_stop_saves_and_one_process_resumes(tmp_path):
     project = make_project(tmp_path, *SETTINGS["sgd"], "train.checkpoint_every_steps=5")
     train(project)
     alone = tmp_path / "alone"
@@ -134,13 +134,13 @@ def test_a_stop_saves_and_one_process_goes_on(tmp_path):
     assert process.returncode == 143, err
     assert err.count("everything is saved") == 1
     assert not (project / "train" / "manifest.json").exists()
-    assert "going on from step" in train(project)
+    assert "resuming from step" in train(project)
     there = weights(alone)
     for name, tensor in weights(project).items():
         torch.testing.assert_close(tensor, there[name], rtol=1e-3, atol=1e-5)
 
 
-def test_a_process_that_is_killed_ends_the_run_and_it_can_be_resumed(tmp_path):
+def test_a_killed_process_ends_the_training_which_can_be_resumed(tmp_path):
     project = make_project(tmp_path, *SETTINGS["sgd"], "train.checkpoint_every_steps=5")
     process = start("train", "-d", project, "--num-gpus", 2, "--device", "cpu")
     wait_for_step(project, 5, process)
@@ -155,10 +155,10 @@ def test_a_process_that_is_killed_ends_the_run_and_it_can_be_resumed(tmp_path):
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
-    assert "going on from step" in two(project)
+    assert "resuming from step" in train_in_two(project)
 
 
-def test_packages_in_the_current_folder_do_not_shadow_ours(tmp_path):
+def test_packages_in_the_current_folder_do_not_shadow_the_installed_ones(tmp_path):
     project = make_project(tmp_path, "train.max_steps=1")
     for name in ("pipelines", "s2scli"):
         package = tmp_path / "cwd" / name
@@ -180,16 +180,16 @@ def test_packages_in_the_current_folder_do_not_shadow_ours(tmp_path):
     assert "training on 2 x CPU" in finished.stderr
 
 
-def test_a_failure_before_training_ends_all(tmp_path):
+def test_a_failure_before_training_ends_all_processes(tmp_path):
     project = make_project(tmp_path)
     (project / "binarize" / "manifest.json").unlink()
     shard = next((project / "preprocess").glob("train.00000.src*"))
     shard.unlink()
-    err = two(project, status=3)
+    err = train_in_two(project, status=3)
     assert err.count("Error") <= 1
 
 
-def test_gpus_that_are_not_there_are_refused(tmp_path):
+def test_more_processes_than_gpus_are_refused(tmp_path):
     project = make_project(tmp_path)
     err = train(project, "--num-gpus", 64, status=2)
     assert "--num-gpus 64" in err

@@ -1,4 +1,4 @@
-"""What only the fake GPU can tell: each wait of the host, and where it is."""
+"""Host syncs, each with its place, which only the fake GPU records."""
 
 import pytest
 import torch
@@ -23,8 +23,8 @@ from tests.gpu.device_cases import (
     VOCAB_SIZE,
     assert_near,
     given_translations,
-    make_learner,
     make_model,
+    make_train_step,
     make_translator,
     one_update,
     trained,
@@ -41,25 +41,25 @@ every_precision = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.fixture
 def gpu():
     cudnn_dtype.cache_clear()
-    with fake_cuda() as found:
-        yield found
+    with fake_cuda() as fake:
+        yield fake
     cudnn_dtype.cache_clear()
 
 
 @every_precision
 @every_case
-def test_the_softmax_in_pieces_is_that_of_a_cpu(gpu, name, precision, monkeypatch):
-    """Two rows at a time, each in a block of its own."""
+def test_the_chunked_softmax_equals_the_cpus(gpu, name, precision, monkeypatch):
+    """In chunks of two rows and blocks of one."""
     monkeypatch.setattr(loss_module, "GPU_CHUNK_LOGITS", 2 * VOCAB_SIZE)
     monkeypatch.setattr(loss_module, "GPU_BLOCK_LOGITS", VOCAB_SIZE)
     case = without_dropout(CASES[name])
-    found = one_update(case, GPU, precision, RAGGED)
-    assert_near(found, one_update(case, CPU, precision, RAGGED), precision=precision)
+    actual = one_update(case, GPU, precision, RAGGED)
+    assert_near(actual, one_update(case, CPU, precision, RAGGED), precision=precision)
 
 
 @every_precision
 @every_case
-def test_a_validation_waits_once_and_makes_no_gradient(
+def test_a_validation_has_one_host_sync_and_computes_no_gradient(
     gpu, name, precision, tmp_path, monkeypatch
 ):
     write_data(tmp_path)
@@ -79,7 +79,7 @@ def test_a_validation_waits_once_and_makes_no_gradient(
     cudnn_dtype(torch.bfloat16, GPU)
     before = gpu.num_graph_nodes
     with gpu.record_syncs() as syncs:
-        found = validate(
+        actual = validate(
             model, dataset, config, distributed=DistributedContext(), progress=SILENT
         )
     assert len(syncs) == 1, syncs
@@ -87,15 +87,15 @@ def test_a_validation_waits_once_and_makes_no_gradient(
     assert not any(saves)
     assert all(parameter.grad is None for parameter in model.parameters())
     model = make_model(case, CPU, vocab_size=9)
-    wanted = validate(
+    expected = validate(
         model, dataset, config, distributed=DistributedContext(), progress=SILENT
     )
     tolerance = {"fp32": 1e-5, "bf16": 2e-2}[precision]
-    assert found.perplexity == pytest.approx(wanted.perplexity, rel=tolerance)
+    assert actual.perplexity == pytest.approx(expected.perplexity, rel=tolerance)
 
 
-def counted(monkeypatch, name):
-    """Count the calls of a method of the ensemble: the steps of a search."""
+def record_calls(monkeypatch, name):
+    """Record the calls of a method of the ensemble: the steps of a search."""
     calls = []
     method = getattr(Ensemble, name)
 
@@ -114,10 +114,10 @@ every_search = pytest.mark.parametrize(
 
 @every_search
 @every_case
-def test_a_search_waits_once_a_step(gpu, name, beam, num_models, monkeypatch):
+def test_beam_search_has_one_host_sync_a_step(gpu, name, beam, num_models, monkeypatch):
     options = {"beam": beam, "num_models": num_models}
     translator = make_translator(CASES[name], GPU, precision="bf16", **options)
-    steps = counted(monkeypatch, "__call__")
+    steps = record_calls(monkeypatch, "__call__")
     with gpu.record_syncs() as syncs:
         translator.translate(LINES)
     assert len(steps) > 1
@@ -127,7 +127,7 @@ def test_a_search_waits_once_a_step(gpu, name, beam, num_models, monkeypatch):
 @pytest.mark.parametrize("top_k", [0, 3])
 @pytest.mark.parametrize("num_models", [1, 2])
 @every_case
-def test_sampling_waits_once_a_step(gpu, name, num_models, top_k, monkeypatch):
+def test_sampling_has_one_host_sync_a_step(gpu, name, num_models, top_k, monkeypatch):
     options = {"beam": 1, "precision": "fp32", "num_models": num_models}
     config = TranslateConfig(sample=True, nbest=3, top_k=top_k)
 
@@ -137,21 +137,21 @@ def test_sampling_waits_once_a_step(gpu, name, num_models, top_k, monkeypatch):
         )
 
     on_gpu = sampler(GPU)
-    steps = counted(monkeypatch, "draw")
+    steps = record_calls(monkeypatch, "draw")
     with gpu.record_syncs() as syncs:
-        found = on_gpu.translate(LINES)
+        actual = on_gpu.translate(LINES)
     assert len(steps) > 1
     assert len(syncs) == len(steps), summary(syncs)
-    wanted = sampler(CPU).translate(LINES)
-    assert [t.candidates[0].tokens for t in found if t.candidates] == [
-        t.candidates[0].tokens for t in wanted if t.candidates
+    expected = sampler(CPU).translate(LINES)
+    assert [t.candidates[0].tokens for t in actual if t.candidates] == [
+        t.candidates[0].tokens for t in expected if t.candidates
     ]
 
 
 @every_case
-def test_forced_decoding_waits_once_a_depth(gpu, name, monkeypatch):
+def test_forced_decoding_has_one_host_sync_a_depth(gpu, name, monkeypatch):
     loaded = make_translator(CASES[name], GPU, beam=1, precision="bf16").loaded
-    depths = counted(monkeypatch, "log_probs")
+    depths = record_calls(monkeypatch, "log_probs")
     with gpu.record_syncs() as syncs:
         ForcedDecoder(loaded).score(given_translations())
     assert len(depths) == 6
@@ -159,21 +159,21 @@ def test_forced_decoding_waits_once_a_depth(gpu, name, monkeypatch):
 
 
 def summary(syncs: list[str]) -> str:
-    """Each kind of wait, with how often it came."""
+    """Each kind of host sync, with how often it came."""
     kinds = sorted(set(syncs), key=syncs.index)
     return "\n".join(["", *(f"{syncs.count(kind)} x {kind}" for kind in kinds)])
 
 
-def test_training_waits_for_reports_and_validations_only(gpu, tmp_path, monkeypatch):
+def test_training_syncs_for_reports_and_validations_only(gpu, tmp_path, monkeypatch):
     write_data(tmp_path)
-    update = TrainStep.learn
+    original = TrainStep.__call__
 
     def checked(self, *arguments, **options):
         with gpu.forbid_syncs():
-            return update(self, *arguments, **options)
+            return original(self, *arguments, **options)
 
     cudnn_dtype(torch.bfloat16, GPU)
-    monkeypatch.setattr(TrainStep, "learn", checked)
+    monkeypatch.setattr(TrainStep, "__call__", checked)
     with gpu.record_syncs() as syncs:
         trained(tmp_path, "run", GPU, steps=12)
     places = {sync.rpartition(" at ")[2].partition(":")[0] for sync in syncs}
@@ -186,14 +186,14 @@ def test_training_waits_for_reports_and_validations_only(gpu, tmp_path, monkeypa
 
 
 @every_case
-def test_cudnn_without_bf16_runs_in_float32_and_all_else_in_bf16(gpu, name):
+def test_a_cudnn_without_bf16_runs_in_float32_and_all_else_in_bf16(gpu, name):
     def not_supported(*arguments):
         raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
 
     gpu.special[torch._cudnn_rnn] = not_supported
     case = without_dropout(CASES[name])
-    found = one_update(case, GPU, "bf16", RAGGED)
+    actual = one_update(case, GPU, "bf16", RAGGED)
     assert all(call.dtypes == {torch.float32} for call in gpu.lstm_calls)
-    lstm = make_learner(case, GPU, precision="bf16").arithmetic["lstm"]
+    lstm = make_train_step(case, GPU, precision="bf16").arithmetic["lstm"]
     assert lstm == ("own" if case.model.peepholes else "cudnn in float32")
-    assert_near(found, one_update(case, CPU, "bf16", RAGGED), precision="bf16")
+    assert_near(actual, one_update(case, CPU, "bf16", RAGGED), precision="bf16")
