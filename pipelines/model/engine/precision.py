@@ -67,8 +67,11 @@ def choose_precision(wanted: Precision, device: torch.device) -> FloatPrecision:
         )
     if wanted != "auto":
         return wanted
-    fast = _gpu_has_bf16() if on_gpu else has_fast_bf16()
-    return "bf16" if fast else "fp32"
+    if on_gpu:
+        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        is_fast = has_fast_bf16()
+    return "bf16" if is_fast else "fp32"
 
 
 def choose_backend(wanted: Precision, device: torch.device) -> Backend:
@@ -87,7 +90,7 @@ def choose_backend(wanted: Precision, device: torch.device) -> Backend:
     library: Library = "onednn"
     if not has_onednn():
         library = "torch"
-    elif _is_intel():
+    elif "Intel" in processor_name(device):
         library = "torch+onednn"
     if precision != "bf16":
         return Backend(library, precision)
@@ -164,12 +167,3 @@ def processor_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(capabilities().get("cpu_name", "unknown"))
-
-
-def _gpu_has_bf16() -> bool:
-    is_supported: bool = torch.cuda.is_bf16_supported(including_emulation=False)
-    return is_supported
-
-
-def _is_intel() -> bool:
-    return "Intel" in processor_name(torch.device("cpu"))
