@@ -1,4 +1,4 @@
-"""Every engine that can be constructed on this machine, whatever its processor is."""
+"""Every engine that can be built on this machine, on any processor."""
 
 import torch
 
@@ -30,23 +30,27 @@ BACKENDS = {
         Backend(library, "bf16"),
         Backend(library, "bf16", emulated=True),
     )
-    # Native bf16 by both libraries is chosen nowhere.
+    # Native bf16 by both libraries is never chosen.
     if not (library == "torch+onednn" and backend.dtype is torch.bfloat16)
 }
-"""oneDNN multiplies bf16 on any CPU, only slowly without instructions for it."""
-FP32 = {name: each for name, each in BACKENDS.items() if each.precision == "fp32"}
-BF16 = {name: each for name, each in BACKENDS.items() if each.precision == "bf16"}
+"""oneDNN multiplies bf16 on any CPU, slowly without instructions for it."""
+FP32 = {name: b for name, b in BACKENDS.items() if b.precision == "fp32"}
+BF16 = {name: b for name, b in BACKENDS.items() if b.precision == "bf16"}
 
 MATMUL = Matmul(Backend("torch", "fp32"))
-"""Where a test is about something else."""
+"""For tests that are about something else."""
 
 LINEARS: dict[str, LinearFactory] = {
-    name: FloatLinearFactory(backend) for name, backend in BACKENDS.items()
+    name: FloatLinearFactory(backend)
+    for name, backend in BACKENDS.items()
+    if backend.library != "torch+onednn"  # for training only
 }
 if has_fast_int8():
     LINEARS["int8"] = Int8LinearFactory()
-ROWS_APART = {name: each for name, each in LINEARS.items() if each.row_multiple > 1}
-"""Those that give a row the same bits whatever stands beside it."""
+ROW_INDEPENDENT = {
+    n: linear for n, linear in LINEARS.items() if linear.row_multiple > 1
+}
+"""Those that give a row the same bits whatever the other rows."""
 
 
 PROCESSORS = {
@@ -59,13 +63,13 @@ PROCESSORS = {
 
 
 def pretend(monkeypatch, processor):
-    """Choose engines as on another processor; oneDNN computes the same on all."""
+    """Choose engines as on another processor; oneDNN computes the same on each."""
     monkeypatch.setattr(precision, "capabilities", lambda: PROCESSORS[processor])
     if processor == "no oneDNN":
         monkeypatch.setattr(precision, "has_onednn", lambda: False)
 
 
 def always_pack(monkeypatch):
-    """Let tiny weights be packed as large ones are."""
+    """Pack tiny weights as large ones are packed."""
     monkeypatch.setattr(matmul_module, "_PACK_WEIGHTS", 0)
     monkeypatch.setattr(matmul_module, "_PACK_USES", 1)

@@ -11,7 +11,7 @@ from pipelines.artifacts.manifest import read_manifest
 from pipelines.config import load
 from pipelines.config.schema import Config, DataConfig
 from pipelines.errors import CorpusError
-from pipelines.estimate.data import expect_data
+from pipelines.estimate.data import read_training_data
 from pipelines.project.stages import identity
 from pipelines.project.status import StageState, stage_status
 from pipelines.trainer.validation_bleu import validation_text
@@ -189,7 +189,7 @@ def test_a_split_without_a_usable_pair_names_all_its_files(tmp_path):
     with pytest.raises(CorpusError, match=r"first\.en and .*; .*second\.en and "):
         preprocess.run(config, layout)
     with pytest.raises(CorpusError, match=r"first\.en and .*; .*second\.en and "):
-        expect_data(named(config, "train", "first", "second"), layout)
+        read_training_data(named(config, "train", "first", "second"), layout)
 
 
 @pytest.mark.slow
@@ -203,14 +203,14 @@ def test_two_processes_write_what_one_writes(tmp_path):
 
 def test_the_estimate_counts_all_corpora(tmp_path):
     config, layout = two(tmp_path)
-    several = expect_data(config, layout)
-    one = expect_data(joined(tmp_path, "train", config), layout)
-    assert len(several.src_lengths) == 10
-    assert several.src_lengths.tolist() == one.src_lengths.tolist()
-    assert several.tgt_lengths.tolist() == one.tgt_lengths.tolist()
-    assert several.vocab_sizes == one.vocab_sizes
+    found = read_training_data(config, layout)
+    one = read_training_data(joined(tmp_path, "train", config), layout)
+    assert len(found.src_lengths) == 10
+    assert found.src_lengths.tolist() == one.src_lengths.tolist()
+    assert found.tgt_lengths.tolist() == one.tgt_lengths.tolist()
+    assert found.vocab_sizes == one.vocab_sizes
     (tmp_path / "second.en").unlink()
-    assert "second.en is not there" in expect_data(config, layout).reason
+    assert "second.en is not there" in read_training_data(config, layout).reason
 
 
 def test_validation_text_has_the_lines_of_all_corpora(tmp_path):

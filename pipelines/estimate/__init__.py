@@ -1,4 +1,1 @@
-"""What a training will take, before it starts: parameters, memory, updates, time, disk.
-
-Reads and computes; writes nothing at all.
-"""
+"""The cost of a training before it starts; reads and computes, and writes nothing."""

@@ -1,4 +1,4 @@
-"""The cost of a training in one line, said before it starts."""
+"""The cost of a training in one line, logged before it starts."""
 
 import logging
 
@@ -12,13 +12,13 @@ from pipelines.wording import plural
 log = logging.getLogger(__name__)
 
 _SLOW_FLOPS = 5e10
-"""Floating-point operations a second of a slow processor."""
+"""Speed of a slow processor."""
 _LONG_S = 300.0
-"""A training that takes so long on a slow processor is timed by a trial."""
+"""A training that takes longer on a slow processor is timed by a trial."""
 _MILLION = 1e6
 _FLOPS_A_WEIGHT = 6
-"""Operations on a weight for each word: a multiplication and an addition, once in the
-forward and twice in the backward pass."""
+"""Operations on a weight for each word: a multiplication and an addition in the forward
+pass, and two of each in the backward pass."""
 
 
 def log_cost(
@@ -28,59 +28,57 @@ def log_cost(
     with_trial: bool,
     resumed: TrainState | None = None,
 ) -> None:
-    """Log what the training of a preprocessed project takes.
+    """Log the cost of training a preprocessed project.
 
     Args:
         config: The project's settings.
         layout: Its folders, with shards.
         with_trial: Time a few train steps if the training may be long.
-        resumed: Where a training that is resumed stands.
+        resumed: State of a training that is resumed.
 
     Raises:
-        UsageError: The device or the precision is not there.
+        UsageError: The device does not exist or does not support the precision.
         ArtifactError: A shard is damaged.
     """
-    found = quick_estimate(config, layout, most_bytes=0)
-    if with_trial and may_be_long(found, num_updates_left(found, config, resumed)):
-        found = estimate(config, layout)
-    log.info("train: %s", describe_cost(found, config, resumed))
+    cost = quick_estimate(config, layout, most_bytes=0)
+    if with_trial and may_be_long(cost, num_updates_left(cost, config, resumed)):
+        cost = estimate(config, layout)
+    log.info("train: %s", describe_cost(cost, config, resumed))
 
 
-def num_updates_left(
-    found: Estimate, config: Config, resumed: TrainState | None
-) -> int:
-    """The updates that a training has yet to make, as far as they limit it."""
+def num_updates_left(cost: Estimate, config: Config, resumed: TrainState | None) -> int:
+    """Count the remaining updates of a training, without its limit in minutes."""
     if resumed is None:
-        return found.epoch.total_updates
+        return cost.epoch.total_updates
     last = last_step(
-        config.train, steps_per_epoch=found.epoch.updates, ahead=resumed.ahead
+        config.train, steps_per_epoch=cost.epoch.updates, ahead=resumed.ahead
     )
     return max(0, last - resumed.step)
 
 
-def may_be_long(found: Estimate, num_updates: int) -> bool:
+def may_be_long(cost: Estimate, num_updates: int) -> bool:
     """Whether so many updates would take minutes on a slow processor."""
-    counted, epoch = found.parameters, found.epoch
-    weights = counted.recurrent + counted.output + counted.projection
+    parameters, epoch = cost.parameters, cost.epoch
+    weights = parameters.recurrent + parameters.output + parameters.projection
     work = _FLOPS_A_WEIGHT * weights * epoch.words / epoch.updates * num_updates
     return work / _SLOW_FLOPS > _LONG_S
 
 
-def describe_cost(found: Estimate, config: Config, resumed: TrainState | None) -> str:
-    """The updates, the size, the time, the memory and the disk space of a training."""
-    epoch, memory, speed = found.epoch, found.memory, found.speed
-    left = num_updates_left(found, config, resumed)
+def describe_cost(cost: Estimate, config: Config, resumed: TrainState | None) -> str:
+    """Describe the updates, size, memory, disk space and time of a training."""
+    epoch, memory, speed = cost.epoch, cost.memory, cost.speed
+    left = num_updates_left(cost, config, resumed)
     number = f"{plural(left, 'update')} in all"
     if resumed is not None:
         number = f"{plural(left, 'update')} left after step {resumed.step:,}"
-    parameters = found.parameters.total
+    parameters = cost.parameters.total
     size = f"{parameters / 1e6:.1f}M" if parameters >= _MILLION else f"{parameters:,}"
     at_least = "" if memory.measured_words else "at least "
     parts = [
         f"{number}, {plural(epoch.epochs, 'epoch')} of {plural(epoch.pairs, 'pair')}, "
         f"{size} parameters",
         f"{at_least}{_megabytes(memory.total_bytes)} of memory",
-        f"{_megabytes(found.disk.total_bytes)} of disk",
+        f"{_megabytes(cost.disk.total_bytes)} of disk",
     ]
     if speed is None:
         parts.append("s2s train --dry-run times it")
@@ -89,7 +87,7 @@ def describe_cost(found: Estimate, config: Config, resumed: TrainState | None) -
         if config.train.max_minutes:
             spent_s = 0.0 if resumed is None else resumed.elapsed_s
             seconds = min(seconds, max(0.0, 60 * config.train.max_minutes - spent_s))
-        parts.append(f"about {_duration(seconds)} on {found.device}")
+        parts.append(f"about {_duration(seconds)} on {cost.device}")
     return "; ".join(parts)
 
 

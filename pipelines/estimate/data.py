@@ -1,4 +1,4 @@
-"""What is known of the training data: from shards, from the text, or not yet."""
+"""The lengths of the training pairs: from shards, from the text, or the paper's."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from pipelines.artifacts.vocab import SPECIALS
 from pipelines.config import Config, PreprocessConfig
 from pipelines.config.preprocess import TokenizerName
 from pipelines.data.batch import collate, make_batch
-from pipelines.data.dataset import ParallelDataset
+from pipelines.data.dataset import PairIds, ParallelDataset
 from pipelines.data.loader import LoadedBatch
 from pipelines.errors import ArtifactError, CorpusError
 from pipelines.project.status import StageState, stage_status
@@ -24,7 +24,7 @@ from pipelines.text.own_files import OwnFiles
 from pipelines.text.tokenize_part import LengthFilter
 
 Basis = Literal["shards", "text", "nothing"]
-"""Exact from shards, counted in the text, or not known yet."""
+"""Source of the lengths: shards (exact), text (counted), or nothing (the paper's)."""
 Lengths = NDArray[np.int64]
 Corpora = Sequence[tuple[Path, Path]]
 """Source and target files."""
@@ -34,30 +34,30 @@ PAPER_SOURCE_WORDS, PAPER_TARGET_WORDS = 304_000_000, 348_000_000
 """Sutskever et al. 2014, section 3.1: the clean subset of WMT'14."""
 
 _SAMPLE_PAIRS = 20_000
-"""Pairs that stand for a text that is not there."""
+"""Pairs that represent a text that does not exist yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedData:
+class TrainingData:
     """The training pairs as far as they are known."""
 
     basis: Basis
     reason: str
-    """Why the data are not known exactly; empty where they are."""
+    """Why the data are not known exactly; empty if they are."""
     src_lengths: Lengths
     """Tokens of each source, EOS included."""
     tgt_lengths: Lengths
     vocab_sizes: tuple[int, int]
-    """Entries of source and target; the most there may be while that is open."""
+    """Entries of source and target; upper limits before preprocessing."""
     dataset: ParallelDataset | None = None
 
-    def planned(self, numbers: Lengths) -> LoadedBatch:
-        """Make the batch of some pairs; random words where only lengths are known."""
+    def load_batch(self, pair_ids: PairIds) -> LoadedBatch:
+        """Build the batch of some pairs; random words where only lengths are known."""
         if self.dataset is not None:
-            batch = collate(self.dataset, numbers)
+            batch = collate(self.dataset, pair_ids)
         else:
-            sides = self.src_lengths[numbers], self.tgt_lengths[numbers]
-            generator = np.random.default_rng(int(numbers[0]))
+            sides = self.src_lengths[pair_ids], self.tgt_lengths[pair_ids]
+            generator = np.random.default_rng(int(pair_ids[0]))
             first = len(SPECIALS)
             src, tgt = (
                 [generator.integers(first, max(size, first + 1), n) for n in lengths]
@@ -67,17 +67,17 @@ class ExpectedData:
         return LoadedBatch(
             batch=batch,
             weight=1.0,
-            pair_ids=numbers,
+            pair_ids=pair_ids,
             num_tgt_tokens=batch.num_tgt_tokens,
             num_words=batch.num_words,
             ends_epoch=False,
         )
 
 
-def expect_data(
+def read_training_data(
     config: Config, layout: Layout, *, most_bytes: int | None = None
-) -> ExpectedData:
-    """Look at fresh shards, else read the training text, else take the paper's lengths.
+) -> TrainingData:
+    """Read fresh shards, else the training text, else draw the paper's lengths.
 
     Args:
         config: The project's settings.
@@ -85,30 +85,30 @@ def expect_data(
         most_bytes: Larger files of text are not read; None reads any.
 
     Raises:
-        CorpusError: The text is there and cannot be read.
+        CorpusError: The text exists and cannot be read.
     """
     layout = replace(layout, read_only=True)
     settings = config.preprocess
     sizes = settings.source_vocab_size, settings.target_vocab_size
     if settings.share_vocab:
         sizes = sizes[0], sizes[0]
-    made = _vocabularies_made(config, layout)
-    if made is not None and _is_fresh("binarize", config, layout):
+    exact_sizes = _preprocessed_vocab_sizes(config, layout)
+    if exact_sizes is not None and _is_fresh("binarize", config, layout):
         dataset = ParallelDataset.open(layout.binarize, "train")
         lengths = dataset.src_lengths, dataset.tgt_lengths
-        return ExpectedData("shards", "", *lengths, made, dataset)
+        return TrainingData("shards", "", *lengths, exact_sizes, dataset)
     corpora = [
         (layout.root / src, layout.root / tgt)
         for src, tgt in config.data.splits().get("train", ())
     ]
     reason = _why_unreadable(corpora, most_bytes)
     if reason:
-        return ExpectedData("nothing", reason, *_paper_lengths(), made or sizes)
+        return TrainingData("nothing", reason, *_paper_lengths(), exact_sizes or sizes)
     own = OwnFiles.read(settings, layout.root)
     with named_in_settings():
         lengths, text_sizes = _read_text(corpora, settings, own.tokens)
-    reason = "pairs by lines, words by blanks"
-    return ExpectedData("text", reason, *lengths, made or text_sizes)
+    reason = "pairs by lines, words by spaces"
+    return TrainingData("text", reason, *lengths, exact_sizes or text_sizes)
 
 
 def _is_fresh(stage: str, config: Config, layout: Layout) -> bool:
@@ -118,7 +118,7 @@ def _is_fresh(stage: str, config: Config, layout: Layout) -> bool:
         return False
 
 
-def _vocabularies_made(config: Config, layout: Layout) -> tuple[int, int] | None:
+def _preprocessed_vocab_sizes(config: Config, layout: Layout) -> tuple[int, int] | None:
     if not _is_fresh("preprocess", config, layout):
         return None
     try:
@@ -140,7 +140,7 @@ def _why_unreadable(corpora: Corpora, most_bytes: int | None) -> str:
 
 
 def _paper_lengths() -> tuple[Lengths, Lengths]:
-    """Lengths about the paper's mean: 25 words of source, 29 of target, and EOS."""
+    """Draw lengths with the paper's means, 25 and 29 words, and EOS."""
     generator = np.random.default_rng(1)
 
     def draw(num_words: int) -> Lengths:
@@ -155,9 +155,9 @@ def _read_text(
     settings: PreprocessConfig,
     own: Mapping[str, tuple[str, ...]],
 ) -> tuple[tuple[Lengths, Lengths], tuple[int, int]]:
-    """Lengths of the pairs that preprocessing would keep, and sizes of vocabularies."""
+    """Count lengths of the pairs that preprocessing would keep, and vocabularies."""
     sizes = settings.source_vocab_size, settings.target_vocab_size
-    src, tgt = map(_Side, [settings] * 2, settings.tokenizers, sizes)
+    src, tgt = map(_TextCounter, [settings] * 2, settings.tokenizers, sizes)
     keep = LengthFilter.from_config(settings)
     kept = (
         (num_src + 1, num_tgt + 1)
@@ -180,8 +180,8 @@ def _read_text(
     return (pairs[:, 0], pairs[:, 1]), (num_src, num_own.get("target_vocab", shared))
 
 
-class _Side:
-    """One side of the text: lengths of lines, and different words up to a number."""
+class _TextCounter:
+    """Counts the tokens of each line of one side, and different words up to a limit."""
 
     def __init__(
         self, settings: PreprocessConfig, tokenizer: TokenizerName, size: int
@@ -191,32 +191,32 @@ class _Side:
 
     @property
     def vocab_size(self) -> int:
-        """Most entries, special symbols included."""
-        return self._size_of(self._words, self._num_pieces)
+        """Upper limit of the entries, special symbols included."""
+        return self._limit(self._words, self._num_pieces)
 
-    def vocab_size_with(self, other: "_Side") -> int:
-        """The same of one vocabulary for two sides."""
+    def vocab_size_with(self, other: "_TextCounter") -> int:
+        """Upper limit of the entries of a vocabulary for both sides."""
         num_pieces = self._num_pieces
         if not self._settings.sentencepiece_joint:
             num_pieces += other._num_pieces
-        return self._size_of(self._words | other._words, num_pieces)
+        return self._limit(self._words | other._words, num_pieces)
 
     @property
     def _words(self) -> set[bytes | str]:
-        """Different words or characters; none of a side that is cut into pieces."""
+        """Different words or characters; none with SentencePiece."""
         return set() if self._num_pieces else self._types
 
     @property
     def _num_pieces(self) -> int:
-        """Pieces of a SentencePiece model; 0 for another tokenizer."""
+        """Pieces of a SentencePiece model; 0 with another tokenizer."""
         is_used = self._tokenizer == "sentencepiece"
         return self._settings.sentencepiece_vocab_size if is_used else 0
 
-    def _size_of(self, words: set[bytes | str], num_pieces: int) -> int:
+    def _limit(self, words: set[bytes | str], num_pieces: int) -> int:
         return min(self._size, num_pieces + len(words) + len(SPECIALS))
 
     def lengths(self, file: Path) -> Iterator[int]:
-        """Tokens of each line of a file, without EOS."""
+        """Count the tokens of each line of a file, without EOS."""
         characters = self._tokenizer == "characters"
         for line in read_lines(file):
             text = line.lower() if self._settings.lowercase else line

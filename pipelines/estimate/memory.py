@@ -1,7 +1,7 @@
 """The memory that training needs on its device.
 
-What stays from step to step and the gradients are known to the byte. What else a train
-step takes, activations above all, depends on the engine and is measured by a trial.
+Weights, optimizer state, average and gradients are known to the byte. The rest of a
+train step, activations above all, depends on the engine and is measured by a trial.
 """
 
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ class Memory:
     free_bytes: int | None
     """Free memory of the device now; None where it is unknown."""
     workspace_bytes: int = 0
-    """Activations and all else that a step allocates; 0 if nothing was measured."""
+    """Activations and all else that a step allocates; 0 without a trial."""
     measured_words: int = 0
-    """Source and target tokens of the largest batch on which it was measured."""
+    """Source and target tokens of the largest batch that was measured."""
     measured_updates: int = 0
-    """Updates of growing size; a single one leaves a rough guess, on the high side."""
+    """Updates of growing size; after a single one the estimate is rough and high."""
 
     @property
     def resident_bytes(self) -> int:
@@ -41,7 +41,7 @@ class Memory:
 
     @property
     def total_bytes(self) -> int:
-        """All bytes, as far as they are known."""
+        """All known bytes."""
         return self.resident_bytes + self.gradients_bytes + self.workspace_bytes
 
     @property
@@ -51,22 +51,22 @@ class Memory:
 
     @property
     def fits(self) -> bool:
-        """Whether the device has so much free memory, as far as the system tells."""
+        """Whether the device has so much free memory, or its free memory is unknown."""
         return self.free_bytes is None or self.total_bytes <= self.free_bytes
 
 
 def known_memory(
-    config: Config, counted: ParameterCount, batch: Batch, *, free_bytes: int | None
+    config: Config, parameters: ParameterCount, batch: Batch, *, free_bytes: int | None
 ) -> Memory:
-    """Add up what is known before anything runs.
+    """Add up the memory that is known before anything runs.
 
     Args:
         config: Sizes of the model, optimizer and average.
-        counted: The model's parameters.
+        parameters: The model's parameters.
         batch: The largest batch.
         free_bytes: Free memory of the device now, or None.
     """
-    weights_bytes = _FLOAT32_BYTES * counted.total
+    weights_bytes = _FLOAT32_BYTES * parameters.total
     sgd = config.train.optimizer == "sgd"
     return Memory(
         batch_pairs=batch.num_sentences,
@@ -74,7 +74,7 @@ def known_memory(
         batch_target_tokens=batch.num_tgt_tokens,
         weights_bytes=weights_bytes,
         gradients_bytes=(
-            _sparse_gradients_bytes(config.model, counted, batch)
+            _sparse_gradients_bytes(config.model, parameters, batch)
             if sgd
             else weights_bytes
         ),
@@ -85,17 +85,17 @@ def known_memory(
 
 
 def _sparse_gradients_bytes(
-    model: ModelConfig, counted: ParameterCount, batch: Batch
+    model: ModelConfig, parameters: ParameterCount, batch: Batch
 ) -> int:
     """Bytes of all gradients where those of the embeddings are sparse.
 
-    SGD takes them as they come: a row and its number for each different word of the
-    batch. Tied target embeddings have the softmax's gradient, which is dense.
+    SGD keeps them sparse: a row and its index for each different word of the batch.
+    Tied target embeddings have the gradient of the softmax weights, which is dense.
     """
-    dense = counted.total - counted.source_embedding
+    dense = parameters.total - parameters.source_embedding
     rows = len(batch.src.unique_U)
     if not model.tie_embeddings:
-        dense -= counted.target_embedding
+        dense -= parameters.target_embedding
         rows += len(batch.tgt_in.unique_U)
     row_bytes = _FLOAT32_BYTES * model.embedding_size + _INT64_BYTES
     return _FLOAT32_BYTES * dense + row_bytes * rows

@@ -11,7 +11,7 @@ _MAX_CHANGES = 40
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """A learning rate, and where it begins."""
+    """A learning rate, and the update after which it holds."""
 
     after_updates: int
     epoch: float
@@ -21,10 +21,10 @@ class RateChange:
 def rate_changes(
     config: TrainConfig, *, steps_per_epoch: int, total_steps: int
 ) -> tuple[RateChange, ...]:
-    """The rates of a training, in order; each holds for the update after it.
+    """List the learning rates of a training, in order.
 
-    `halving` gives every rate it takes (40 at most) and the update at which it begins,
-    the others the start, the end of the warm-up, the quarters and the last update.
+    For `halving` every rate (at most 40) with the update where it begins; for the other
+    schedules the rates at the start, the end of the warm-up, the quarters and the end.
 
     Source: Sutskever et al. 2014, section 3.4.
     """
@@ -45,7 +45,7 @@ def rate_changes(
         while len(steps) < _MAX_CHANGES and rate(steps[-1]) != rate(last):
             steps.append(next_change(steps[-1]))
     else:
-        quarters = (total_steps * part // 4 for part in (1, 2, 3))
+        quarters = (total_steps * n // 4 for n in (1, 2, 3))
         steps += [*quarters, last]
     return tuple(
         RateChange(step, round(step / steps_per_epoch, 4), rate(step))

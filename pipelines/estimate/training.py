@@ -1,10 +1,11 @@
-"""The estimate of one training, put together from its parts; writes nothing."""
+"""The estimate of one training: its parts put together; writes nothing."""
 
 import logging
 import math
 import os
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -17,12 +18,12 @@ from pipelines.estimate.data import (
     PAPER_SOURCE_WORDS,
     PAPER_TARGET_WORDS,
     Basis,
-    ExpectedData,
-    expect_data,
+    TrainingData,
+    read_training_data,
 )
 from pipelines.estimate.memory import Memory, known_memory
 from pipelines.estimate.rate_changes import RateChange, rate_changes
-from pipelines.estimate.trial import Trial, TrialTrainer, largest_batch, run_trial
+from pipelines.estimate.trial import StepTimer, Trial, largest_batch, run_trial
 from pipelines.model.engine.device import (
     choose_device,
     cpu_for_training,
@@ -45,29 +46,29 @@ class Epoch:
 
     basis: Basis
     reason: str
-    """Why the data are not known exactly; empty where they are."""
+    """Why the data are not known exactly; empty if they are."""
     pairs: int
     words: int
     updates: int
     epochs: float
-    """Epochs of the whole training; fewer than asked for where max_steps ends it."""
+    """Epochs of the whole training; fewer than max_epochs if max_steps ends it."""
     total_updates: int
     total_words: int
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """The speed that a trial measured."""
+    """The speed of training, measured by a trial."""
 
     trial_updates: int
     trial_pairs: int
-    """Pairs of the largest update that was timed."""
+    """Pairs of the largest timed update."""
     trial_s: float
     words_per_s: float
     update_s: float
-    """Seconds of an update of the mean size."""
+    """Seconds for an update of the mean size."""
     training_s: float
-    """Seconds of all updates; validations and checkpoints come on top."""
+    """Seconds for all updates, without validations and checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,18 @@ class Disk:
 
     checkpoint_bytes: int
     num_checkpoints: int
-    """Kept at most, with the one that is being written."""
+    """Checkpoints at one time at most, with the one being written."""
     total_bytes: int
     free_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """All that is known of a training before it starts."""
+    """The estimate of a training before it starts."""
 
     device: str
     processes: int
-    """Processes that share each batch; memory is that of one of them."""
+    """Processes that share each batch; `memory` is that of one process."""
     precision: str
     vocab_sizes: tuple[int, int]
     """Entries of source and target, special symbols included."""
@@ -99,7 +100,7 @@ class Estimate:
     disk: Disk
     speed: Speed | None
     not_measured: str
-    """Why no update was tried; empty where one was."""
+    """Why there was no trial; empty if there was one."""
 
 
 def estimate(config: Config, layout: Layout, *, processes: int = 1) -> Estimate:
@@ -108,25 +109,26 @@ def estimate(config: Config, layout: Layout, *, processes: int = 1) -> Estimate:
     Args:
         config: The project's settings.
         layout: Its folders.
-        processes: Number of processes that share each batch. The trial makes the steps
-            of one; the exchange of gradients comes on top.
+        processes: Processes that share each batch. The trial makes the steps of one,
+            without the exchange of gradients.
 
     Raises:
-        UsageError: The device or the precision is not there.
-        CorpusError: The training text is there and cannot be read.
+        UsageError: The device does not exist or does not support the precision.
+        CorpusError: The training text exists and cannot be read.
         ArtifactError: A shard is damaged.
     """
-    training = _Training(config, layout, expect_data(config, layout), processes)
-    if not training.memory.fits:
-        return training.estimate(
+    data = read_training_data(config, layout)
+    estimator = _Estimator(config, layout, data, processes)
+    if not estimator.memory.fits:
+        return estimator.estimate(
             None, "weights and gradients alone need more memory than is free"
         )
     log.info("trying a few updates")
     try:
-        with cpu_for_training(training.threads):
-            return training.estimate(training.run_trial(), "")
+        with cpu_for_training(estimator.threads):
+            return estimator.estimate(estimator.run_trial(), "")
     except OutOfMemoryError as error:
-        return training.estimate(None, error.message)
+        return estimator.estimate(None, error.message)
 
 
 def quick_estimate(config: Config, layout: Layout, *, most_bytes: int) -> Estimate:
@@ -140,16 +142,16 @@ def quick_estimate(config: Config, layout: Layout, *, most_bytes: int) -> Estima
     Raises:
         As `estimate`.
     """
-    data = expect_data(config, layout, most_bytes=most_bytes)
+    data = read_training_data(config, layout, most_bytes=most_bytes)
     reason = "s2s train --dry-run measures it"
-    return _Training(config, layout, data).estimate(None, reason)
+    return _Estimator(config, layout, data).estimate(None, reason)
 
 
-class _Training:
-    """A training as it would be: its sizes, its batches and its device."""
+class _Estimator:
+    """Estimates a training from its settings, its data and its device."""
 
     def __init__(
-        self, config: Config, layout: Layout, data: ExpectedData, processes: int = 1
+        self, config: Config, layout: Layout, data: TrainingData, processes: int = 1
     ) -> None:
         self._config, self._layout, self._data = config, layout, data
         self._processes = processes
@@ -161,30 +163,30 @@ class _Training:
         self._precision = choose_precision(train.precision, self._device)
         with torch.device("meta"):
             model = Seq2Seq(config.model, *data.vocab_sizes)
-        self._counted = model.count_parameters()
+        self._parameters = model.count_parameters()
         batches = epoch_batches(data.src_lengths, data.tgt_lengths, train, 0)
-        self._epoch = expected_epoch(data, len(batches), train)
-        self._batches = [numbers[::processes] for numbers in batches]
+        self._epoch = estimate_epoch(data, len(batches), train)
+        self._batches = [pair_ids[::processes] for pair_ids in batches]
         self.memory = known_memory(
             config,
-            self._counted,
-            data.planned(largest_batch(data, self._batches)).batch,
+            self._parameters,
+            data.load_batch(largest_batch(data, self._batches)).batch,
             free_bytes=free_memory_bytes(self._device),
         )
 
     def run_trial(self) -> Trial:
-        """Measure a few train steps."""
+        """Make a few train steps and measure them."""
         memory = self.memory
         free_bytes = math.inf if memory.free_bytes is None else memory.free_bytes
         return run_trial(
-            TrialTrainer(self._config, self._data.vocab_sizes, device=self._device),
+            StepTimer(self._config, self._data.vocab_sizes, device=self._device),
             self._data,
             self._batches,
             available_bytes=free_bytes - memory.resident_bytes,
         )
 
     def estimate(self, trial: Trial | None, not_measured: str) -> Estimate:
-        """Put the parts together."""
+        """Put the parts of the estimate together."""
         train, epoch, memory = self._config.train, self._epoch, self.memory
         if trial is not None:
             peak_bytes = trial.peak_bytes(memory.batch_words)
@@ -199,7 +201,7 @@ class _Training:
             processes=self._processes,
             precision=self._precision,
             vocab_sizes=self._data.vocab_sizes,
-            parameters=self._counted,
+            parameters=self._parameters,
             epoch=epoch,
             schedule=train.schedule,
             rate_changes=rate_changes(
@@ -209,16 +211,16 @@ class _Training:
             disk=_disk(memory, train, self._layout),
             speed=None
             if trial is None
-            else expected_speed(trial, epoch, train, processes=self._processes),
+            else estimate_speed(trial, epoch, train, processes=self._processes),
             not_measured=not_measured,
         )
 
 
-def expected_epoch(data: ExpectedData, num_batches: int, config: TrainConfig) -> Epoch:
+def estimate_epoch(data: TrainingData, num_batches: int, config: TrainConfig) -> Epoch:
     """Count the updates and words of an epoch and of the whole training.
 
-    Where nothing is known of the data the paper's take their place: 12M pairs, 304M and
-    348M words (Sutskever et al. 2014, section 3.1), and an EOS for every sentence.
+    Unknown data are replaced by the paper's: 12M pairs, 304M and 348M words (Sutskever
+    et al. 2014, section 3.1), and an EOS for every sentence.
     """
     pairs, updates = len(data.src_lengths), num_batches
     words = int(data.src_lengths.sum() + data.tgt_lengths.sum())
@@ -238,10 +240,10 @@ def expected_epoch(data: ExpectedData, num_batches: int, config: TrainConfig) ->
     )
 
 
-def expected_speed(
+def estimate_speed(
     trial: Trial, epoch: Epoch, config: TrainConfig, *, processes: int = 1
 ) -> Speed:
-    """Work out the time of the training from that of a few train steps of a process."""
+    """Estimate the time of the training from that of a few train steps."""
     words = epoch.words / epoch.updates
     update_s = trial.step_s(words / processes)
     training_s = epoch.total_updates * update_s
@@ -259,8 +261,8 @@ def expected_speed(
 
 
 def _disk(memory: Memory, config: TrainConfig, layout: Layout) -> Disk:
-    """Disk space of weights, their average, optimizer state and the text pipeline."""
-    text = (layout.preprocess / TEXT).rglob("*")
-    size = memory.resident_bytes + sum(p.stat().st_size for p in text if p.is_file())
+    """Estimate the disk space: weights, average, optimizer state, text pipeline."""
+    files = filter(Path.is_file, (layout.preprocess / TEXT).rglob("*"))
+    size = memory.resident_bytes + sum(file.stat().st_size for file in files)
     number = config.keep_last + config.keep_best + 1
     return Disk(size, number, size * number, shutil.disk_usage(layout.root).free)

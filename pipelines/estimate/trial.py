@@ -1,8 +1,8 @@
-"""Real train steps on this device: the memory and the time that they take.
+"""A trial: real train steps on this device, whose memory and time are measured.
 
 The model has the configured size and random weights; the learning rate is 0.0, and
-nothing is written. A step that would take long is not made: its cost is extrapolated
-from smaller ones.
+nothing is written. The cost of a step that would take long is extrapolated from smaller
+ones.
 """
 
 import os
@@ -21,7 +21,7 @@ from pipelines.data.dataset import PairIds
 from pipelines.data.loader import LoadedBatch
 from pipelines.distributed.process_group import DistributedContext
 from pipelines.errors import OutOfMemoryError
-from pipelines.estimate.data import ExpectedData
+from pipelines.estimate.data import TrainingData
 from pipelines.model.loss import CPU_CHUNK_ROWS
 from pipelines.model.seq2seq import Seq2Seq
 from pipelines.trainer.optimizer import prepare_state
@@ -29,21 +29,21 @@ from pipelines.trainer.train_step import TrainStep
 from pipelines.wording import plural
 
 _TOTAL_S = 10.0
-"""No step starts that would end later, as far as the steps before it tell."""
+"""No step starts that would end later, as extrapolated from earlier steps."""
 _SECOND_S = 20.0
-"""The same for the second step: a single one says little about larger batches."""
+"""The same limit for the second step: one step says little about larger batches."""
 _WHOLE_BATCHES_S = 3.0
 """Most time for batches of the first epoch."""
 _WARM_UP_SHARE = 8
-"""The first step, which is not measured, takes one pair of so many."""
+"""The first step, which is not measured, has one of so many pairs."""
 _MARGIN = 1.05
-"""Added to extrapolated memory, which was 0.95 to 1.07 of what was then measured."""
+"""Factor of extrapolated memory, which was 0.95 to 1.07 of the measured memory."""
 _KINETO_SILENT = "6"
 """A log level above all those of torch's profiler, which logs when it starts."""
 
 
-class Step(NamedTuple):
-    """A train step that was made."""
+class TimedStep(NamedTuple):
+    """The size, time and memory of a train step."""
 
     pairs: int
     words: int
@@ -55,21 +55,21 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The train steps that were made."""
+    """The train steps of a trial."""
 
-    measured: Sequence[Step]
-    """On growing parts of the largest batch, up to all of it if there was time."""
-    timed: Sequence[Step] = ()
-    """On whole batches of the first epoch, if there was time."""
+    measured: Sequence[TimedStep]
+    """Steps on growing parts of the largest batch, up to all of it if time allowed."""
+    timed: Sequence[TimedStep] = ()
+    """Steps on whole batches of the first epoch, if time allowed."""
 
     def peak_bytes(self, num_words: int) -> int:
-        """Estimate the memory of a step of the shape that was measured."""
+        """Estimate the memory of a step with so many words."""
         peaks = [(step.words, step.peak_bytes) for step in self.measured]
         margin = _MARGIN if num_words > self.measured[-1].words else 1.0
         return round(margin * _extrapolate(peaks, num_words))
 
     def step_s(self, num_words: float) -> float:
-        """Estimate the time of a step."""
+        """Estimate the time of a step with so many words."""
         if self.timed:
             total_s = sum(step.elapsed_s for step in self.timed)
             return num_words * total_s / sum(step.words for step in self.timed)
@@ -77,11 +77,11 @@ class Trial:
         return _extrapolate(times, num_words)
 
 
-class TrialTrainer:
-    """Makes train steps with a model of the configured size.
+class StepTimer:
+    """Times train steps of a model of the configured size, and measures their memory.
 
     Attributes:
-        learner: What training makes its steps with.
+        train_step: The train step of a real training.
     """
 
     def __init__(
@@ -90,41 +90,41 @@ class TrialTrainer:
         with torch.device("meta"):
             model = Seq2Seq(config.model, *vocab_sizes)
         model = model.to_empty(device=device).train()
-        span = config.model.init_range
+        init_range = config.model.init_range
         for parameter in model.parameters():
-            nn.init.uniform_(parameter, -span, span)
-        self.learner = TrainStep(model, config.train, DistributedContext())
-        prepare_state(self.learner.optimizer)
+            nn.init.uniform_(parameter, -init_range, init_range)
+        self.train_step = TrainStep(model, config.train, DistributedContext())
+        prepare_state(self.train_step.optimizer)
         self._device, self._on_gpu = device, device.type == "cuda"
         self._base_bytes = torch.cuda.memory_allocated(device) if self._on_gpu else 0
 
-    def time(self, planned: LoadedBatch) -> Step:
+    def time(self, batch: LoadedBatch) -> TimedStep:
         """Make a step and time it.
 
         Raises:
-            OutOfMemoryError: It ran out of memory.
+            OutOfMemoryError: The step ran out of memory.
         """
-        pairs = len(planned.pair_ids)
+        pairs = len(batch.pair_ids)
         self._synchronize()
         started = time.perf_counter()
         try:
-            self.learner(planned, step=0, learning_rate=0.0)
+            self.train_step(batch, step=0, learning_rate=0.0)
             self._synchronize()
         except OutOfMemoryError as error:
             message = f"an update of {plural(pairs, 'pair')} ran out of memory"
             raise OutOfMemoryError(message, hint=error.hint) from error
-        return Step(pairs, planned.num_words, time.perf_counter() - started)
+        return TimedStep(pairs, batch.num_words, time.perf_counter() - started)
 
-    def measure(self, planned: LoadedBatch) -> Step:
+    def measure(self, batch: LoadedBatch) -> TimedStep:
         """Make a step, time it and measure its memory; raises as `time`."""
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self._device)
-            step = self.time(planned)
+            step = self.time(batch)
             peak = torch.cuda.max_memory_allocated(self._device) - self._base_bytes
             return step._replace(peak_bytes=peak)
         os.environ.setdefault("KINETO_LOG_LEVEL", _KINETO_SILENT)
         with torch.autograd.profiler.profile(profile_memory=True) as profiler:
-            step = self.time(planned)
+            step = self.time(batch)
         return step._replace(peak_bytes=_peak_bytes(profiler))
 
     def _synchronize(self) -> None:
@@ -133,8 +133,8 @@ class TrialTrainer:
 
 
 def run_trial(
-    trainer: TrialTrainer,
-    data: ExpectedData,
+    timer: StepTimer,
+    data: TrainingData,
     batches: Sequence[PairIds],
     *,
     available_bytes: float,
@@ -142,63 +142,63 @@ def run_trial(
     """Make train steps on parts of the largest batch, then on ordinary batches.
 
     Args:
-        trainer: Makes the steps.
+        timer: Makes the steps and times them.
         data: The training pairs.
-        batches: Those of the first epoch.
+        batches: Pair ids of the batches of the first epoch.
         available_bytes: Memory besides weights, their average and optimizer state; no
-            step starts that would need more, as far as the steps before it tell.
+            step starts that would need more, as extrapolated from earlier steps.
 
     Raises:
         OutOfMemoryError: A step ran out of memory.
     """
     parts = parts_of_batch(largest_batch(data, batches), data)
     started = time.perf_counter()
-    trainer.time(data.planned(parts[0][::_WARM_UP_SHARE]))
-    measured = [trainer.measure(data.planned(parts[0]))]
+    timer.time(data.load_batch(parts[0][::_WARM_UP_SHARE]))
+    measured = [timer.measure(data.load_batch(parts[0]))]
     for part in parts[1:]:
-        planned, so_far = data.planned(part), Trial(measured)
-        too_large = so_far.peak_bytes(planned.num_words) > available_bytes
+        batch, trial = data.load_batch(part), Trial(measured)
+        too_large = trial.peak_bytes(batch.num_words) > available_bytes
         limit_s = _SECOND_S if len(measured) == 1 else _TOTAL_S
-        end = time.perf_counter() + so_far.step_s(planned.num_words)
+        end = time.perf_counter() + trial.step_s(batch.num_words)
         if too_large or end > started + limit_s:
-            return so_far
-        measured.append(trainer.measure(planned))
-    timed: list[Step] = []
+            return trial
+        measured.append(timer.measure(batch))
+    timed: list[TimedStep] = []
     limit = min(started + _TOTAL_S, time.perf_counter() + _WHOLE_BATCHES_S)
-    for numbers in batches:
-        planned = data.planned(numbers)
-        step_s = Trial(measured, timed).step_s(planned.num_words)
+    for pair_ids in batches:
+        batch = data.load_batch(pair_ids)
+        step_s = Trial(measured, timed).step_s(batch.num_words)
         if time.perf_counter() + step_s > limit:
             break
-        timed.append(trainer.time(planned))
+        timed.append(timer.time(batch))
     return Trial(measured, timed)
 
 
-def largest_batch(data: ExpectedData, batches: Sequence[PairIds]) -> PairIds:
-    """Find the batch of the most words."""
+def largest_batch(data: TrainingData, batches: Sequence[PairIds]) -> PairIds:
+    """Find the batch with the most words."""
     lengths = data.src_lengths + data.tgt_lengths
-    return max(batches, key=lambda numbers: int(lengths[numbers].sum()))
+    return max(batches, key=lambda pair_ids: int(lengths[pair_ids].sum()))
 
 
-def parts_of_batch(numbers: PairIds, data: ExpectedData) -> list[PairIds]:
+def parts_of_batch(pair_ids: PairIds, data: TrainingData) -> list[PairIds]:
     """Cut a batch into growing parts, the last of which is all of it.
 
-    On a CPU the softmax takes target tokens in chunks of up to `CPU_CHUNK_ROWS`, all
-    about as large. The first part just fills a chunk; the second is the first twice, so
-    that it has two chunks of the same size. Memory grows from one to the other as it
-    does from there on.
+    On a CPU the softmax splits target tokens into equal chunks of up to
+    `CPU_CHUNK_ROWS`. The first part just fills a chunk; the second is the first twice,
+    two chunks of the same size. From one to the other memory grows as it does for
+    larger batches.
     """
-    numbers = np.random.default_rng(1).permutation(numbers)  # any length in each part
-    ends = data.tgt_lengths[numbers].cumsum()
+    pair_ids = np.random.default_rng(1).permutation(pair_ids)  # mix the lengths
+    ends = data.tgt_lengths[pair_ids].cumsum()
     size = max(1, int(np.searchsorted(ends, CPU_CHUNK_ROWS)))
-    first = numbers[:size]
+    first = pair_ids[:size]
     parts = [first, np.concatenate([first, first])]
     smaller = [part for part in parts if data.tgt_lengths[part].sum() < ends[-1]]
-    return [*smaller, numbers]
+    return [*smaller, pair_ids]
 
 
 def _peak_bytes(profiler: torch.autograd.profiler.profile) -> int:
-    """Return the most bytes that were allocated at once while a profiler ran."""
+    """Return the most bytes allocated at once while a profiler ran."""
     assert profiler.kineto_results is not None, "the profiler has run"
     changes = sorted(
         (event.start_ns(), event.nbytes())  # type: ignore[attr-defined] # no stub
@@ -209,7 +209,7 @@ def _peak_bytes(profiler: torch.autograd.profiler.profile) -> int:
 
 
 def _extrapolate(points: Sequence[tuple[int, float]], num_words: float) -> float:
-    """Follow the line through the first and the last point; a single one and zero."""
+    """Extend the line through the first and last point; a single one joins zero."""
     (first_words, first), (words, value) = points[0], points[-1]
     slope = value / words
     if words > first_words:

@@ -18,9 +18,9 @@ from pipelines.model.lstm import LSTMStack
 class Decoder(nn.Module):
     """Embedding, LSTM stack and softmax layer.
 
-    With `tie_embeddings` the softmax weights are the embeddings and a projection brings
-    the cells to their size; otherwise the softmax reads the cells directly, as in the
-    paper.
+    With `tie_embeddings` the embeddings are the softmax weights, and a projection maps
+    the LSTM's output to their size. Otherwise the LSTM's output is the input of the
+    softmax layer, as in the paper.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
@@ -39,10 +39,10 @@ class Decoder(nn.Module):
             self.output_bias_V = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, tgt_in: PackedSequences, state: State, matmul: Matmul) -> Tensor:
-        """Read target sentences, which stand in their order, from a state each.
+        """Run over target sentences in batch order, each from its own state.
 
         Returns:
-            What the softmax layer reads, float [N, O], a row for each token read.
+            Input of the softmax layer, float [N, O], a row for each token.
         """
         embedded_NE = self.dropout(embed(self.embedding.weight, tgt_in))
         output_NH = self.lstm.read(embedded_NE, tgt_in.batch_sizes, matmul, state)

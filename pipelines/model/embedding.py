@@ -1,7 +1,7 @@
-"""Word embeddings whose gradient names the words it touches.
+"""Word embeddings with a sparse gradient.
 
-A batch holds a few thousand of 160,000 words. The gradient is a sparse tensor with one
-row for each word that occurs, so that neither memory nor the update grows with the
+A batch has a few thousand of 160,000 words. The gradient is a sparse tensor with one
+row for each word that occurs, so neither memory nor the update grows with the
 vocabulary.
 
 Shapes: N tokens, U different tokens, V vocabulary, E embedding size.
@@ -17,18 +17,18 @@ from pipelines.data.batch import PackedSequences
 
 
 def embed(weight_VE: Tensor, sequences: PackedSequences) -> Tensor:
-    """Embeddings of the tokens, [N, E]; the gradient of `weight_VE` is sparse."""
-    found: Tensor = _Embed.apply(  # type: ignore[no-untyped-call] # torch's
+    """Embed the tokens, [N, E]; the gradient of `weight_VE` is sparse."""
+    embedded_NE: Tensor = _Embed.apply(  # type: ignore[no-untyped-call] # torch's
         weight_VE, sequences.unique_U, sequences.inverse_N
     )
-    return found
+    return embedded_NE
 
 
 def empty_embedding(vocab_size: int, size: int) -> nn.Embedding:
-    """An embedding whose weights are still to be set.
+    """Build an embedding with uninitialized weights.
 
-    Drawing them as torch does would load its whole compiler where a checkpoint is read
-    (a second and a half), and be overwritten in any case.
+    torch's own initialization loads its whole compiler where a checkpoint is read (1.5
+    seconds), and would be overwritten in any case.
     """
     return nn.Embedding(vocab_size, size, _weight=torch.empty(vocab_size, size))
 
@@ -48,8 +48,8 @@ class _Embed(torch.autograd.Function):
         types_U, places_N = ctx.saved_tensors
         rows_UE = grad_NE.new_zeros(len(types_U), grad_NE.shape[1])
         rows_UE.index_add_(0, places_N, grad_NE)
-        # Each word stands once, in order: what coalescing would have to find out. The
-        # block, and not the argument that means the same, keeps torch 2.11 quiet.
+        # Indices are unique and sorted, so there is nothing to coalesce. This context
+        # does what `check_invariants=False` does, without torch 2.11's warning.
         unchecked = torch.sparse.check_sparse_tensor_invariants(enable=False)  # type: ignore[no-untyped-call] # torch's
         with unchecked:
             gradient = torch.sparse_coo_tensor(

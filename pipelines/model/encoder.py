@@ -14,7 +14,7 @@ from pipelines.model.lstm import LSTMStack, select_state
 
 
 class Encoder(nn.Module):
-    """Embedding and LSTM stack; only the final state leaves it."""
+    """Embedding and LSTM stack; returns the final state only."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Encoder(nn.Module):
         self.lstm = LSTMStack(config)
 
     def forward(self, src: PackedSequences, matmul: Matmul) -> State:
-        """Read sentences.
+        """Encode sentences.
 
         Returns:
             The state after each sentence's own last token, (h_LBH, c_LBH), in the

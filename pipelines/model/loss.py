@@ -1,13 +1,13 @@
 """Softmax and cross-entropy that never hold the logits of a whole batch.
 
-Rows are taken in chunks; the gradient of each chunk is computed in the forward pass,
-while its logits are there, so an 80,000-word softmax needs a chunk's memory and no
-second product for the logits. Label smoothing costs no pass over the logits: its part
-of the gradient is the same for every word.
+Rows are processed in chunks. The gradient of each chunk is computed in the forward
+pass, from the same logits, so an 80,000-word softmax needs the memory of a chunk and no
+second matmul for the logits. Label smoothing needs no pass over the logits: its part of
+the gradient is the same for every word.
 
-Logits and their gradient are in the precision of the products. Everything between is
-float32, a block of rows at a time that fits the cache: in bfloat16 a probability near 1
-would have no digits left to say how far from 1 it is.
+Logits and their gradient are in the precision of the matmuls. Everything between is
+float32, for blocks of rows that fit the cache: in bfloat16 a probability near 1 has no
+digits left for its distance from 1.
 
 Shapes: N rows (target tokens), n rows of a chunk, b rows of a block, O features, V
 target vocabulary.
@@ -22,11 +22,11 @@ from torch.autograd.function import once_differentiable
 from pipelines.model.engine.matmul import Matmul
 
 CPU_CHUNK_ROWS = 1024
-"""Enough to keep the products busy; 328 MB of float32 logits for 80,000 words."""
+"""Enough for fast matmuls; 328 MB of float32 logits for 80,000 words."""
 GPU_CHUNK_LOGITS = 1 << 28
-"""512 MiB in bfloat16; every chunk reads and writes the weights' gradient once."""
+"""512 MiB in bfloat16; each chunk reads and writes the weights' gradient once."""
 CPU_BLOCK_LOGITS, GPU_BLOCK_LOGITS = 1 << 18, 1 << 26
-"""Logits that are float32 at one time: 1 MiB, a second cache; 256 MiB."""
+"""Logits of a block: 1 MiB of float32, which fits the L2 cache; 256 MiB."""
 
 
 def summed_cross_entropy(
@@ -38,29 +38,29 @@ def summed_cross_entropy(
     *,
     label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of a linear layer's softmax, summed over rows.
+    """Compute the cross-entropy of a linear layer's softmax, summed over rows.
 
     Args:
         features_NO: Float [N, O].
         targets_N: int64 [N].
         weight_VO: Weights of the softmax layer.
         bias_V: Bias of the softmax layer, or None.
-        matmul: Computes the products.
+        matmul: Computes the matmuls.
         label_smoothing: Probability mass spread evenly over the vocabulary.
 
     Returns:
         The loss to be differentiated, and the negative log-likelihood of the targets
         without smoothing (no gradient); float32 scalars in nats.
     """
-    given = [features_NO, weight_VO, *([] if bias_V is None else [bias_V])]
-    # Asked here: inside a Function `needs_input_grad` is true even under no_grad.
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
+    inputs = [features_NO, weight_VO, *([] if bias_V is None else [bias_V])]
+    # Checked here: inside a Function `needs_input_grad` is true even under no_grad.
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         loss, nll = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call] # torch's
             features_NO, targets_N, weight_VO, bias_V, label_smoothing, matmul
         )
         return loss, nll
     softmax = _Softmax(features_NO, weight_VO, bias_V, label_smoothing, matmul)
-    return softmax.run(targets_N)
+    return softmax.compute(targets_N)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -76,7 +76,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         softmax = _Softmax(features_NO, weight_VO, bias_V, smoothing, matmul)
         softmax.allocate_gradients()
-        loss, nll = softmax.run(targets_N)
+        loss, nll = softmax.compute(targets_N)
         ctx.save_for_backward(*softmax.gradients)
         ctx.mark_non_differentiable(nll)
         return loss, nll
@@ -92,17 +92,25 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def chunks(num_rows: int, num_types: int, device: torch.device) -> list[slice]:
-    """The rows that are taken together, all chunks about as large."""
-    most = CPU_CHUNK_ROWS
+    """Split rows into chunks of about the same size."""
+    max_rows = CPU_CHUNK_ROWS
     if device.type != "cpu":
-        most = max(1, GPU_CHUNK_LOGITS // num_types)
-    number = max(1, -(-num_rows // most))
-    size = max(1, -(-num_rows // number))
+        max_rows = max(1, GPU_CHUNK_LOGITS // num_types)
+    num_chunks = max(1, -(-num_rows // max_rows))
+    size = max(1, -(-num_rows // num_chunks))
     return [slice(start, start + size) for start in range(0, num_rows, size)]
 
 
 class _Softmax:
-    """A softmax layer that takes rows chunk by chunk and sums up loss and gradients."""
+    """Loss of a softmax layer and, where they are allocated, its gradients.
+
+    Works on chunks of rows and on blocks of a chunk, and sums up over them. Of a row
+    with logits z and target y:
+
+        log_sum_exp      = m + log(sum(exp(z - m))), where m = max(z)
+        log p(y)         = z_y - log_sum_exp
+        d(-log p(y))/dz  = softmax(z) - onehot(y)
+    """
 
     def __init__(
         self,
@@ -117,7 +125,7 @@ class _Softmax:
         self._weight, self._matmul = weight_VO, matmul
         self._operand_VO = matmul.cast(weight_VO)
         self._nll = features_NO.new_zeros((), dtype=torch.float32)
-        self._normalizers = features_NO.new_zeros((), dtype=torch.float32)
+        self._log_sum_exp = features_NO.new_zeros((), dtype=torch.float32)
         self.gradients: list[Tensor | None] = [None, None, None]
 
     def allocate_gradients(self) -> None:
@@ -128,75 +136,81 @@ class _Softmax:
             None if self._bias is None else torch.zeros_like(self._bias),
         ]
 
-    def run(self, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and negative log-likelihood of all rows."""
+    def compute(self, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute loss and negative log-likelihood of all rows."""
         num_rows, num_types = len(targets_N), len(self._weight)
         for rows in chunks(num_rows, num_types, self._features.device):
-            self._take(rows, targets_N[rows])
+            self._add_chunk(rows, targets_N[rows])
         return self._smoothed() if self._smoothing else self._nll.clone(), self._nll
 
-    def _take(self, rows: slice, targets_n: Tensor) -> None:
+    def _add_chunk(self, rows: slice, targets_n: Tensor) -> None:
+        """Add the loss and the gradients of a chunk."""
         features_nO = self._matmul.cast(self._features[rows])
-        logits_nV = self._matmul.apply(features_nO, self._operand_VO, self._bias)
+        logits_nV = self._matmul.linear(features_nO, self._operand_VO, self._bias)
         on_cpu = logits_nV.device.type == "cpu"
-        most = CPU_BLOCK_LOGITS if on_cpu else GPU_BLOCK_LOGITS
-        size = max(1, most // logits_nV.shape[1])
+        block_logits = CPU_BLOCK_LOGITS if on_cpu else GPU_BLOCK_LOGITS
+        size = max(1, block_logits // logits_nV.shape[1])
         for logits_bV, targets_b in zip(
             torch.split(logits_nV, size), torch.split(targets_n, size), strict=True
         ):
-            self._take_block(logits_bV, targets_b[:, None])
+            self._add_block(logits_bV, targets_b[:, None])
         grad_features, grad_weight, grad_bias = self.gradients
         if grad_features is None or grad_weight is None:
             return
-        delta_nV = logits_nV
-        grad_features[rows] = delta_nV @ self._operand_VO
-        if delta_nV.dtype == grad_weight.dtype:
-            grad_weight.addmm_(delta_nV.T, features_nO)
+        grad_logits_nV = logits_nV
+        grad_features[rows] = grad_logits_nV @ self._operand_VO
+        if grad_logits_nV.dtype == grad_weight.dtype:
+            grad_weight.addmm_(grad_logits_nV.T, features_nO)
         else:
-            grad_weight += delta_nV.T @ features_nO
+            grad_weight += grad_logits_nV.T @ features_nO
         if grad_bias is not None:
-            grad_bias += delta_nV.sum(0, dtype=grad_bias.dtype)
+            grad_bias += grad_logits_nV.sum(0, dtype=grad_bias.dtype)
 
-    def _take_block(self, logits_bV: Tensor, target_b1: Tensor) -> None:
-        """Add a block's loss; its logits are overwritten by their gradient."""
+    def _add_block(self, logits_bV: Tensor, target_b1: Tensor) -> None:
+        """Add the loss of a block; its logits are overwritten by their gradient."""
         values_bV = logits_bV.float()
-        highest_b1 = values_bV.amax(1, keepdim=True)
-        # Relative to the highest logit, a probability near 1 keeps its last digits.
-        log_prob_b1 = values_bV.gather(1, target_b1) - highest_b1
+        max_b1 = values_bV.amax(1, keepdim=True)
+        # Relative to the largest logit, a probability near 1 keeps its last digits.
+        log_prob_b1 = values_bV.gather(1, target_b1) - max_b1
         if self.gradients[0] is None:
-            sums_b1 = values_bV.sub_(highest_b1).exp_().sum(1, keepdim=True)
-            log_highest_b1 = -sums_b1.log_()
+            sums_b1 = values_bV.sub_(max_b1).exp_().sum(1, keepdim=True)
+            log_max_prob_b1 = -sums_b1.log_()
         else:
             on_cpu = values_bV.device.type == "cpu"  # where new memory costs the most
             probs_bV = torch.softmax(values_bV, 1, out=values_bV if on_cpu else None)
-            log_highest_b1 = probs_bV.amax(1, keepdim=True).log_()
-        log_prob_b1 += log_highest_b1
+            log_max_prob_b1 = probs_bV.amax(1, keepdim=True).log_()
+        log_prob_b1 += log_max_prob_b1
         self._nll -= log_prob_b1.sum()
-        self._normalizers += (highest_b1 - log_highest_b1).sum()
+        self._log_sum_exp += (max_b1 - log_max_prob_b1).sum()
         if self.gradients[0] is None:
             return
+        # Smoothed, the target's gradient is p - (1 - smoothing): p - 1 is exact here.
         probs_bV.scatter_(1, target_b1, log_prob_b1.expm1_().add_(self._smoothing))
         if self._matmul.backend.emulated:
             probs_bV = self._matmul.cast(probs_bV)
         logits_bV.copy_(probs_bV)
 
     def _smoothed(self) -> Tensor:
-        """The loss after the last row, with the gradients of the mass spread evenly.
+        """The smoothed loss of all rows; adds its part to the gradients.
 
-        That mass lowers the gradient of every logit by the same amount: for features
-        and weights this is one row each, the sum of the weights and of the features.
+            (1 - s) * sum(-log p(y)) + s * sum(log_sum_exp - mean(z))
+
+        The mass spread evenly lowers the gradient of every logit by s / V: for features
+        and weights this is one row each, the mean of the weights and the sum of the
+        features.
         """
-        share = self._smoothing
+        smoothing = self._smoothing
         num_rows, num_types = len(self._features), len(self._operand_VO)
-        mean_O = self._operand_VO.float().mean(0)
-        sum_O = self._features.float().sum(0)
-        logits = sum_O @ mean_O
+        mean_weight_O = self._operand_VO.float().mean(0)
+        sum_features_O = self._features.float().sum(0)
+        sum_mean_logits = sum_features_O @ mean_weight_O
         if self._bias is not None:
-            logits = logits + num_rows * self._bias.mean()
+            sum_mean_logits = sum_mean_logits + num_rows * self._bias.mean()
         grad_features, grad_weight, grad_bias = self.gradients
         if grad_features is not None and grad_weight is not None:
-            grad_features -= (share * mean_O).to(grad_features.dtype)
-            grad_weight -= (share / num_types) * sum_O
+            grad_features -= (smoothing * mean_weight_O).to(grad_features.dtype)
+            grad_weight -= (smoothing / num_types) * sum_features_O
         if grad_bias is not None:
-            grad_bias -= share * num_rows / num_types
-        return (1 - share) * self._nll + share * (self._normalizers - logits)
+            grad_bias -= smoothing * num_rows / num_types
+        uniform_loss = self._log_sum_exp - sum_mean_logits
+        return (1 - smoothing) * self._nll + smoothing * uniform_loss

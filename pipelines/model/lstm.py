@@ -1,8 +1,8 @@
 """A stack of LSTM layers: the body of the encoder and of the decoder.
 
-Chooses between the engines. A GPU runs cuDNN's LSTM. A CPU, and peepholes (which cuDNN
-lacks), run our own; small float32 layers on a CPU run oneDNN's, whose time steps cost
-less beside products that take little time.
+Chooses the engine. A GPU runs cuDNN's LSTM. A CPU runs our own, and so does a GPU with
+peepholes, which cuDNN lacks. Small float32 layers on a CPU run oneDNN's, whose time
+steps have less overhead.
 
 Shapes: N tokens, B sentences, I input size, H cells, L layers.
 """
@@ -26,14 +26,14 @@ from pipelines.model.engine.lstm_autograd import LayerWeights, run_layer
 from pipelines.model.engine.matmul import Matmul
 
 SMALL_CELLS = 512
-"""oneDNN's layer takes 0.55 of our own's time for 256 cells, 0.9 for 512, 1.07 for 1000
-(medians side by side on one machine; docs/experiments.md)."""
-_PADDED = 1.15
-"""Most places, with padding, for each token that small layers are given."""
+"""Largest layers that oneDNN runs: its time is 0.55 of our own engine's for 256 cells,
+0.9 for 512, 1.07 for 1000 (medians on one machine; docs/experiments.md)."""
+_MAX_PADDING = 1.15
+"""Most padded tokens for each token with which oneDNN's layers are still faster."""
 
 
 class LSTMLayer(nn.Module):
-    """The weights of one layer, with one bias for each gate."""
+    """Weights of one layer, with one bias for each gate."""
 
     def __init__(self, input_size: int, cells: int, *, peepholes: bool) -> None:
         super().__init__()
@@ -49,16 +49,16 @@ class LSTMLayer(nn.Module):
 
     @property
     def weights(self) -> LayerWeights:
-        """The weights as the engines take them."""
+        """Weights in the form that the engines take."""
         return LayerWeights(
             self.input_weight, self.recurrent_weight, self.bias, self.peephole
         )
 
 
 class LSTMStack(nn.Module):
-    """Layers with dropout above each.
+    """LSTM layers with dropout after each.
 
-    Dropout acts between layers only, never along time (Zaremba et al. 2014).
+    Dropout acts between layers only, never between time steps (Zaremba et al. 2014).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -83,7 +83,7 @@ class LSTMStack(nn.Module):
         Args:
             input_NI: Float [N, I], step by step, the longest sentence first.
             sizes: Sentences that run at each step; never rising.
-            matmul: Computes the products.
+            matmul: Computes the matmuls.
             state: Initial state; zeros when None.
 
         Returns:
@@ -103,21 +103,24 @@ class LSTMStack(nn.Module):
         matmul: Matmul,
         state: State | None = None,
     ) -> Tensor:
-        """Run all layers where the last state is not needed; as `forward`."""
-        num_steps, most = len(sizes), sizes[0]
-        full = num_steps * most == len(input_NI)
-        wasteful = num_steps * most > _PADDED * len(input_NI)
-        if full or wasteful or not self._suits_onednn(matmul, input_NI.device):
+        """Run all layers where the last state is not needed; arguments as `forward`.
+
+        Small layers then run in oneDNN with padding, if there is little of it.
+        """
+        num_tokens, num_steps, batch_size = len(input_NI), len(sizes), sizes[0]
+        num_padded = num_steps * batch_size
+        pays = num_tokens < num_padded <= _MAX_PADDING * num_tokens
+        if not (pays and self._suits_onednn(matmul, input_NI.device)):
             return self.forward(input_NI, sizes, matmul, state)[0]
-        runs_TB = torch.arange(most) < torch.tensor(sizes)[:, None]
+        runs_TB = torch.arange(batch_size) < torch.tensor(sizes)[:, None]
         rows_N = runs_TB.flatten().nonzero().flatten()
-        padded = input_NI.new_zeros(num_steps * most, input_NI.shape[1])
+        padded = input_NI.new_zeros(num_padded, input_NI.shape[1])
         padded = padded.index_copy(0, rows_N, input_NI)
-        output, _ = self.run_library(padded, (most,) * num_steps, matmul, state)
+        output, _ = self.run_library(padded, (batch_size,) * num_steps, matmul, state)
         return output.index_select(0, rows_N)
 
     def describe_engine(self, matmul: Matmul, device: torch.device) -> str:
-        """Name what runs the layers: part of the arithmetic that is recorded."""
+        """Name the engine of the layers, for the recorded arithmetic."""
         if device.type == "cuda" and not self._peepholes:
             dtype = cudnn_dtype(matmul.dtype, device)
             return f"cudnn in {str(dtype).removeprefix('torch.')}"
@@ -125,8 +128,8 @@ class LSTMStack(nn.Module):
 
     def _suits_onednn(self, matmul: Matmul, device: torch.device) -> bool:
         """Whether oneDNN's LSTM is faster than our own."""
-        plain = matmul.backend.precision == "fp32" and not self._peepholes
-        return plain and self._cells <= SMALL_CELLS and device.type == "cpu"
+        supported = matmul.backend.precision == "fp32" and not self._peepholes
+        return supported and self._cells <= SMALL_CELLS and device.type == "cpu"
 
     def run_own(
         self,
@@ -135,16 +138,15 @@ class LSTMStack(nn.Module):
         matmul: Matmul,
         state: State | None = None,
     ) -> tuple[Tensor, State]:
-        """Run in our own engine; arguments as `forward`."""
-        hidden: list[Tensor] = []
-        cell: list[Tensor] = []
+        """Run all layers in our own engine; arguments as `forward`."""
+        last_states: list[State] = []
         for number, weights in enumerate(self.layer_weights()):
-            start = None if state is None else (state[0][number], state[1][number])
-            output, h_BH, c_BH = run_layer(output, sizes, weights, matmul, start)
-            hidden.append(h_BH)
-            cell.append(c_BH)
+            initial = None if state is None else (state[0][number], state[1][number])
+            output, h_BH, c_BH = run_layer(output, sizes, weights, matmul, initial)
+            last_states.append((h_BH, c_BH))
             output = self.dropout(output)
-        return output, (torch.stack(hidden), torch.stack(cell))
+        h, c = zip(*last_states, strict=True)
+        return output, (torch.stack(h), torch.stack(c))
 
     def run_library(
         self,
@@ -153,10 +155,10 @@ class LSTMStack(nn.Module):
         matmul: Matmul,
         state: State | None = None,
     ) -> tuple[Tensor, State]:
-        """Run in torch's LSTM: cuDNN's on a GPU, oneDNN's on a CPU; as `forward`.
+        """Run all layers in torch's LSTM, cuDNN's on a GPU, oneDNN's on a CPU.
 
-        cuDNN takes and returns everything in one dtype: the state between encoder and
-        decoder is rounded, too. oneDNN computes in float32.
+        Arguments as `forward`. cuDNN takes and returns everything in one dtype: the
+        state between encoder and decoder is rounded, too. oneDNN computes in float32.
         """
         dtype = torch.float32
         if input_NI.is_cuda:
@@ -164,18 +166,21 @@ class LSTMStack(nn.Module):
         if state is None:
             zeros = input_NI.new_zeros(len(self.layers), sizes[0], self._cells)
             state = zeros, zeros
-        output, hidden, cell = input_NI, [], []
+        output = input_NI
+        last_states: list[State] = []
         for layers in self._calls():
-            start = state[0][layers].to(dtype), state[1][layers].to(dtype)
+            initial = state[0][layers].to(dtype), state[1][layers].to(dtype)
             weights = self._library_weights(layers, dtype, on_gpu=input_NI.is_cuda)
-            output, h_LBH, c_LBH = library_lstm(output.to(dtype), sizes, start, weights)
-            hidden.append(h_LBH)
-            cell.append(c_LBH)
+            output, h_LBH, c_LBH = library_lstm(
+                output.to(dtype), sizes, initial, weights
+            )
+            last_states.append((h_LBH, c_LBH))
             output = self.dropout(output)
-        return output, (torch.cat(hidden), torch.cat(cell))
+        h, c = zip(*last_states, strict=True)
+        return output, (torch.cat(h), torch.cat(c))
 
     def _calls(self) -> list[slice]:
-        """Layers that run in one call: all, but for dropout between them."""
+        """Layers of each call: all in one, or one by one with dropout between them."""
         if self.training and self.dropout.p:
             return [slice(n, n + 1) for n in range(len(self.layers))]
         return [slice(0, len(self.layers))]
@@ -183,19 +188,19 @@ class LSTMStack(nn.Module):
     def _library_weights(
         self, layers: slice, dtype: torch.dtype, *, on_gpu: bool
     ) -> list[Tensor]:
-        own = self.layer_weights()[layers]
+        weights = self.layer_weights()[layers]
         if not on_gpu:
-            return flat_weights(own)
+            return flat_weights(weights)
         key = layers.start, layers.stop, dtype
         if key not in self._cudnn_buffers:
-            self._cudnn_buffers[key] = CudnnBuffer(own, dtype)
-        return self._cudnn_buffers[key].load(own)
+            self._cudnn_buffers[key] = CudnnBuffer(weights, dtype)
+        return self._cudnn_buffers[key].load(weights)
 
     def layer_weights(self) -> list[LayerWeights]:
-        """The weights of each layer, the lowest first."""
+        """Weights of each layer, the lowest first."""
         return [cast(LSTMLayer, layer).weights for layer in self.layers]
 
 
 def select_state(state: State, rows_N: Tensor) -> State:
-    """The state of some rows of the batch; int64 [N] may repeat and reorder."""
+    """Select rows of a state; int64 [N] may repeat and reorder."""
     return state[0].index_select(1, rows_N), state[1].index_select(1, rows_N)

@@ -1,4 +1,4 @@
-"""The whole model: encoder, decoder, loss; and how it starts.
+"""The whole model: encoder, decoder and loss; its initialization.
 
 Shapes: N target tokens, V target vocabulary.
 """
@@ -19,42 +19,42 @@ from pipelines.model.loss import summed_cross_entropy
 
 @dataclass(frozen=True, slots=True)
 class ParameterCount:
-    """Number of weights, by part."""
+    """Number of weights of each part of the model."""
 
     source_embedding: int
     target_embedding: int
     encoder: int
-    """Input and recurrent weights of its layers."""
+    """Input and recurrent weights of the encoder's layers."""
     decoder: int
     output: int
-    """Of the softmax; none of its own where it shares the target embeddings."""
+    """Weights of the softmax layer; 0 where it shares the target embeddings."""
     projection: int
     peephole: int
     bias: int
 
     @property
     def embedding(self) -> int:
-        """Both sides."""
+        """Embeddings of both sides."""
         return self.source_embedding + self.target_embedding
 
     @property
     def recurrent(self) -> int:
-        """Encoder and decoder."""
+        """Input and recurrent weights of encoder and decoder."""
         return self.encoder + self.decoder
 
     @property
     def without_biases(self) -> int:
-        """As the paper counts its 384M (section 3.4): without peepholes, too."""
+        """The paper's count, 384M (section 3.4); without peepholes, too."""
         return self.embedding + self.recurrent + self.output + self.projection
 
     @property
     def total(self) -> int:
-        """All of them, biases included."""
+        """All weights, biases included."""
         return self.without_biases + self.peephole + self.bias
 
 
 class Seq2Seq(nn.Module):
-    """Sequence to sequence, through one fixed-size state.
+    """A sequence-to-sequence model with one fixed-size state between its halves.
 
     Source: Sutskever et al. 2014, section 2.
     """
@@ -70,11 +70,11 @@ class Seq2Seq(nn.Module):
     def forward(
         self, batch: Batch, matmul: Matmul, *, label_smoothing: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """Loss and negative log-likelihood of a batch, summed over target tokens.
+        """Compute loss and negative log-likelihood, summed over target tokens.
 
         Args:
             batch: The pairs, on the model's device.
-            matmul: Computes the products, forward and backward.
+            matmul: Computes the matmuls of both passes.
             label_smoothing: As `summed_cross_entropy`.
 
         Returns:
@@ -91,14 +91,13 @@ class Seq2Seq(nn.Module):
         )
 
     def count_parameters(self) -> ParameterCount:
-        """Count the weights as the paper does: by part, biases apart."""
-        sizes = {name: p.numel() for name, p in self.named_parameters()}
+        """Count the weights of each part, biases apart, as the paper does."""
 
-        def total(part: str, *needles: str) -> int:
+        def total(prefix: str, *names: str) -> int:
             return sum(
-                number
-                for name, number in sizes.items()
-                if name.startswith(part) and any(needle in name for needle in needles)
+                parameter.numel()
+                for full_name, parameter in self.named_parameters()
+                if full_name.startswith(prefix) and any(n in full_name for n in names)
             )
 
         layer = ("input_weight", "recurrent_weight")
@@ -118,26 +117,26 @@ def initialize(model: nn.Module, *, init_range: float, seed: int) -> None:
     """Draw every weight uniformly from [-init_range, init_range].
 
     Source: Sutskever et al. 2014, section 3.4, for the LSTM; the paper does not say how
-    embeddings, output and biases start: the same here.
+    it initialized embeddings, output and biases.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            start = torch.empty(parameter.shape)
-            start.uniform_(-init_range, init_range, generator=generator)
-            parameter.copy_(start)
+            values = torch.empty(parameter.shape)
+            values.uniform_(-init_range, init_range, generator=generator)
+            parameter.copy_(values)
 
 
 def build_model(info: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Seq2Seq:
-    """Make a model again from what a checkpoint holds.
+    """Rebuild a model from the contents of a checkpoint.
 
     Args:
         info: `model` (settings), `src_vocab_size`, `tgt_vocab_size`.
         tensors: The weights by name.
     """
     config = ModelConfig.model_validate(info["model"])
-    sizes = info["src_vocab_size"], info["tgt_vocab_size"]
+    sizes = (int(str(info[f"{side}_vocab_size"])) for side in ("src", "tgt"))
     with torch.device("meta"):
-        model = Seq2Seq(config, int(str(sizes[0])), int(str(sizes[1])))
+        model = Seq2Seq(config, *sizes)
     model.load_state_dict(dict(tensors), assign=True)
     return model.eval()

@@ -257,7 +257,7 @@ def _uniforms(
     seed, the sentence and the draw's number. Its raw bits are the same in every release
     of NumPy.
 
-    Source: Salmon et al. 2011, "Parallel Random PairIds: As Easy as 1, 2, 3" (Philox).
+    Source: Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3" (Philox).
     """
     bits: list[np.ndarray] = []
     for ids in sources:

@@ -99,7 +99,7 @@ class Rescorer:
     Attributes:
         num_tokens: Read in hypotheses so far.
         num_unknown: Of these, tokens that the vocabulary lacks.
-        truncated: PairIds, from 1, of source lines that were cut.
+        truncated: Numbers, from 1, of source lines that were cut.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class ValidationBleu:
             [translation.text for translation in translations],
             self._references,
             lowercase=self._pipeline.lowercase,
-        )
+        ).value
 
 
 def validation_text(config: Config, layout: Layout) -> list[list[str]]:

@@ -16,9 +16,8 @@ from pipelines.artifacts.checkpoint import (
     read_best,
     read_model,
     read_trainer,
-    step_of,
 )
-from pipelines.artifacts.checkpoint_folder import checkpoints
+from pipelines.artifacts.checkpoint_folder import checkpoints, step_of
 
 ROOT = Path(__file__).parents[2]
 PLAIN = "from s2scli.main import main; main()"

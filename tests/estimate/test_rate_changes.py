@@ -9,7 +9,7 @@ HALF = 46_875
 
 
 def rates(changes):
-    return [(each.after_updates, each.learning_rate) for each in changes]
+    return [(change.after_updates, change.learning_rate) for change in changes]
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,9 @@ def rates(changes):
 )
 def test_both_readings_of_the_paper_with_their_updates(after, expected):
     config = TrainConfig(halve_after_epochs=after)
-    found = rate_changes(config, steps_per_epoch=PAPER_EPOCH, total_steps=15 * HALF)
-    assert [
-        (change.after_updates, change.learning_rate) for change in found
-    ] == expected
-    assert [change.epoch for change in found[1:]] == [
-        n / HALF / 2 for n, _ in expected[1:]
-    ]
+    changes = rate_changes(config, steps_per_epoch=PAPER_EPOCH, total_steps=15 * HALF)
+    assert rates(changes) == expected
+    assert [c.epoch for c in changes[1:]] == [n / HALF / 2 for n, _ in expected[1:]]
 
 
 @pytest.mark.parametrize("after_halves", [10, 11])
@@ -60,29 +56,27 @@ def test_every_update_of_7_and_a_half_epochs_has_the_rate_of_plain_arithmetic(
     for step in range(total):
         half_epochs = 2 * step // steps_per_epoch  # whole numbers: exact
         plain = 0.7 / 2 ** max(0, half_epochs - after_halves + 1)
-        told = [r for r in changes if r.after_updates <= step][-1].learning_rate
+        listed = [r for r in changes if r.after_updates <= step][-1].learning_rate
         used = learning_rate(
             step, config, steps_per_epoch=steps_per_epoch, total_steps=total
         )
-        assert told == used == plain, step
+        assert listed == used == plain, step
 
 
 def test_thousands_of_rate_changes_are_cut_short():
     config = TrainConfig(halve_after_epochs=0, halve_every_epochs=0.01)
-    found = rate_changes(config, steps_per_epoch=100, total_steps=750)
-    assert len(found) <= 40
+    changes = rate_changes(config, steps_per_epoch=100, total_steps=750)
+    assert len(changes) <= 40
 
 
-def test_other_schedules_are_told_at_a_handful_of_points():
+def test_other_schedules_are_listed_at_six_points():
     config = TrainConfig(schedule="cosine", warmup_steps=50, learning_rate=2.0)
-    found = rate_changes(config, steps_per_epoch=100, total_steps=800)
-    assert [change.after_updates for change in found] == [0, 50, 200, 400, 600, 799]
-    assert found[0].learning_rate == 2.0 / 50
-    assert found[1].learning_rate == 2.0
+    changes = rate_changes(config, steps_per_epoch=100, total_steps=800)
+    assert [change.after_updates for change in changes] == [0, 50, 200, 400, 600, 799]
+    assert changes[0].learning_rate == 2.0 / 50
+    assert changes[1].learning_rate == 2.0
 
 
 def test_a_training_of_one_update_has_one_rate():
-    found = rate_changes(TrainConfig(), steps_per_epoch=1, total_steps=1)
-    assert [(change.after_updates, change.learning_rate) for change in found] == [
-        (0, 0.7)
-    ]
+    changes = rate_changes(TrainConfig(), steps_per_epoch=1, total_steps=1)
+    assert rates(changes) == [(0, 0.7)]

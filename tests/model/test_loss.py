@@ -36,19 +36,17 @@ def test_value_and_gradients_equal_torchs_cross_entropy(
     )
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(nll, cross_entropy(logits, targets, reduction="sum"))
-    for found, wanted in zip(
-        gradients, torch.autograd.grad(expected * 0.25, inputs), strict=True
-    ):
-        torch.testing.assert_close(found, wanted)
+    expected_gradients = torch.autograd.grad(expected * 0.25, inputs)
+    torch.testing.assert_close(gradients, expected_gradients)
 
 
-def test_value_is_that_of_a_few_lines_of_numpy():
+def test_the_value_equals_a_few_lines_of_numpy():
     generator = np.random.default_rng(1)
     features, weight = generator.normal(size=(6, 4)), generator.normal(size=(9, 4))
     bias, targets = generator.normal(size=9), np.array([0, 8, 3, 3, 1, 2])
     logits = features @ weight.T + bias
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    expected = -np.log(chances[np.arange(6), targets]).sum()
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(probabilities[np.arange(6), targets]).sum()
     loss, _ = summed_cross_entropy(
         torch.tensor(features),
         torch.tensor(targets),
@@ -59,7 +57,7 @@ def test_value_is_that_of_a_few_lines_of_numpy():
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_target_of_hardly_any_chance_has_its_true_cost():
+def test_a_very_improbable_target_has_its_true_loss():
     weight = torch.tensor([[0.0], [200.0]], requires_grad=True)
     loss, _ = summed_cross_entropy(
         torch.ones(1, 1), torch.tensor([0]), weight, None, MATMUL
@@ -82,7 +80,7 @@ def test_without_gradients_none_is_allocated(chunk_rows, name, monkeypatch):
     assert nll.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_no_rows_cost_nothing():
+def test_the_loss_of_no_rows_is_zero():
     loss, _ = summed_cross_entropy(
         torch.zeros(0, 2),
         torch.zeros(0, dtype=torch.long),
@@ -100,7 +98,7 @@ def confident(probability, *, num_rows=64, num_features=256, num_types=1000):
     targets = torch.randint(num_types, (num_rows,))
     features = torch.randn(num_rows, num_features, dtype=torch.float64)
     low, high = torch.zeros(num_rows, 1), torch.full((num_rows, 1), 50.0)
-    for _ in range(60):  # moved towards the target's weights, by bisection
+    for _ in range(60):  # how far to move towards the target's weights
         middle = (low + high) / 2
         logits = (features + middle * weight[targets]) @ weight.T
         below = logits.softmax(1).gather(1, targets[:, None]) < probability
@@ -111,29 +109,29 @@ def confident(probability, *, num_rows=64, num_features=256, num_types=1000):
 @pytest.mark.parametrize("probability", [0.5, 0.9, 0.99, 0.999])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_confident_word_has_its_true_loss_and_gradient(name, probability):
-    """In bfloat16 1 - p has no digits; plain autocast is 1.6 to 2.0 % off."""
+    """1 - p has no digits in bfloat16; the error of plain autocast is 1.6 to 2.0 %."""
     features, targets, weight = confident(probability)
     exact = [features.clone().requires_grad_(), weight.clone().requires_grad_()]
-    wanted = cross_entropy(linear(*exact), targets, reduction="sum")
-    wanted.backward()
-    found = [t.float().detach().requires_grad_() for t in (features, weight)]
+    expected = cross_entropy(linear(*exact), targets, reduction="sum")
+    expected.backward()
+    actual = [t.float().detach().requires_grad_() for t in (features, weight)]
     loss, nll = summed_cross_entropy(
-        found[0], targets, found[1], None, Matmul(BACKENDS[name])
+        actual[0], targets, actual[1], None, Matmul(BACKENDS[name])
     )
     loss.backward()
     with torch.no_grad():
         _, validated = summed_cross_entropy(
-            found[0], targets, found[1], None, Matmul(BACKENDS[name])
+            actual[0], targets, actual[1], None, Matmul(BACKENDS[name])
         )
     limit = 0.025 if name in BF16 else 5e-4
-    for near, there in zip(found, exact, strict=True):
+    for near, there in zip(actual, exact, strict=True):
         assert (near.grad - there.grad).norm() <= limit * there.grad.norm()
     for value in (loss, nll, validated):
-        assert value.item() == pytest.approx(wanted.item(), rel=limit)
+        assert value.item() == pytest.approx(expected.item(), rel=limit)
 
 
 @pytest.mark.parametrize("name", BF16)
-def test_bf16_stays_near_fp32(chunk_rows, name):
+def test_the_bf16_loss_is_near_the_fp32_loss(chunk_rows, name):
     torch.manual_seed(1)
     features, weight = torch.randn(6, 16), torch.randn(9, 16, requires_grad=True)
     bias, targets = torch.randn(9), torch.randint(9, (6,))

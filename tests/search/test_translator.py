@@ -13,7 +13,7 @@ from pipelines.errors import OutOfMemoryError
 from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
-from tests.engines import ROWS_APART
+from tests.engines import ROW_INDEPENDENT
 from tests.search.tiny import WORDS, make_members, make_pipeline
 
 
@@ -86,7 +86,7 @@ searches = st.fixed_dictionaries(
 )
 MEMBERS = {
     (name, seeds): make_members(*seeds, linears=linears)
-    for name, linears in ROWS_APART.items()
+    for name, linears in ROW_INDEPENDENT.items()
     for seeds in ((1,), (1, 2))
 }
 

@@ -1,1 +1,1 @@
-"""What computes the model: the only code that knows a processor."""
+"""The engine: matmuls and LSTM layers, and the choice of processor and precision."""

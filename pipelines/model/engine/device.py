@@ -1,4 +1,4 @@
-"""Where tensors live: the device and the number of CPU threads."""
+"""The device: its choice, its name, its memory, and the number of CPU threads."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ _GROUP_FILES = (
         "/sys/fs/cgroup/memory/memory.usage_in_bytes",
     ),
 )
-"""Limit and use of the control group, versions 2 and 1."""
+"""Limit and usage of the control group, versions 2 and 1."""
 
 
 def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
@@ -27,10 +27,10 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
 
     Args:
         name: As in the settings.
-        local_rank: The GPU to take where the name leaves it open.
+        local_rank: Index of the GPU where the name does not give one.
 
     Raises:
-        UsageError: A GPU is asked for that is not there.
+        UsageError: The GPU does not exist.
     """
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -50,11 +50,11 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
 def cpu_for_training(num_threads: int) -> Iterator[None]:
     """Set up the CPU for training inside the block, before it computes anything.
 
-    Numbers too small for float32's normal form become zero: with a few of them among
-    its operands, a product takes six times as long.
+    Denormal numbers become zero: with a few of them among its operands, a matmul takes
+    six times as long.
 
     Args:
-        num_threads: 0 leaves the choice to torch.
+        num_threads: CPU threads; 0 leaves the choice to torch.
     """
     use_threads(num_threads)
     keep_freed_memory()
@@ -66,11 +66,11 @@ def cpu_for_training(num_threads: int) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let memory that is freed stay with the process.
+    """Keep freed memory with the process.
 
-    Getting it back from Linux page by page costs more than the work on it.
+    Getting it from Linux again, page by page, costs more than the work on it.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another C library has its own
+    with contextlib.suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
@@ -78,15 +78,16 @@ def keep_freed_memory() -> None:
 
 
 def use_threads(num_threads: int) -> None:
-    """Set the number of CPU threads; 0 leaves it to torch."""
+    """Set the number of CPU threads; 0 leaves the choice to torch."""
     if num_threads:
         torch.set_num_threads(num_threads)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Torch has an error of its own for a GPU's memory alone."""
-    found = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return found or "DefaultCPUAllocator" in str(error)
+    """Whether an error says that memory ran out, on a GPU or on a CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "DefaultCPUAllocator" in str(error)  # torch has no class for it
 
 
 def describe(device: torch.device) -> str:
@@ -97,15 +98,14 @@ def describe(device: torch.device) -> str:
 
 
 def free_memory_bytes(device: torch.device) -> int | None:
-    """Memory that may be taken now; None where the system does not tell.
+    """Free memory of a device now; None where the system does not report it.
 
     On a CPU it is what Linux calls available, within the limit of a control group.
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [_available_bytes(), _group_bytes()]
-    known = [number for number in found if number is not None]
-    return min(known, default=None)
+    limits = _available_bytes(), _group_bytes()
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _available_bytes() -> int | None:
@@ -118,10 +118,10 @@ def _available_bytes() -> int | None:
 
 
 def _group_bytes() -> int | None:
-    for most, used in _GROUP_FILES:
+    for limit_file, usage_file in _GROUP_FILES:
         try:
-            limit = int(Path(most).read_text(encoding="ascii"))
-            return max(0, limit - int(Path(used).read_text(encoding="ascii")))
+            limit = int(Path(limit_file).read_text(encoding="ascii"))
+            return max(0, limit - int(Path(usage_file).read_text(encoding="ascii")))
         except (OSError, ValueError):  # no such group, or no limit: "max"
             continue
     return None

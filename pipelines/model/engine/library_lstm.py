@@ -1,8 +1,8 @@
 """torch's LSTM: cuDNN's on a GPU, oneDNN's on a CPU.
 
-All layers go in one call, so that cuDNN can run them side by side, each a step behind
-the one below, as the paper's four GPUs did. It has no peepholes, and here no dropout:
-between layers that is ours, whose random numbers are a function of the step.
+All layers run in one call, so that cuDNN can run them in parallel, each one step behind
+the layer below, as the paper's four GPUs did. torch's LSTM has no peepholes; dropout
+between layers is ours, whose random numbers are a function of the step.
 
 Shapes: N tokens, B sentences, I input size, H cells, L layers.
 """
@@ -19,7 +19,7 @@ State = tuple[Tensor, Tensor]
 """(h_LBH, c_LBH)."""
 
 _LSTM, _WEIGHTS_PER_LAYER = 2, 4
-"""cuDNN's mode for LSTMs; two matrices and two biases."""
+"""cuDNN's mode for LSTMs; two matrices and two biases a layer."""
 
 
 def library_lstm(
@@ -50,22 +50,22 @@ def library_lstm(
 
 
 def flat_weights(layers: Sequence[LayerWeights]) -> list[Tensor]:
-    """The weights in torch's order; its second bias of a layer is zero."""
-    flat: list[Tensor] = []
-    for layer in layers:
-        flat += [layer.input_GI, layer.recurrent_GH, layer.bias_G]
-        flat.append(torch.zeros_like(layer.bias_G))
-    return flat
+    """List the weights in torch's order; the second bias of each layer is zero."""
+    return [
+        tensor
+        for layer in layers
+        for tensor in (*_own_weights(layer), torch.zeros_like(layer.bias_G))
+    ]
 
 
 class CudnnBuffer:
-    """Weights of some layers in cuDNN's own layout, in the precision of its products.
+    """Copy of some layers' weights in cuDNN's own layout and precision.
 
-    cuDNN wants all weights in one piece of memory and would gather them at each call.
-    Here they keep their place and are copied into it, rounded, once for each update.
+    cuDNN needs all weights in one buffer and would gather them at each call. This
+    buffer is kept, and the weights are copied into it, rounded, once for each update.
 
     Args:
-        layers: The layers' weights: their shapes and their device.
+        layers: The layers' weights, for their shapes and their device.
         dtype: Precision of the copy.
     """
 
@@ -76,12 +76,16 @@ class CudnnBuffer:
         _flatten(self._views, num_layers=len(layers))
 
     def load(self, layers: Sequence[LayerWeights]) -> list[Tensor]:
-        """Copy the weights; returns them as `library_lstm` takes them.
+        """Copy the weights; returns the copies as `library_lstm` takes them.
 
-        Gradients flow back to the weights themselves, in their own dtype.
+        Gradients reach the original weights, in their own dtype.
         """
-        wanted = [(w.input_GI, w.recurrent_GH, w.bias_G) for w in layers]
-        return list(_Load.apply(self._views, *(w for each in wanted for w in each)))  # type: ignore[no-untyped-call] # torch's
+        weights = [weight for layer in layers for weight in _own_weights(layer)]
+        return list(_Load.apply(self._views, *weights))  # type: ignore[no-untyped-call] # torch's
+
+
+def _own_weights(layer: LayerWeights) -> tuple[Tensor, Tensor, Tensor]:
+    return layer.input_GI, layer.recurrent_GH, layer.bias_G
 
 
 class _Load(torch.autograd.Function):
@@ -107,7 +111,7 @@ class _Load(torch.autograd.Function):
 
 @cache
 def cudnn_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """What cuDNN's LSTM takes instead of a dtype: float32 where it has no bfloat16."""
+    """Dtype of cuDNN's LSTM: the given one, or float32 where it lacks bfloat16."""
     if dtype is torch.float32:
         return dtype
     x = torch.zeros(1, 1, 8, dtype=dtype, device=device)
@@ -125,10 +129,10 @@ def cudnn_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
 
 @torch.no_grad()
 def _flatten(weights: list[Tensor], *, num_layers: int) -> Tensor:
-    """Move the weights into one buffer, of which they become views."""
+    """Move the weights into one buffer; they become views of it."""
     input_size, cells = weights[0].shape[1], weights[1].shape[1]
-    rest = (_LSTM, cells, 0, num_layers, False, False)
+    options = (_LSTM, cells, 0, num_layers, False, False)
     flat: Tensor = torch._cudnn_rnn_flatten_weight(
-        weights, _WEIGHTS_PER_LAYER, input_size, *rest
+        weights, _WEIGHTS_PER_LAYER, input_size, *options
     )
     return flat

@@ -1,4 +1,4 @@
-"""A linear layer without bias whose products are the engine's.
+"""A linear layer without bias, computed by the engine's matmuls.
 
 Shapes: N rows, I inputs, J outputs.
 """
@@ -13,7 +13,7 @@ from pipelines.model.engine.matmul import Matmul
 
 
 def linear(input_NI: Tensor, weight_JI: Tensor, matmul: Matmul) -> Tensor:
-    """Input @ weight.T, [N, J], in the precision of the products."""
+    """Input @ weight.T, [N, J], in the precision of the matmuls."""
     output_NJ: Tensor = _Linear.apply(input_NI, weight_JI, matmul)  # type: ignore[no-untyped-call] # torch's
     return output_NJ
 
@@ -26,7 +26,7 @@ class _Linear(torch.autograd.Function):
         operand = matmul.cast(input_NI)
         ctx.save_for_backward(operand, weight_JI)
         ctx.matmul, ctx.input_dtype = matmul, input_NI.dtype
-        return matmul.apply(operand, matmul.prepare(weight_JI, 1), None)
+        return matmul.linear(operand, matmul.prepare(weight_JI, 1), None)
 
     @staticmethod
     @once_differentiable
@@ -35,5 +35,5 @@ class _Linear(torch.autograd.Function):
         matmul = ctx.matmul
         grad_NJ = matmul.cast(grad_NJ)
         transposed = matmul.prepare(weight_JI.T, 1)
-        grad_input = matmul.apply(grad_NJ, transposed, None).to(ctx.input_dtype)
-        return grad_input, matmul.outer(grad_NJ, operand), None
+        grad_input = matmul.linear(grad_NJ, transposed, None).to(ctx.input_dtype)
+        return grad_input, matmul.weight_gradient(grad_NJ, operand), None

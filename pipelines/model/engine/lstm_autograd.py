@@ -1,18 +1,18 @@
-"""Forward and backward pass of one LSTM layer, step by step: our own engine.
+"""One LSTM layer as an autograd function: our own engine.
 
 What makes it fast on a CPU:
 
 - sentences are sorted longest first, so a step is a slice and nothing is padded;
-- the products of the input are computed for all steps at once, before the loop;
-- a step of the backward pass is four multiplications and one product (`lstm_steps`);
-- each weight's gradient is one product, after the loop.
+- the input projections of all steps are one matmul, before the loop;
+- a step of the backward pass is a few multiplications and one matmul (`lstm_steps`);
+- each weight's gradient is one matmul, after the loop.
 
 Source: Graves 2013, "Generating Sequences With Recurrent Neural Networks", equations 7
 to 11, which Sutskever et al. 2014 name in section 2; peepholes (diagonal weights from
-the cell to the gates) are optional.
+the cell to the gates) are optional. The equations are in `lstm_steps`.
 
 Shapes: N tokens, B sentences, n sentences that run at a step, I input size, H cells,
-G gates (4 H), in torch's order: input, forget, new cell, output.
+G gates (4 H), in torch's order: input, forget, new cell input, output.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipelines.model.engine.lstm_steps import LSTMSteps, continuing_rows
+from pipelines.model.engine.lstm_steps import (
+    LSTMSteps,
+    SavedFactors,
+    continuing_rows,
+    previous_values,
+)
 from pipelines.model.engine.matmul import Matmul
 
 
@@ -54,32 +59,58 @@ def run_layer(
         input_NI: Float [N, I], step by step, the longest sentence first in each.
         sizes: Sentences that run at each step; never rising; their sum is N.
         weights: Weights of the layer.
-        matmul: Computes the products.
+        matmul: Computes the matmuls.
         state: Initial (h_BH, c_BH); zeros when None.
 
     Returns:
-        The output [N, H] in the precision of the products, and h_BH and c_BH (float32)
+        The output [N, H] in the precision of the matmuls, and h_BH and c_BH (float32)
         after each sentence's own last step.
     """
     if state is None:
         zeros = input_NI.new_zeros(sizes[0], weights.recurrent_GH.shape[1])
         state = zeros, zeros
+    h0_BH, c0_BH = state
     tensors = (
         input_NI,
-        *state,
+        h0_BH,
+        c0_BH,
         weights.input_GI,
         weights.recurrent_GH,
         weights.bias_G,
         weights.peephole_3H,
     )
-    # Asked here: inside a Function `needs_input_grad` is true even under no_grad.
-    given = [tensor for tensor in tensors if tensor is not None]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
-        output_NH, h_BH, c_BH = _Layer.apply(  # type: ignore[no-untyped-call] # torch's
-            *tensors, tuple(sizes), matmul
-        )
+    steps = LSTMSteps(sizes, weights.peephole_3H, matmul)
+    # Checked here: inside a Function `needs_input_grad` is true even under no_grad.
+    if torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in tensors
+    ):
+        output_NH, h_BH, c_BH = _Layer.apply(*tensors, steps)  # type: ignore[no-untyped-call] # torch's
         return output_NH, h_BH, c_BH
-    return _forward(*tensors, sizes, matmul, saves=False).results
+    operands = matmul.cast(input_NI), matmul.cast(h0_BH)
+    return _forward(*operands, c0_BH.float(), weights, steps, saved=None)
+
+
+def _forward(
+    input_NI: Tensor,
+    h0_BH: Tensor,
+    c0_BH: Tensor,
+    weights: LayerWeights,
+    steps: LSTMSteps,
+    saved: SavedFactors | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Forward pass; input and hidden state are operands, the cells float32."""
+    matmul, sizes = steps.matmul, steps.sizes
+    input_weight = matmul.prepare(weights.input_GI, 1)
+    recurrent_weight = matmul.prepare(weights.recurrent_GH, len(sizes))
+    output_NH, c_BH = steps.forward(
+        matmul.linear(input_NI, input_weight, weights.bias_G),
+        h0_BH,
+        c0_BH,
+        recurrent_weight,
+        saved,
+    )
+    ended = [output_NH[rows][n:] for rows, n in continuing_rows(sizes)]
+    return output_NH, torch.cat(ended[::-1]), c_BH
 
 
 class _Layer(torch.autograd.Function):
@@ -87,101 +118,67 @@ class _Layer(torch.autograd.Function):
     def forward(
         ctx: Any,
         input_NI: Tensor,
-        h_BH: Tensor,
-        c_BH: Tensor,
+        h0_BH: Tensor,
+        c0_BH: Tensor,
         input_GI: Tensor,
         recurrent_GH: Tensor,
         bias_G: Tensor,
         peephole_3H: Tensor | None,
-        sizes: tuple[int, ...],
-        matmul: Matmul,
+        steps: LSTMSteps,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        run = _forward(
-            *(input_NI, h_BH, c_BH, input_GI, recurrent_GH, bias_G, peephole_3H),
-            *(sizes, matmul),
-            saves=True,
+        ctx.dtypes = input_NI.dtype, h0_BH.dtype, c0_BH.dtype
+        input_NI, h0_BH = steps.matmul.cast(input_NI), steps.matmul.cast(h0_BH)
+        c0_BH = c0_BH.float()
+        saved = SavedFactors.allocate(
+            len(input_NI), c0_BH, peepholes=peephole_3H is not None
         )
-        output_NH, _, _ = run.results
-        ctx.save_for_backward(
-            run.input_NI, run.h0_BH, output_NH, input_GI, recurrent_GH
-        )
-        ctx.steps, ctx.sizes, ctx.matmul = run.steps, sizes, matmul
-        ctx.input_dtype = input_NI.dtype
-        ctx.state_dtype = h_BH.dtype, c_BH.dtype
-        return run.results
+        weights = LayerWeights(input_GI, recurrent_GH, bias_G, peephole_3H)
+        results = _forward(input_NI, h0_BH, c0_BH, weights, steps, saved)
+        output_NH, _, _ = results
+        ctx.save_for_backward(input_NI, h0_BH, output_NH, input_GI, recurrent_GH)
+        ctx.steps, ctx.saved = steps, saved
+        return results
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, grad_NH: Tensor, grad_h_BH: Tensor, grad_c_BH: Tensor
     ) -> tuple[Tensor | None, ...]:
-        inputs, h0, output_NH, input_GI, recurrent_GH = ctx.saved_tensors
-        steps, sizes, matmul = ctx.steps, ctx.sizes, ctx.matmul
-        grad_NH = matmul.cast(grad_NH).clone()
-        for rows, n in continuing_rows(sizes):
-            size = rows.stop - rows.start
-            grad_NH[rows][n:] += grad_h_BH[n:size]
-        delta_NG, grad_h0, grad_c0 = steps.backward(
-            grad_NH,
+        input_NI, h0_BH, output_NH, input_GI, recurrent_GH = ctx.saved_tensors
+        steps, saved, matmul = ctx.steps, ctx.saved, ctx.steps.matmul
+        ctx.saved = None
+        input_dtype, h_dtype, c_dtype = ctx.dtypes
+        grad_a_NG, grad_h0_BH, grad_c0_BH = steps.backward(
+            saved,
+            _add_last_hidden(matmul.cast(grad_NH).clone(), grad_h_BH, steps.sizes),
             grad_c_BH.float().clone(),
-            matmul.prepare(recurrent_GH.T, len(sizes)),
+            matmul.prepare(recurrent_GH.T, len(steps.sizes)),
         )
-        operand = matmul.cast(delta_NG)
-        grad_input = None
+        operand_NG = matmul.cast(grad_a_NG)
+        grad_input_NI = None
         if ctx.needs_input_grad[0]:
             transposed = matmul.prepare(input_GI.T, 1)
-            grad_input = matmul.apply(operand, transposed, None).to(ctx.input_dtype)
-        before = [output_NH[rows][:n] for rows, n in continuing_rows(sizes)]
-        grad_recurrent = matmul.outer(operand, torch.cat([h0, *before]))
-        grad_input_weight = matmul.outer(operand, inputs)
-        grad_peephole = (
-            steps.peephole_gradient(delta_NG) if steps.has_peepholes else None
-        )
-        ctx.steps = None
+            grad_input_NI = matmul.linear(operand_NG, transposed, None).to(input_dtype)
+        previous_h_NH = previous_values(output_NH, h0_BH, steps.sizes)
+        grad_recurrent_GH = matmul.weight_gradient(operand_NG, previous_h_NH)
         return (
-            grad_input,
-            grad_h0.to(ctx.state_dtype[0]),
-            grad_c0.to(ctx.state_dtype[1]),
-            grad_input_weight,
-            grad_recurrent,
-            delta_NG.sum(0),
-            grad_peephole,
-            None,
+            grad_input_NI,
+            grad_h0_BH.to(h_dtype),
+            grad_c0_BH.to(c_dtype),
+            matmul.weight_gradient(operand_NG, input_NI),
+            grad_recurrent_GH,
+            grad_a_NG.sum(0),
+            steps.peephole_gradient(saved),
             None,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _ForwardPass:
-    input_NI: Tensor
-    """As an operand."""
-    h0_BH: Tensor
-    """As an operand."""
-    results: tuple[Tensor, Tensor, Tensor]
-    steps: LSTMSteps
-
-
-def _forward(
-    input_NI: Tensor,
-    h_BH: Tensor,
-    c_BH: Tensor,
-    input_GI: Tensor,
-    recurrent_GH: Tensor,
-    bias_G: Tensor,
-    peephole_3H: Tensor | None,
-    sizes: Sequence[int],
-    matmul: Matmul,
-    *,
-    saves: bool,
-) -> _ForwardPass:
-    inputs, h0 = matmul.cast(input_NI), matmul.cast(h_BH)
-    gates_NG = matmul.apply(inputs, matmul.prepare(input_GI, 1), bias_G)
-    weight = matmul.prepare(recurrent_GH, len(sizes))
-    steps = LSTMSteps(
-        gates_NG, sizes, h0, c_BH.float(), peephole_3H, matmul, saves=saves
-    )
-    del gates_NG
-    output_NH, last_c_BH = steps.forward(weight)
-    ended = [output_NH[rows][n:] for rows, n in continuing_rows(sizes)]
-    results = output_NH, torch.cat(ended[::-1]), last_c_BH
-    return _ForwardPass(inputs, h0, results, steps)
+def _add_last_hidden(
+    grad_NH: Tensor, grad_h_BH: Tensor, sizes: Sequence[int]
+) -> Tensor:
+    """Add the gradient of the last hidden states to that of the output, in place."""
+    for rows, n in continuing_rows(sizes):
+        size = rows.stop - rows.start
+        if n < size:
+            grad_NH[rows][n:] += grad_h_BH[n:size]
+    return grad_NH

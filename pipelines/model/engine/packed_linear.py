@@ -1,15 +1,13 @@
 """Linear layers for inference: weights packed once, in one precision.
 
-Training packs weights anew for every update; translation uses the same ones millions of
-times and can afford more. On a CPU with oneDNN a
-row gets the same bits whatever other rows stand beside it, so a translation does not
-depend on its batch.
+Training packs its weights again after every update; translation uses the same ones
+millions of times and can afford more. On a CPU with oneDNN a row gets the same bits
+whatever the other rows of the batch, so a translation does not depend on its batch.
 
 Shapes: N rows, I inputs, J outputs of a layer with weights [J, I].
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal, Protocol
 
 import torch
@@ -19,7 +17,7 @@ from torch.nn import functional as F
 from pipelines.errors import UsageError
 from pipelines.model.engine.precision import (
     Backend,
-    choose_backend,
+    choose_inference_backend,
     has_fast_int8,
     tf32_switched,
 )
@@ -35,46 +33,44 @@ _STEPS = 127
 
 
 class LinearFactory(Protocol):
-    """Makes linear layers of one precision."""
+    """Builds linear layers of one precision."""
 
     row_multiple: int
-    """Rows come in multiples of this: oneDNN makes a new kernel for each number."""
+    """Rows come in multiples of this: oneDNN builds a kernel for each new count."""
 
     def operand(self, rows_NI: Tensor) -> Tensor:
-        """Rows with values in [-1, 1] in the form that a `Linear` takes."""
+        """Convert rows with values in [-1, 1] to what a `Linear` takes."""
         ...
 
     def pack(self, weight_JI: Tensor, bias_J: Tensor | None) -> Linear:
-        """Make a layer that takes operands."""
+        """Build a layer that takes operands."""
         ...
 
     def pack_unbounded(self, weight_JI: Tensor, bias_J: Tensor | None) -> Linear:
-        """Make a layer that takes float32 rows with values of any size."""
+        """Build a layer that takes float32 rows with values of any size."""
         ...
 
 
 class FloatLinearFactory:
-    """Layers in floating point.
+    """Linear layers in floating point.
 
     Args:
-        backend: What multiplies. Where it has oneDNN, oneDNN multiplies everything:
-            MKL's rows depend on their neighbours.
+        backend: Library, torch or onednn, and precision.
     """
 
     def __init__(self, backend: Backend) -> None:
-        self._packs = backend.library != "torch"
-        self._backend = replace(backend, library="onednn") if self._packs else backend
+        self._backend, self._packs = backend, backend.library == "onednn"
         self.row_multiple = 16 if self._packs else 1
 
     def __str__(self) -> str:
         return str(self._backend)
 
     def operand(self, rows_NI: Tensor) -> Tensor:
-        """Rows in the precision of the layers."""
+        """Round rows to the precision of the layers."""
         return self._backend.cast(rows_NI)
 
     def pack(self, weight_JI: Tensor, bias_J: Tensor | None) -> Linear:
-        """Make a layer that takes operands."""
+        """Build a layer that takes operands."""
         weight = self.operand(weight_JI)
         bias = None if bias_J is None else self.operand(bias_J)
         if not self._packs:
@@ -84,7 +80,7 @@ class FloatLinearFactory:
         return lambda rows: multiply(rows, packed, bias, "none", [], "").float()
 
     def pack_unbounded(self, weight_JI: Tensor, bias_J: Tensor | None) -> Linear:
-        """Make a layer that takes float32 rows."""
+        """Build a layer that takes float32 rows."""
         layer = self.pack(weight_JI, bias_J)
         return lambda rows: layer(self.operand(rows))
 
@@ -94,10 +90,10 @@ class FloatLinearFactory:
 
 
 class Int8LinearFactory:
-    """Layers in eight bits: a scale for each output, one step of 1/127 for operands.
+    """Linear layers in 8 bits: a scale for each output, steps of 1/127 for operands.
 
-    An LSTM's output lies in [-1, 1], so its step need not follow the data, and no row
-    depends on another. Sums are exact, in 32 bits.
+    An LSTM's output lies in [-1, 1], so the scale of operands need not follow the data,
+    and no row depends on another. Sums are exact, in 32 bits.
     """
 
     row_multiple = 16
@@ -106,12 +102,12 @@ class Int8LinearFactory:
         return "int8 by onednn"
 
     def operand(self, rows_NI: Tensor) -> Tensor:
-        """Rows in steps, uint8."""
-        # The zero is at 128, for instructions that take unsigned operands.
+        """Quantize rows to uint8."""
+        # The zero point is 128, for instructions that take unsigned operands.
         return rows_NI.mul(_STEPS).add_(128.5).to(torch.uint8)
 
     def pack(self, weight_JI: Tensor, bias_J: Tensor | None) -> Linear:
-        """Make a layer that takes operands."""
+        """Build a layer that takes operands."""
         scale_J = weight_JI.abs().amax(1).clamp(min=1e-20).div(_STEPS)
         steps = weight_JI.div(scale_J[:, None]).round_().to(torch.int8)
         weight = torch.ops.onednn.qlinear_prepack(steps, None)
@@ -119,26 +115,15 @@ class Int8LinearFactory:
         multiply = torch.ops.onednn.qlinear_pointwise
 
         def apply(rows_NI: Tensor) -> Tensor:
-            scale, zero, unscaled = 1 / _STEPS, 128, (1.0, 0, torch.float32)
-            result: Tensor = multiply(
-                rows_NI,
-                scale,
-                zero,
-                weight,
-                scale_J,
-                zeros_J,
-                bias_J,
-                *unscaled,
-                "none",
-                [],
-                "",
-            )
+            quantized = rows_NI, 1 / _STEPS, 128, weight, scale_J, zeros_J
+            unscaled = 1.0, 0, torch.float32
+            result: Tensor = multiply(*quantized, bias_J, *unscaled, "none", [], "")
             return result
 
         return apply
 
     def pack_unbounded(self, weight_JI: Tensor, bias_J: Tensor | None) -> Linear:
-        """Make a layer that takes float32 rows, each scaled by its largest value."""
+        """Build a layer that takes float32 rows, each scaled by its largest value."""
         layer = self.pack(weight_JI, None)
 
         def apply(rows_NI: Tensor) -> Tensor:
@@ -150,13 +135,13 @@ class Int8LinearFactory:
 
 
 def choose_linear(wanted: Precision, device: torch.device) -> LinearFactory:
-    """The layers of a precision; auto is bf16 where the hardware has it, else fp32.
+    """Choose the linear layers of a precision.
 
     Raises:
         UsageError: The device does not support the precision.
     """
     if wanted != "int8":
-        return FloatLinearFactory(choose_backend(wanted, device))
+        return FloatLinearFactory(choose_inference_backend(wanted, device))
     if device.type != "cpu" or not has_fast_int8():
         raise UsageError(
             "precision int8 needs a CPU with VNNI or AMX instructions",

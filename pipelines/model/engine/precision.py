@@ -1,13 +1,13 @@
-"""Precisions, and which library multiplies in each of them on which processor.
+"""Precisions, and the library that multiplies in each of them on each processor.
 
-The choice is made here alone, for training (`matmul`) and for inference
-(`packed_linear`). It depends on the processor and never on a clock, so a resumed run
-computes the same bits on the same machine.
+Chosen here for the matmuls of training (`matmul`) and of inference (`packed_linear`,
+which adds int8). The choice depends on the processor and never on a clock, so a resumed
+training computes the same bits on the same machine.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,18 +16,18 @@ from torch import Tensor
 from pipelines.errors import UsageError
 
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
-"""As in the settings."""
+"""A precision in the settings."""
 FloatPrecision = Literal["fp32", "tf32", "bf16"]
-"""What `auto` becomes one of."""
+"""A precision that `auto` resolves to."""
 Library = Literal["torch", "onednn", "torch+onednn"]
-"""torch: its own products, which are MKL's on a CPU and cuBLAS's on a GPU. onednn: all
-products by oneDNN. torch+onednn: large ones by torch, those of one time step by oneDNN
-with packed weights."""
+"""torch: its own matmuls, by MKL on a CPU and cuBLAS on a GPU. onednn: all by oneDNN.
+torch+onednn: large ones by torch, those of one time step by oneDNN with packed
+weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A library of matrix products and the precision of its operands."""
+    """A library of matmuls and the precision of their operands."""
 
     library: Library
     precision: FloatPrecision
@@ -36,7 +36,7 @@ class Backend:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What operands and results are held in."""
+        """Dtype of operands and results."""
         native = self.precision == "bf16" and not self.emulated
         return torch.bfloat16 if native else torch.float32
 
@@ -47,12 +47,12 @@ class Backend:
         return tensor.to(self.dtype)
 
     def __str__(self) -> str:
-        how = ", emulated in float32" if self.emulated else ""
-        return f"{self.precision} by {self.library}{how}"
+        suffix = ", emulated in float32" if self.emulated else ""
+        return f"{self.precision} by {self.library}{suffix}"
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> FloatPrecision:
-    """Turn auto into bf16 where the device multiplies it in hardware, else fp32.
+    """Resolve auto to bf16 where the device multiplies it in hardware, else to fp32.
 
     GPUs before Ampere (Volta, Turing) emulate bf16 and have no TF32: fp32 there.
 
@@ -67,12 +67,15 @@ def choose_precision(wanted: Precision, device: torch.device) -> FloatPrecision:
         )
     if wanted != "auto":
         return wanted
-    fast = _gpu_has_bf16() if on_gpu else has_fast_bf16()
-    return "bf16" if fast else "fp32"
+    if on_gpu:
+        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        is_fast = has_fast_bf16()
+    return "bf16" if is_fast else "fp32"
 
 
 def choose_backend(wanted: Precision, device: torch.device) -> Backend:
-    """Choose the library and the precision for a device.
+    """Choose the library and the precision of training for a device.
 
     On a CPU, float32 is fast in MKL on Intel's processors and in oneDNN on others, and
     bfloat16 in oneDNN. A CPU without bfloat16 instructions would take four times as
@@ -87,7 +90,7 @@ def choose_backend(wanted: Precision, device: torch.device) -> Backend:
     library: Library = "onednn"
     if not has_onednn():
         library = "torch"
-    elif _is_intel():
+    elif "Intel" in processor_name(device):
         library = "torch+onednn"
     if precision != "bf16":
         return Backend(library, precision)
@@ -96,12 +99,25 @@ def choose_backend(wanted: Precision, device: torch.device) -> Backend:
     return Backend(library, "bf16", emulated=True)
 
 
+def choose_inference_backend(wanted: Precision, device: torch.device) -> Backend:
+    """Choose the library and the precision of inference for a device.
+
+    oneDNN, where there is one, computes all matmuls: the bits of a row of MKL's depend
+    on the other rows.
+
+    Raises:
+        UsageError: The device does not support the precision.
+    """
+    backend = choose_backend(wanted, device)
+    return backend if backend.library == "torch" else replace(backend, library="onednn")
+
+
 @contextmanager
 def tf32_switched(backend: Backend, device: torch.device) -> Iterator[None]:
-    """Switch TF32 on or off for the products inside the block, then restore it.
+    """Switch TF32 on or off for the matmuls inside the block, then restore it.
 
-    TF32 lets a GPU drop float32's last 13 bits in products. Off for fp32, so that fp32
-    means fp32. The switches are torch's and global; a CPU has none.
+    TF32 lets a GPU drop the last 13 bits of float32 operands. It is off for fp32. The
+    switches are torch's and global; a CPU has none.
     """
     if device.type != "cuda":
         yield
@@ -119,44 +135,35 @@ def tf32_switched(backend: Backend, device: torch.device) -> Iterator[None]:
 
 def has_fast_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
-    known = capabilities()
-    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    flags = capabilities()
+    return any(flags.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def has_fast_int8() -> bool:
     """Whether this CPU multiplies 8-bit integers in hardware."""
-    known = capabilities()
-    return any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    flags = capabilities()
+    return any(flags.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def has_onednn() -> bool:
     """Whether this torch was built with oneDNN."""
-    found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return found
+    is_available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_available
 
 
 def capabilities() -> Mapping[str, Any]:
-    """Instruction sets of this CPU, by name."""
+    """Name and instruction sets of this CPU."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.11
         return {
             "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
             "avx512_vnni": torch.cpu._is_vnni_supported(),
         }
-    known: Mapping[str, Any] = torch.cpu.get_capabilities()
-    return known
+    flags: Mapping[str, Any] = torch.cpu.get_capabilities()
+    return flags
 
 
 def processor_name(device: torch.device) -> str:
-    """Name of a GPU, or of the CPU."""
+    """Name of the device's processor, a GPU or the CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(capabilities().get("cpu_name", "unknown"))
-
-
-def _gpu_has_bf16() -> bool:
-    found: bool = torch.cuda.is_bf16_supported(including_emulation=False)
-    return found
-
-
-def _is_intel() -> bool:
-    return "Intel" in processor_name(torch.device("cpu"))

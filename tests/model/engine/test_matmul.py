@@ -1,9 +1,8 @@
-"""Matrix products: every backend multiplies, whatever its number of rows."""
+"""Every backend multiplies any number of rows."""
 
 import pytest
 import torch
 
-from pipelines.model.engine.linear import linear
 from pipelines.model.engine.matmul import Matmul
 from tests.engines import BACKENDS, BF16, always_pack
 
@@ -17,35 +16,35 @@ def matmul(request):
 
 @pytest.fixture(params=["plain", "packed"])
 def uses(request, monkeypatch):
-    """How often a weight is used: often enough to be packed, or not."""
+    """Uses of a weight: enough for packing it, or not."""
     if request.param == "packed":
         always_pack(monkeypatch)
         return 4
     return 1
 
 
-def near(found, wanted, matmul):
+def assert_near(actual, expected, matmul):
     limit = 2e-2 if str(matmul.backend) in BF16 else 1e-5
-    assert (found.float() - wanted).abs().max() <= limit * wanted.abs().max()
+    assert (actual.float() - expected).abs().max() <= limit * expected.abs().max()
 
 
 @pytest.mark.parametrize("num_rows", ROWS)
-def test_many_rows(matmul, uses, num_rows):
+def test_linear_and_its_weight_gradient(matmul, uses, num_rows):
     torch.manual_seed(1)
     rows, weight, bias = torch.randn(num_rows, 24), torch.randn(40, 24), torch.randn(40)
     prepared, operand = matmul.prepare(weight, uses), matmul.cast(rows)
-    found = matmul.apply(operand, prepared, bias)
-    assert found.dtype is matmul.dtype
-    near(found, rows @ weight.T + bias, matmul)
-    near(matmul.apply(operand, prepared, None), rows @ weight.T, matmul)
-    left = torch.randn(num_rows, 40)
-    outer = matmul.outer(matmul.cast(left), operand)
-    assert outer.dtype is torch.float32
-    near(outer, left.T @ rows, matmul)
+    actual = matmul.linear(operand, prepared, bias)
+    assert actual.dtype is matmul.dtype
+    assert_near(actual, rows @ weight.T + bias, matmul)
+    assert_near(matmul.linear(operand, prepared, None), rows @ weight.T, matmul)
+    grad = torch.randn(num_rows, 40)
+    gradient = matmul.weight_gradient(matmul.cast(grad), operand)
+    assert gradient.dtype is torch.float32
+    assert_near(gradient, grad.T @ rows, matmul)
 
 
 @pytest.mark.parametrize("num_rows", ROWS)
-def test_the_rows_of_a_step_leave_the_next_steps_alone(matmul, uses, num_rows):
+def test_accumulate_leaves_the_rows_of_the_next_step_unchanged(matmul, uses, num_rows):
     torch.manual_seed(2)
     rows, weight = torch.randn(num_rows, 24), torch.randn(40, 24)
     sums = torch.randn(matmul.padded_rows(num_rows) + 5, 40)
@@ -53,12 +52,12 @@ def test_the_rows_of_a_step_leave_the_next_steps_alone(matmul, uses, num_rows):
     padded = matmul.cast(torch.cat([rows, torch.randn(5 + 16, 24)]))
     size = matmul.padded_rows(num_rows)
     prepared = matmul.prepare(weight, uses)
-    found = matmul.accumulate(all_sums[:size], padded[:size], prepared)
-    near(found[:num_rows], sums[:num_rows] + rows @ weight.T, matmul)
+    actual = matmul.accumulate(all_sums[:size], padded[:size], prepared)
+    assert_near(actual[:num_rows], sums[:num_rows] + rows @ weight.T, matmul)
     assert torch.equal(all_sums[num_rows:], matmul.cast(sums)[num_rows:])
 
 
-def test_weights_are_packed_where_it_is_worth_it(matmul):
+def test_only_large_weights_that_are_used_often_are_packed(matmul):
     large = torch.randn(1024, 1024)
     packs = matmul.backend.library != "torch"
     assert matmul.prepare(large, 4).is_mkldnn == packs
@@ -66,15 +65,17 @@ def test_weights_are_packed_where_it_is_worth_it(matmul):
     assert not matmul.prepare(torch.randn(8, 8), 4).is_mkldnn
 
 
-def test_a_linear_layer_has_the_gradients_of_torchs(matmul):
-    torch.manual_seed(3)
-    inputs = [torch.randn(70, 24), torch.randn(40, 24)]
-    own = [tensor.clone().requires_grad_() for tensor in inputs]
-    wanted = [tensor.clone().requires_grad_() for tensor in inputs]
-    mix = torch.randn(70, 40)
-    (linear(own[0], own[1], matmul).float() * mix).sum().backward()
-    (torch.nn.functional.linear(*wanted) * mix).sum().backward()
-    for ours, theirs in zip(own, wanted, strict=True):
-        assert ours.grad is not None
-        assert ours.grad.dtype is torch.float32
-        near(ours.grad, theirs.grad, matmul)
+@pytest.mark.parametrize("name", BF16)
+def test_bf16_operands_and_results_are_values_of_bfloat16(name):
+    matmul = Matmul(BF16[name])
+    rows, weight = matmul.cast(torch.randn(20, 24)), torch.randn(40, 24)
+    result = matmul.linear(rows, matmul.prepare(weight, 1), None)
+    for tensor in (rows, result):
+        assert tensor.dtype is matmul.dtype
+        assert torch.equal(tensor, tensor.bfloat16().to(matmul.dtype))
+
+
+def test_padded_rows_are_a_multiple_for_onednn_only(matmul):
+    padded = [matmul.padded_rows(n) for n in (1, 16, 17)]
+    on_onednn = matmul.backend.library != "torch"
+    assert padded == ([16, 16, 32] if on_onednn else [1, 16, 17])

@@ -1,4 +1,4 @@
-"""Which library multiplies in which precision on which processor."""
+"""The library and the precision of each processor."""
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from pipelines.model.engine.packed_linear import choose_linear
 from pipelines.model.engine.precision import (
     Backend,
     choose_backend,
+    choose_inference_backend,
     choose_precision,
     tf32_switched,
 )
@@ -17,8 +18,8 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def processor(monkeypatch, *, name="Intel", onednn=True, **instructions):
-    known = {"cpu_name": name, **instructions}
-    monkeypatch.setattr(module, "capabilities", lambda: known)
+    flags = {"cpu_name": name, **instructions}
+    monkeypatch.setattr(module, "capabilities", lambda: flags)
     monkeypatch.setattr(module, "has_onednn", lambda: onednn)
 
 
@@ -41,7 +42,7 @@ def processor(monkeypatch, *, name="Intel", onednn=True, **instructions):
     ],
     ids=str,
 )
-def test_a_cpu(monkeypatch, known, wanted, expected):
+def test_the_library_and_precision_of_a_cpu(monkeypatch, known, wanted, expected):
     processor(monkeypatch, **known)
     assert choose_backend(wanted, CPU) == expected
 
@@ -56,7 +57,7 @@ def test_a_cpu(monkeypatch, known, wanted, expected):
         (True, "fp32", "fp32"),
     ],
 )
-def test_a_gpu(monkeypatch, has_bf16, wanted, expected):
+def test_the_precision_of_a_gpu(monkeypatch, has_bf16, wanted, expected):
     asked = []
 
     def supported(*, including_emulation):
@@ -69,6 +70,26 @@ def test_a_gpu(monkeypatch, has_bf16, wanted, expected):
     assert not any(asked)
 
 
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, Backend("onednn", "fp32")),
+        ({"name": "AMD EPYC"}, Backend("onednn", "fp32")),
+        ({"onednn": False}, Backend("torch", "fp32")),
+    ],
+    ids=str,
+)
+def test_inference_on_a_cpu_is_by_onednn_where_there_is_one(
+    monkeypatch, known, expected
+):
+    processor(monkeypatch, **known)
+    assert choose_inference_backend("auto", CPU) == expected
+
+
+def test_inference_on_a_gpu_is_by_torch():
+    assert choose_inference_backend("fp32", GPU) == Backend("torch", "fp32")
+
+
 @pytest.mark.parametrize("precision", ["int8", "tf32"])
 def test_a_precision_that_the_cpu_lacks_is_refused(precision, monkeypatch):
     processor(monkeypatch)
@@ -76,13 +97,8 @@ def test_a_precision_that_the_cpu_lacks_is_refused(precision, monkeypatch):
         choose_linear(precision, CPU)
 
 
-def test_int8_is_for_cpus():
-    with pytest.raises(UsageError, match="int8"):
-        choose_linear("int8", GPU)
-
-
 @pytest.mark.parametrize("known", [{"avx512_bf16": False}, {"avx512_bf16": True}])
-def test_capabilities_are_known_to_older_torch_too(monkeypatch, known):
+def test_capabilities_of_an_older_torch(monkeypatch, known):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     for name, answer in (
         ("_is_avx512_bf16_supported", known["avx512_bf16"]),
@@ -112,7 +128,7 @@ def test_tf32_is_switched_inside_the_block_only(precision, inside):
     assert switches() == before
 
 
-def test_choosing_changes_no_switch(monkeypatch):
+def test_choosing_a_precision_switches_nothing(monkeypatch):
     before = switches()
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     for precision in ("fp32", "tf32", "bf16", "auto"):
@@ -120,7 +136,7 @@ def test_choosing_changes_no_switch(monkeypatch):
     assert switches() == before
 
 
-def test_a_backend_says_what_it_is():
+def test_a_backend_describes_itself():
     assert str(Backend("onednn", "bf16")) == "bf16 by onednn"
     emulated = Backend("torch", "bf16", emulated=True)
     assert str(emulated) == "bf16 by torch, emulated in float32"
