@@ -82,7 +82,7 @@ class FakeTimer(StepTimer):
         self.steps = []
 
     def time(self, batch):
-        pairs = len(batch.numbers)
+        pairs = len(batch.pair_ids)
         self.steps.append(pairs)
         return TimedStep(pairs, batch.num_words, float(pairs))
 
