@@ -203,10 +203,12 @@ def measure(models: list[str], source: str, settings: Settings, repeat: int) -> 
     for _ in range(repeat):
         num_words = 0
         started = time.perf_counter()
-        for first in range(0, len(lines), translator.window):  # as the command does
-            for each in translator.translate(lines[first : first + translator.window]):
-                if each.candidates:
-                    num_words += len(each.candidates[0].token_log_probs)
+        for first in range(0, len(lines), translator.chunk_size):  # as the command does
+            for each in translator.translate(
+                lines[first : first + translator.chunk_size]
+            ):
+                if each.outputs:
+                    num_words += len(each.outputs[0].token_log_probs)
         seconds.append(time.perf_counter() - started)
     return json.dumps(
         {

@@ -185,19 +185,19 @@ def test_a_stop_is_a_note_for_machines(s2s, project, monkeypatch):
 def test_a_stop_that_a_library_swallows_is_no_other_error(
     s2s, project, monkeypatch, then
 ):
-    from s2scli.commands import translate
+    from pipelines.search import loading
 
-    load = translate._translator
+    load = loading.load_ensemble
 
-    def swallow(*arguments):
+    def swallow(*arguments, **options):
         try:
             signal.raise_signal(signal.SIGINT)
         except Exception:  # noqa: BLE001 # as libraries do
             if then == "fail":
                 raise ImportError("cannot load module") from None
-            return load(*arguments)
+            return load(*arguments, **options)
 
-    monkeypatch.setattr(translate, "_translator", swallow)
+    monkeypatch.setattr(loading, "load_ensemble", swallow)
     found = s2s("translate", "-m", project, stdin=b"a\n")
     assert (found.status, found.out) == (130, "")
     assert found.err == "stopped by SIGINT\n"

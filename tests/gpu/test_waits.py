@@ -143,8 +143,8 @@ def test_sampling_waits_once_a_step(gpu, name, num_models, top_k, monkeypatch):
     assert len(steps) > 1
     assert len(syncs) == len(steps), summary(syncs)
     wanted = sampler(CPU).translate(LINES)
-    assert [t.candidates[0].tokens for t in found if t.candidates] == [
-        t.candidates[0].tokens for t in wanted if t.candidates
+    assert [t.outputs[0].tokens for t in found if t.outputs] == [
+        t.outputs[0].tokens for t in wanted if t.outputs
     ]
 
 
