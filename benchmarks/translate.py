@@ -185,12 +185,12 @@ def measure(models: list[str], source: str, settings: Settings, repeat: int) -> 
     for _ in range(repeat):
         num_words = 0
         started = time.perf_counter()
-        for first in range(0, len(lines), translator.window):  # as the command does
-            window = lines[first : first + translator.window]
-            for translation in translator.translate(window):
-                if translation.candidates:
-                    best = translation.candidates[0]
-                    num_words += len(best.token_log_probs)
+        for first in range(0, len(lines), translator.chunk_size):  # as the command does
+            for each in translator.translate(
+                lines[first : first + translator.chunk_size]
+            ):
+                if each.outputs:
+                    num_words += len(each.outputs[0].token_log_probs)
         seconds.append(time.perf_counter() - started)
     return json.dumps(
         {

@@ -1,11 +1,11 @@
 """N-best lists in Moses' format: `id ||| tokens ||| LSTM= -1.2345 ||| -1.2345`.
 
-The id counts sentences from 0; tokens are separated by blanks; features and the last
+The id counts sentences from 0; tokens are separated by spaces; features and the last
 number, the score that ranks, are natural logarithms. A literal `|||` inside the tokens
-is written `&#124;&#124;&#124;` and comes back as it was.
+is written `&#124;&#124;&#124;` and read back as `|||`.
 
-Read are also Moses' older features (`d: 0 -7.6 lm: -1.2`), and whatever follows the
-score (alignments) is kept.
+The reader also accepts Moses' older feature format (`d: 0 -7.6 lm: -1.2`) and keeps
+fields after the score (alignments).
 """
 
 import math
@@ -35,14 +35,14 @@ class NbestEntry:
     """Counted from 0."""
     tokens: tuple[str, ...]
     features: Mapping[str, tuple[float, ...]]
-    """In the order of the file; a name that comes again adds its values."""
+    """In the order of the file; a repeated name adds its values."""
     score: float
     extra: tuple[str, ...] = ()
-    """Fields after the score, as they were found."""
+    """Fields after the score, as they are in the file."""
 
 
 def format_entry(entry: NbestEntry) -> str:
-    """One line, without its end; numbers are rounded to 6 decimals."""
+    """Format an entry as a line without its end; numbers are rounded to 6 decimals."""
     features = " ".join(
         " ".join([f"{name}=", *map(_number, values)])
         for name, values in entry.features.items()
@@ -58,7 +58,7 @@ def format_entry(entry: NbestEntry) -> str:
 
 
 def write_nbest(file: TextIO, entries: Iterable[NbestEntry]) -> None:
-    """Write entries, a line each; the best of a sentence first is the caller's duty."""
+    """Write entries in the given order, a line each."""
     file.writelines(format_entry(entry) + "\n" for entry in entries)
 
 
@@ -69,22 +69,23 @@ def read_nbest(path: Path) -> Iterator[tuple[int, list[NbestEntry]]]:
     without entries does not appear.
 
     Raises:
-        CorpusError: The file cannot be read, a line is malformed, or the ids fall;
+        CorpusError: The file cannot be read, a line is malformed, or the ids descend;
             the message names file and line.
     """
-    return _grouped(_entries(path))
+    for sentence, entries in groupby(_entries(path), key=lambda e: e.sentence):
+        yield sentence, list(entries)
 
 
 def parse_entry(line: str, path: Path, number: int) -> NbestEntry:
-    """Read one line.
+    """Parse one line.
 
     Args:
         line: Without its end.
-        path: For the message.
-        number: For the message.
+        path: Named in an error message.
+        number: Line number, named in an error message.
 
     Raises:
-        CorpusError: It is not of the format; the message names file and line.
+        CorpusError: The line is malformed; the message names file and line.
     """
     fields = [field.strip(" \t") for field in line.split(_BAR)]
     if len(fields) < _NUM_FIELDS:
@@ -116,13 +117,6 @@ def _entries(path: Path) -> Iterator[NbestEntry]:
         yield entry
 
 
-def _grouped(
-    entries: Iterator[NbestEntry],
-) -> Iterator[tuple[int, list[NbestEntry]]]:
-    for sentence, group in groupby(entries, key=lambda entry: entry.sentence):
-        yield sentence, list(group)
-
-
 def _features(text: str, path: Path, number: int) -> dict[str, tuple[float, ...]]:
     features: dict[str, tuple[float, ...]] = {}
     name = ""
@@ -150,7 +144,7 @@ def _value(text: str, path: Path, number: int) -> float:
 
 
 def _number(value: float) -> str:
-    return repr(round(value, _DECIMALS) + 0.0)  # + 0.0 makes -0.0 plain
+    return repr(round(value, _DECIMALS) + 0.0)  # + 0.0 turns -0.0 into 0.0
 
 
 def _malformed(path: Path, number: int, expected: str, found: str) -> CorpusError:

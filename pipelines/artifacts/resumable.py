@@ -1,11 +1,11 @@
-"""An output file that is written in pieces and survives being interrupted.
+"""An output file whose writing can be interrupted and resumed.
 
-    OUT.part         what has been written
-    OUT.part.json    what it will be (a hash), and how much of it counts
-    OUT              the same, once it is complete
+    OUT.part         the output so far
+    OUT.part.json    hash of the task, and how many inputs and bytes are recorded
+    OUT              the complete output, renamed from OUT.part
 
-A piece counts once it is recorded; what a killed process wrote beyond that is cut off.
-Where OUT ends in .gz or .zst a piece is a compressed frame.
+Bytes that a killed process wrote after its last record are cut off. If OUT ends in .gz
+or .zst, each record ends a compressed frame.
 """
 
 import fcntl
@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ResumableFile:
-    """The part of an output that is there."""
+    """An output that is being written."""
 
     file: TextIO
     num_inputs: int
-    """Input lines whose output is there."""
+    """Input lines whose output is recorded."""
     _record: Path
     _identity: str
 
     def record(self, num_inputs: int) -> None:
-        """Let all that has been written count, as the output of so many inputs."""
+        """Record all that has been written as the output of the first `num_inputs`."""
         self.file.flush()
         self._write_record(num_inputs)
 
@@ -55,11 +55,14 @@ class ResumableFile:
 
 @contextmanager
 def resumable(path: Path, identity: str) -> Iterator[ResumableFile]:
-    """Begin an output, or resume it where a process with the same task stopped.
+    """Start an output, or resume it where a process with the same task stopped.
 
     Args:
-        path: Of the complete output, which appears at the end of the block.
-        identity: Hash of all that decides what will be written.
+        path: The complete output, which appears when the block ends without an error.
+        identity: Hash of everything that determines the output.
+
+    Raises:
+        BusyError: Another process is writing the same output.
     """
     part, record = part_files(path)
     num_inputs, num_bytes = _read_record(part, record, identity)
@@ -67,9 +70,9 @@ def resumable(path: Path, identity: str) -> Iterator[ResumableFile]:
         _lock(raw, path)
         raw.truncate(num_bytes)
         with text_writer(raw, path) as file:
-            found = ResumableFile(file, num_inputs, record, identity)
-            found._write_record(num_inputs)
-            yield found
+            output = ResumableFile(file, num_inputs, record, identity)
+            output._write_record(num_inputs)
+            yield output
             file.flush()
             os.fsync(raw.fileno())
             part.replace(path)
@@ -77,7 +80,7 @@ def resumable(path: Path, identity: str) -> Iterator[ResumableFile]:
 
 
 def _read_record(part: Path, record: Path, identity: str) -> tuple[int, int]:
-    """How many inputs and bytes of an earlier process count."""
+    """Read how many inputs and bytes an earlier process with the same task recorded."""
     try:
         content = json.loads(record.read_bytes())
         same = content["identity"] == identity
@@ -90,13 +93,13 @@ def _read_record(part: Path, record: Path, identity: str) -> tuple[int, int]:
     if same and whole:
         log.info("resuming %s after %s", part, plural(num_inputs, "line"))
         return num_inputs, num_bytes
-    why = "was begun with other models, settings or input" if whole else "is damaged"
+    why = "was started with other models, settings or input" if whole else "is damaged"
     log.warning("%s %s; starting again", part, why)
     return 0, 0
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep others from writing the same file; the lock ends with the process."""
+    """Lock a file against other writers; the lock ends with the process."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

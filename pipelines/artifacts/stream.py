@@ -1,7 +1,8 @@
-"""Lines of a file or of a live stream, in windows.
+"""Lines of a file or of a live stream, in chunks.
 
-A file is read in full windows. A pipe or a terminal is read by a thread, and a window
-is whatever has come: the first line of a conversation is answered before the second.
+A file is read in full chunks. A pipe or a terminal is read by a thread, and a chunk is
+whatever has arrived, so that the first line of a conversation is answered before the
+second is written.
 """
 
 import os
@@ -18,30 +19,30 @@ from pipelines.artifacts.compression import refuse_compressed
 from pipelines.errors import S2SError
 
 _BOM = b"\xef\xbb\xbf"
-_CHUNK_BYTES = 1 << 20
-_LOOK_EVERY_S = 0.2
-"""How often a wait for the next line looks for signals."""
+_BLOCK_BYTES = 1 << 20
+_SIGNAL_CHECK_S = 0.2
+"""Interval at which a wait for the next line lets signal handlers run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What the reading thread puts last."""
+    """The last item of the queue: the reading thread has ended."""
 
     error: Exception | None
 
 
-def full_windows(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Yield windows of `size` lines; the last may be smaller."""
+def full_chunks(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield chunks of `size` lines; the last may be smaller."""
     rest = iter(lines)
-    while window := list(islice(rest, size)):
-        yield window
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
-def windows_at_hand(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Yield windows of the lines that have come, at least one and at most `size`.
+def available_chunks(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield chunks of the lines that have arrived, at least one and at most `size`.
 
-    A thread reads `lines`. The interpreter ends without it, so the lines must not come
-    from a file that Python closes at its end, which `sys.stdin` is.
+    A daemon thread reads `lines`. It may still be reading when the interpreter ends, so
+    the lines must not come from a file that Python closes then, such as `sys.stdin`.
     """
     queue: Queue[bytes | _End] = Queue(maxsize=4 * size)
 
@@ -56,9 +57,9 @@ def windows_at_hand(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
 
     Thread(target=read, daemon=True).start()
     while True:
-        window, end = _take(queue, size)
-        if window:
-            yield window
+        chunk, end = _take(queue, size)
+        if chunk:
+            yield chunk
         if end is not None:
             if end.error is not None:
                 raise end.error
@@ -66,28 +67,29 @@ def windows_at_hand(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def _take(queue: "Queue[bytes | _End]", size: int) -> tuple[list[bytes], _End | None]:
-    """Wait for one line, then take what else is there."""
-    window: list[bytes] = []
+    """Wait for one line, then take further lines that have arrived."""
+    chunk: list[bytes] = []
     item = _wait(queue)
     while isinstance(item, bytes):
-        window.append(item)
-        if len(window) == size:
-            return window, None
+        chunk.append(item)
+        if len(chunk) == size:
+            return chunk, None
         try:
             item = queue.get_nowait()
         except Empty:
-            return window, None
-    return window, item
+            return chunk, None
+    return chunk, item
 
 
 def _wait(queue: "Queue[bytes | _End]") -> bytes | _End:
-    """Wait for an item, and now and then for signals.
+    """Wait for an item, in intervals.
 
-    One that comes just before the wait begins does not end it.
+    A signal that arrives just before a wait does not end it; its handler runs at the
+    end of the interval.
     """
     while True:
         try:
-            return queue.get(timeout=_LOOK_EVERY_S)
+            return queue.get(timeout=_SIGNAL_CHECK_S)
         except Empty:
             continue
 
@@ -107,7 +109,7 @@ def strip_lines(file: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def count_lines(file: BinaryIO) -> int:
-    """The lines that `strip_lines` would yield from here on.
+    """Count the lines that `strip_lines` would yield from the current offset.
 
     Raises:
         CorpusError: The file is compressed.
@@ -115,14 +117,14 @@ def count_lines(file: BinaryIO) -> int:
     first = file.readline()
     refuse_compressed(first, _path_of(file))
     num_lines, last = int(bool(first)), b"\n"
-    while chunk := file.read(_CHUNK_BYTES):
-        num_lines += chunk.count(b"\n")
-        last = chunk[-1:]
+    while block := file.read(_BLOCK_BYTES):
+        num_lines += block.count(b"\n")
+        last = block[-1:]
     return num_lines + (last != b"\n")
 
 
 def is_regular(file: BinaryIO) -> bool:
-    """Whether all of a file is there: it is neither a pipe nor a terminal."""
+    """Whether a file is complete: neither a pipe nor a terminal."""
     try:
         return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     except (OSError, ValueError):

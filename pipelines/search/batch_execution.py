@@ -1,4 +1,4 @@
-"""How batches are worked on: side by side, and in halves where memory runs out."""
+"""Execution of batches: in parallel on a CPU, halved when memory runs out."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,34 +17,34 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_BATCHES_A_THREAD, _LEAST = 4, 16
-"""Shares of the work for each thread, as long as a share has so many items."""
+_BATCHES_PER_THREAD, _MIN_BATCH_SIZE = 4, 16
+"""On a CPU each thread gets several batches, unless they would be too small."""
 
 
-def batch_size(most: int, num_items: int, *, device: torch.device) -> int:
-    """Items of a batch: `most`, but on a CPU each thread gets several batches."""
+def limit_batch_size(largest: int, num_items: int, *, device: torch.device) -> int:
+    """Limit a batch size so that on a CPU each thread gets several batches."""
     if device.type != "cpu":
-        return most
-    fair = -(-num_items // (_BATCHES_A_THREAD * torch.get_num_threads()))
-    return min(most, max(_LEAST, fair))
+        return largest
+    num_batches = _BATCHES_PER_THREAD * torch.get_num_threads()
+    return min(largest, max(_MIN_BATCH_SIZE, -(-num_items // num_batches)))
 
 
-def side_by_side(
+def map_batches(
     work: Callable[[Sequence[Item]], list[Result]],
     batches: Sequence[Sequence[Item]],
     *,
     device: torch.device,
 ) -> Iterator[list[Result]]:
-    """Work on batches; on a CPU on as many at once as there are threads.
+    """Apply `work` to batches; on a CPU in parallel, one thread for each batch.
 
-    Threads that share each operation of one batch meet thousands of times a second, and
-    all of them wait whenever another process holds one up. A batch each they never
-    meet.
+    Threads that share the operations of one batch synchronize thousands of times a
+    second, and all of them wait when another process delays one. With a batch each they
+    never wait for one another.
 
     Args:
-        work: Gives a result for each item; may be called by several threads.
-        batches: Of items.
-        device: Where the work is done.
+        work: Returns a result for each item; may be called by several threads.
+        batches: The items of each batch.
+        device: Where `work` computes.
 
     Yields:
         The results of each batch, in order.
@@ -53,26 +53,28 @@ def side_by_side(
         OutOfMemoryError: Memory does not suffice for a single item.
     """
     num_threads = torch.get_num_threads()
-    at_once = min(num_threads, len(batches))
-    if at_once < 2 or device.type != "cpu":
+    num_workers = min(num_threads, len(batches))
+    if num_workers < 2 or device.type != "cpu":
         for batch in batches:
-            yield in_halves(work, batch)
+            yield halve_when_out_of_memory(work, batch)
         return
-    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(
+        num_workers, initializer=torch.set_num_threads, initargs=(1,)
+    )
     try:
-        yield from pool.map(partial(in_halves, work), batches)
+        yield from pool.map(partial(halve_when_out_of_memory, work), batches)
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(num_threads)
 
 
-def in_halves(
+def halve_when_out_of_memory(
     work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]
 ) -> list[Result]:
-    """Work on items together; where memory does not suffice, on each half by itself.
+    """Apply `work` to all items, or to each half when memory does not suffice.
 
     Raises:
-        OutOfMemoryError: It does not suffice for a single item.
+        OutOfMemoryError: Memory does not suffice for a single item.
     """
     try:
         return work(items)
@@ -88,4 +90,7 @@ def in_halves(
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     middle = len(items) // 2
-    return [*in_halves(work, items[:middle]), *in_halves(work, items[middle:])]
+    return [
+        *halve_when_out_of_memory(work, items[:middle]),
+        *halve_when_out_of_memory(work, items[middle:]),
+    ]

@@ -1,4 +1,4 @@
-"""From checkpoints on disk to what answers: models, text rules, device."""
+"""Loading of checkpoints for inference: models, text pipeline, device."""
 
 import json
 import math
@@ -25,7 +25,7 @@ from pipelines.text.pipeline import TextPipeline
 from pipelines.wording import plural
 
 _UNKNOWN_RATIO = 2.0
-"""Longest output for each source token where a checkpoint does not say."""
+"""Target tokens for each source token if the checkpoint does not record it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,16 @@ class LoadedEnsemble:
 
     ensemble: Ensemble
     pipeline: TextPipeline
-    """The text rules all of them were trained with."""
+    """Text rules, the same for all models."""
     device: torch.device
     length_ratio: float = _UNKNOWN_RATIO
-    """Target tokens for each source token that the training pairs suggest."""
+    """Target tokens for each source token, as the training pairs suggest."""
     names: tuple[str, ...] = ()
-    """Of the checkpoints."""
+    """Names of the checkpoints."""
     arithmetic: Mapping[str, str] = field(default_factory=dict)
-    """What the last digits of a score depend on."""
+    """Device, precision and libraries, on which the last digits of a score depend."""
     identity: str = ""
-    """Hash of all weights and text rules, and of each model's share of the vote."""
+    """Hash of the models' weights, their ensemble weights and the text rules."""
 
 
 def load_ensemble(
@@ -52,17 +52,17 @@ def load_ensemble(
     *,
     weights: Sequence[float] = (),
 ) -> LoadedEnsemble:
-    """Load models.
+    """Load one model or an ensemble.
 
     Args:
-        paths: Checkpoints, or projects, whose best ones are taken.
+        paths: Checkpoints, or projects, whose best checkpoints are taken.
         config: Device, threads, precision, and what an ensemble averages.
         weights: One for each model; equal by default.
 
     Raises:
-        ArtifactError: One is missing or damaged.
-        UsageError: Their text rules differ, the weights are not one positive
-            number for each, or the device is not there or lacks the precision.
+        ArtifactError: A checkpoint is missing or damaged.
+        UsageError: The text rules differ, the weights are not one positive number for
+            each model, or the device is missing or lacks the precision.
     """
     _check_weights(weights, len(paths))
     use_threads(config.threads)
@@ -71,24 +71,25 @@ def load_ensemble(
     linears = choose_linear(config.precision, device)
     models: list[InferenceSeq2Seq] = []
     ratios: list[float] = []
-    found: list[_Checkpoint] = []
+    members: list[_Member] = []
     for path in paths:
-        checkpoint, part = read_named(path, _read_checkpoint)
-        found.append(checkpoint)
-        _require_same_text(checkpoint, found[0])
-        model = build_model(part.info, part.tensors)
+        member, bundle = read_named(path, _read_member)
+        members.append(member)
+        _require_same_text(member, members[0])
+        info = bundle.info
+        model = build_model(info, bundle.tensors)
         models.append(InferenceSeq2Seq(model, linears, device=device))
-        ratios.append(float(part.info.get("length_ratio", _UNKNOWN_RATIO)))
-    hashes = [checkpoint.sha256 for checkpoint in found]
-    content = [hashes, list(weights), found[0].text]
+        ratios.append(float(info.get("length_ratio", _UNKNOWN_RATIO)))
+    hashes = [member.weights_sha256 for member in members]
+    content = [hashes, list(weights), members[0].pipeline_json]
     return LoadedEnsemble(
-        Ensemble(models, weights=weights, mean=config.ensemble),
-        found[0].pipeline,
-        device,
-        max(ratios),
-        tuple(checkpoint.path.name for checkpoint in found),
-        describe_arithmetic(str(linears), device),
-        sha256_bytes(json.dumps(content).encode()),
+        ensemble=Ensemble(models, weights=weights, mean=config.ensemble),
+        pipeline=members[0].pipeline,
+        device=device,
+        length_ratio=max(ratios),
+        names=tuple(member.path.name for member in members),
+        arithmetic=describe_arithmetic(str(linears), device),
+        identity=sha256_bytes(json.dumps(content).encode()),
     )
 
 
@@ -103,39 +104,36 @@ def _check_weights(weights: Sequence[float], num_models: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    """What a checkpoint holds besides its model."""
+class _Member:
+    """The checkpoint of one model of an ensemble, without its tensors."""
 
     path: Path
     pipeline: TextPipeline
-    text: str
-    """The file that describes the pipeline."""
-    sha256: str
-    """Hash of the weights."""
+    pipeline_json: str
+    """Content of the file that describes the pipeline."""
+    weights_sha256: str
 
 
-def _read_checkpoint(
-    path: Path, model: TensorBundle
-) -> tuple[_Checkpoint, TensorBundle]:
+def _read_member(path: Path, model: TensorBundle) -> tuple[_Member, TensorBundle]:
     text = path / TEXT
-    described = (text / PIPELINE).read_bytes().decode()
+    pipeline_json = (text / PIPELINE).read_bytes().decode()
     sha256 = read_manifest(path).outputs[MODEL].sha256
-    return _Checkpoint(path, TextPipeline.load(text), described, sha256), model
+    return _Member(path, TextPipeline.load(text), pipeline_json, sha256), model
 
 
-def _require_same_text(member: _Checkpoint, first: _Checkpoint) -> None:
-    """Compare the hashes that both record of their text rules and vocabularies."""
-    own, expected = json.loads(member.text), json.loads(first.text)
+def _require_same_text(member: _Member, first: _Member) -> None:
+    """Compare the recorded hashes of text rules and vocabularies."""
+    own, expected = json.loads(member.pipeline_json), json.loads(first.pipeline_json)
     if own["sha256"] == expected["sha256"]:
         return
-    parts = {"settings": (own["settings"], expected["settings"])}
     names = {*own["files"], *expected["files"]}
-    parts |= {
-        name: (own["files"].get(name), expected["files"].get(name)) for name in names
-    }
-    other = sorted(name for name, (a, b) in parts.items() if a != b)
+    differing = sorted(
+        name for name in names if own["files"].get(name) != expected["files"].get(name)
+    )
+    if own["settings"] != expected["settings"]:
+        differing = sorted([*differing, "settings"])
     raise UsageError(
         f"{member.path} and {first.path} cannot vote together: they differ in "
-        f"{', '.join(other)} of their folders {TEXT}/",
-        hint="members of an ensemble are trained from one preprocess folder",
+        f"{', '.join(differing)} of their folders {TEXT}/",
+        hint="the models of an ensemble must be trained from one preprocess folder",
     )

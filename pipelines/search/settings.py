@@ -1,4 +1,4 @@
-"""How to search or to draw, and what divides a score."""
+"""Settings of a search or of sampling, and length normalization."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ LengthPenalty = float | Literal["average"]
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """How to search, or to draw; the meanings are those of `TranslateConfig`.
+    """Settings of a search or of sampling; meanings are those of `TranslateConfig`.
 
     Source: Sutskever et al. 2014, section 3.2 (`search` = paper); Fan et al. 2018,
     "Hierarchical Neural Story Generation" (`top_k`).
@@ -30,10 +30,10 @@ class SearchSettings:
 
     @classmethod
     def from_config(cls, config: TranslateConfig) -> "SearchSettings":
-        """The settings of the section `translate`.
+        """Take the settings of the section `translate`.
 
-        The beam is as wide as the n-best list, at least. With `sample`, `search` is
-        standard: that is how draws are scored.
+        The beam is at least as wide as the n-best list. With `sample`, `search` is
+        standard, because draws are scored as the standard search scores.
         """
         return cls(
             beam=effective_beam(config),
@@ -56,29 +56,26 @@ class SearchSettings:
 
     @property
     def most_rows(self) -> int:
-        """Hypotheses of a sentence that are worked on side by side."""
+        """Most rows (hypotheses or draws) of a sentence."""
         return self.nbest if self.sample else self.beam
 
     def banned(self, length: int) -> tuple[int, ...]:
-        """Words that may not follow `length` tokens; before `min_length`, EOS too."""
-        words = (PAD,) if self.allow_unk else (PAD, UNK)
-        return (*words, EOS) if length < self.min_length else words
+        """Ids that may not follow `length` tokens; before `min_length`, EOS too."""
+        ids = (PAD,) if self.allow_unk else (PAD, UNK)
+        return (*ids, EOS) if length < self.min_length else ids
 
     def norm(self, length: int) -> float:
-        """What divides the log-probability of `length` tokens; the paper's is 1."""
+        """Divisor of the log-probability of `length` tokens; the paper's is 1."""
         return 1.0 if self.search == "paper" else norm(length, self.length_penalty)
 
 
 def effective_beam(config: TranslateConfig) -> int:
-    """The width that a search runs with: the beam, widened to the n-best list.
-
-    What comes first in the list is what a beam of this width finds.
-    """
+    """Width of the beam that a search runs with: at least that of the n-best list."""
     return max(config.beam, config.nbest)
 
 
 def norm(length: int, penalty: LengthPenalty) -> float:
-    """What divides the log-probability of `length` tokens, EOS counted; rises.
+    """Divisor of the log-probability of `length` tokens, EOS counted; grows with it.
 
     Source: Wu et al. 2016, "Google's Neural Machine Translation System", equation 14,
     for the penalty with an exponent.

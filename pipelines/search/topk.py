@@ -1,11 +1,12 @@
-"""The best ways to go on: all that the search sees of whole vocabularies.
+"""Top-k over beam x vocabulary: all that a search sees of whole vocabularies.
 
 Shapes: S sentences, N rows (hypotheses, sentence by sentence), W most rows of a
-sentence, C candidates of a sentence, V target vocabulary, G groups of ids.
+sentence, C candidates of a sentence, V target vocabulary, G groups of M ids each.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,131 +17,169 @@ from pipelines.model.inference import VOCABULARY_MULTIPLE
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What a search asks of the next step, on the CPU."""
+class LiveBeams:
+    """The live hypotheses of each sentence, and what may follow them, on the CPU."""
 
     log_prob_N: Tensor
     """float64, of each row so far."""
     widths: list[int]
     """Rows of each sentence, at least one; their sum is N."""
     banned: tuple[int, ...]
-    """Words that may not be written."""
+    """Ids that may not follow."""
+
+
+class TokenChoice(NamedTuple):
+    """Chosen next tokens of each sentence, without their log-probabilities."""
+
+    row_SC: Tensor
+    """int64, among all rows."""
+    id_SC: Tensor
+    """int64."""
+    possible_SC: Tensor
+    """False where a sentence has fewer than C possible tokens."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extensions:
-    """The best candidates of each sentence: a row and its next word, by row and id."""
+class NextTokens:
+    """The candidates of each sentence, sorted by row and id: rows and next tokens."""
 
     row_SC: Tensor
     """int64, among all rows."""
     id_SC: Tensor
     """int64."""
     log_prob_SC: Tensor
-    """Natural logarithm of the word's probability; -inf where there is no candidate."""
+    """Natural log-probability of the token; -inf where there is no candidate."""
     eos_log_prob_N: Tensor
     """Of EOS after each row."""
 
-    def fetch(self) -> "Extensions":
-        """The same on the CPU, where the choice is made: one transfer, one wait."""
+    def fetch(self) -> "NextTokens":
+        """Copy to the CPU in one transfer."""
         if not self.row_SC.is_cuda:
             return self
         # Rows and ids below 2**24 are exact in float32.
-        parts = self.row_SC, self.id_SC, self.log_prob_SC, self.eos_log_prob_N
-        together = torch.cat([part.flatten().float() for part in parts]).cpu()
-        row, word, log_prob, eos = torch.split(
-            together, [part.numel() for part in parts]
+        tensors = self.row_SC, self.id_SC, self.log_prob_SC, self.eos_log_prob_N
+        flat = torch.cat([tensor.flatten().float() for tensor in tensors]).cpu()
+        row, token, log_prob, eos = torch.split(
+            flat, [tensor.numel() for tensor in tensors]
         )
         shape = self.row_SC.shape
-        return Extensions(
-            row.long().view(shape), word.long().view(shape), log_prob.view(shape), eos
+        return NextTokens(
+            row.long().view(shape), token.long().view(shape), log_prob.view(shape), eos
         )
 
 
-def joined(parts: Sequence[Extensions]) -> Extensions:
-    """Those of some sentences after those of others; all have as many places."""
+def concatenate(parts: Sequence[NextTokens]) -> NextTokens:
+    """Concatenate the candidates of some sentences with those of the next ones.
+
+    Sentences with fewer candidates than others are padded with impossible ones.
+    """
     most = max(part.row_SC.shape[1] for part in parts)
-    pads = [(0, most - part.row_SC.shape[1]) for part in parts]
-    return Extensions(
-        torch.cat([F.pad(p.row_SC, pad) for p, pad in zip(parts, pads, strict=True)]),
-        torch.cat([F.pad(p.id_SC, pad) for p, pad in zip(parts, pads, strict=True)]),
-        torch.cat(
-            [
-                F.pad(p.log_prob_SC, pad, value=-torch.inf)
-                for p, pad in zip(parts, pads, strict=True)
-            ]
-        ),
+
+    def padded(tensor_SC: Tensor, value: float = 0.0) -> Tensor:
+        return F.pad(tensor_SC, (0, most - tensor_SC.shape[1]), value=value)
+
+    return NextTokens(
+        torch.cat([padded(part.row_SC) for part in parts]),
+        torch.cat([padded(part.id_SC) for part in parts]),
+        torch.cat([padded(part.log_prob_SC, -torch.inf) for part in parts]),
         torch.cat([part.eos_log_prob_N for part in parts]),
     )
 
 
-def best_extensions(
+def beam_top_k(
     values_NV: Tensor, shift_N: Tensor, widths: list[int], *, count: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The largest of all `values_NV + shift_N` of each sentence.
+) -> TokenChoice:
+    """Choose the `count` largest of `values_NV + shift_N` among the rows of a sentence.
 
-    Rows are folded into groups of 16 ids, id modulo G. The `count` largest values of a
-    sentence lie in the `count` groups with the largest maxima, over all its rows. Of
-    equal ones the first are taken, by row, group and id: nothing depends on the
-    sentences beside.
+    A top-k in two levels. The ids of each row form G groups of M = 16 members (id
+    modulo G). The `count` groups with the largest maxima hold the `count` largest
+    values, so the second level looks at the members of these groups only.
+    Ties are broken by a fixed order (row, group, id), independent of the rest of the
+    batch.
 
     Args:
-        values_NV: Log-probabilities, but for a constant of each row.
-        shift_N: That constant, and what the row's hypothesis brings along.
+        values_NV: Log-probabilities up to a constant of each row.
+        shift_N: That constant plus the log-probability of the row's hypothesis.
         widths: Rows of each sentence.
-        count: Candidates to find.
+        count: Candidates of each sentence.
 
     Returns:
-        Rows and ids, int64 [S, C], by row and id, and whether each is a candidate at
-        all: a sentence may have fewer.
+        The chosen tokens [S, C], sorted by row and id.
     """
     num_rows, num_ids = values_NV.shape
-    device = values_NV.device
-    width_S = to_device(torch.tensor(widths), device)
-    first_S1 = (width_S.cumsum(0) - width_S)[:, None]
+    group_size = 1 if num_ids % VOCABULARY_MULTIPLE else VOCABULARY_MULTIPLE
+    values_NMG = values_NV.view(num_rows, group_size, num_ids // group_size)
+    groups = _top_groups(values_NMG, shift_N, widths, count=count)
+    tokens = _top_members(values_NMG, shift_N, groups, count=count)
+    order_SC = (tokens.row_SC * num_ids + tokens.id_SC).argsort(1)
+    return TokenChoice(*(tensor.gather(1, order_SC) for tensor in tokens))
+
+
+class _Groups(NamedTuple):
+    """The groups of each sentence with the largest maxima."""
+
+    row_SC: Tensor
+    place_SC: Tensor
+    """Row within the sentence x G + group: the order that breaks ties."""
+    possible_SC: Tensor
+
+
+def _top_groups(
+    values_NMG: Tensor, shift_N: Tensor, widths: list[int], *, count: int
+) -> _Groups:
+    """First level: the `count` groups of each sentence with the largest maxima."""
+    num_groups = values_NMG.shape[2]
     most = max(widths)
-    fold = 1 if num_ids % VOCABULARY_MULTIPLE else VOCABULARY_MULTIPLE
-    num_groups = num_ids // fold
-    folded = values_NV.view(num_rows, fold, num_groups)
-    maxima_SWG = _by_sentence(folded.amax(1) + shift_N[:, None], width_S, most)
-    places_M = torch.arange(most * num_groups, device=device)
-    best = _largest(maxima_SWG.flatten(1), places_M, count=count)
-    possible_SC = best.values != -torch.inf
-    row_SC = (first_S1 + best.indices // num_groups).where(possible_SC, first_S1)
-    group_SC = best.indices % num_groups
-    member_F = torch.arange(fold, device=device)
-    members_SCF = folded[row_SC[..., None], member_F, group_SC[..., None]]
+    width_S = to_device(torch.tensor(widths), values_NMG.device)
+    maxima_SWG = _by_sentence(values_NMG.amax(1) + shift_N[:, None], width_S, most)
+    places = torch.arange(most * num_groups, device=values_NMG.device)
+    top = _top_k(maxima_SWG.flatten(1), places, count=count)
+    possible_SC = top.values != -torch.inf
+    first_row_S1 = (width_S.cumsum(0) - width_S)[:, None]
+    row_SC = (first_row_S1 + top.indices // num_groups).where(possible_SC, first_row_S1)
+    return _Groups(row_SC, top.indices, possible_SC)
+
+
+def _top_members(
+    values_NMG: Tensor, shift_N: Tensor, groups: _Groups, *, count: int
+) -> TokenChoice:
+    """Second level: the `count` largest among the members of the chosen groups."""
+    _, group_size, num_groups = values_NMG.shape
+    row_SC, place_SC, possible_SC = groups
+    group_SC = place_SC % num_groups
+    member_M = torch.arange(group_size, device=values_NMG.device)
+    values_SCM = values_NMG[row_SC[..., None], member_M, group_SC[..., None]]
     shift_SC = shift_N[row_SC].where(possible_SC, -torch.inf)
-    places_SCF = best.indices[..., None] * fold + member_F
-    best = _largest(
-        (members_SCF + shift_SC[..., None]).flatten(1),
-        places_SCF.flatten(1),
+    places_SCM = place_SC[..., None] * group_size + member_M
+    top = _top_k(
+        (values_SCM + shift_SC[..., None]).flatten(1),
+        places_SCM.flatten(1),
         count=count,
     )
-    possible_SC = best.values != -torch.inf
-    id_SC = best.indices % fold * num_groups + group_SC.gather(1, best.indices // fold)
-    row_SC = row_SC.gather(1, best.indices // fold)
-    order_SC = (row_SC * num_ids + id_SC).argsort(1)
-    row_SC, id_SC, possible_SC = (
-        each.gather(1, order_SC) for each in (row_SC, id_SC, possible_SC)
+    chosen_group_SC, member_SC = top.indices // group_size, top.indices % group_size
+    return TokenChoice(
+        row_SC.gather(1, chosen_group_SC),
+        member_SC * num_groups + group_SC.gather(1, chosen_group_SC),
+        top.values != -torch.inf,
     )
-    return row_SC, id_SC, possible_SC
 
 
-def _largest(
-    values_SM: Tensor, places_SM: Tensor, *, count: int
+def _top_k(
+    values_SX: Tensor, places_SX: Tensor, *, count: int
 ) -> torch.return_types.topk:
-    """The largest float32 values; of equal ones, none above 0, those in first places.
+    """Choose the largest float32 values, none above 0; ties go to the lower place.
 
-    Neighbours in float32 lie 2^-24 of themselves apart, or more. In float64 there is
-    room below that for 2^25 places.
+    Distinct float32 values differ by at least 2^-24 of themselves. A share of
+    (place + 1) * 2^-50 is added in float64, which reorders equal values only, as long
+    as there are fewer than 2^25 places.
     """
-    values_SM = values_SM.double()
-    keys_SM = values_SM.addcmul(values_SM, places_SM.double() + 1, value=2.0**-50)
-    return keys_SM.topk(min(count, keys_SM.shape[1]), sorted=False)
+    values_SX = values_SX.double()
+    keys_SX = values_SX.addcmul(values_SX, places_SX.double() + 1, value=2.0**-50)
+    return keys_SX.topk(min(count, keys_SX.shape[1]), sorted=False)
 
 
 def _by_sentence(values_NG: Tensor, width_S: Tensor, most: int) -> Tensor:
-    """The rows of each sentence, [S, W, G], with -inf where it has fewer than W."""
+    """Arrange rows by sentence, [S, W, G]; -inf where a sentence has fewer than W."""
     num_rows, num_groups = values_NG.shape
     num_sentences = len(width_S)
     if num_rows == num_sentences * most:
@@ -149,7 +188,7 @@ def _by_sentence(values_NG: Tensor, width_S: Tensor, most: int) -> Tensor:
     sentence_N = torch.arange(num_sentences, device=width_S.device).repeat_interleave(
         width_S, output_size=num_rows
     )
-    before_N = (width_S.cumsum(0) - width_S)[sentence_N]
-    slot_N = torch.arange(num_rows, device=width_S.device) - before_N
+    first_row_N = (width_S.cumsum(0) - width_S)[sentence_N]
+    slot_N = torch.arange(num_rows, device=width_S.device) - first_row_N
     grid[sentence_N * most + slot_N] = values_NG
     return grid.view(num_sentences, most, num_groups)

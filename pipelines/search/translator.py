@@ -1,71 +1,31 @@
-"""From lines of text to translations: the text pipeline, the models and the search.
+"""Translation of lines of text: the text pipeline, the models and the search.
 
-What validation measures, what `s2s translate` prints and what a copied checkpoint gives
-all come through here.
+Validation, `s2s translate` and a copied checkpoint all translate through `Translator`.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 
+from pipelines.artifacts.translations import Output, Translation
 from pipelines.artifacts.vocab import UNK, UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.data.batch import pack_sequences
-from pipelines.search.batch_execution import batch_size, side_by_side
-from pipelines.search.beam import Hypothesis, beam_search
+from pipelines.search.batch_execution import limit_batch_size, map_batches
+from pipelines.search.beam import beam_search
+from pipelines.search.hypothesis import Hypothesis
 from pipelines.search.loading import LoadedEnsemble
 from pipelines.search.sampling import sample
 from pipelines.search.settings import SearchSettings
 
 log = logging.getLogger(__name__)
 
-_PLACES = {"cpu": 768, "cuda": 8192}
-"""Places of the beams of all sentences together; more bring no speed on a CPU."""
-_WINDOW_LINES, _WINDOW_BATCHES = 2048, 8
-_LEAST_SENTENCES = 16
-"""A batch has so many, however wide their beams."""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One translation of one line."""
-
-    text: str
-    """Detokenized."""
-    tokens: tuple[str, ...]
-    """Without EOS."""
-    log_prob: float
-    """Natural logarithm, EOS included."""
-    score: float
-    """What ranked it."""
-    token_log_probs: tuple[float, ...]
-    """Of each token, and of EOS where the search took it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """What came out for one line."""
-
-    candidates: tuple[Output, ...]
-    """Best first; empty for a blank line."""
-    truncated: bool = False
-    """The source was longer than `max_source_length` and was cut."""
-    num_tokens: int = 0
-    """Source tokens, without EOS."""
-    num_unknown: int = 0
-    """Number of these tokens that the vocabulary lacks."""
-
-    @property
-    def text(self) -> str:
-        """The best translation; empty for a blank line."""
-        return self.candidates[0].text if self.candidates else ""
-
-    @property
-    def tokens(self) -> str:
-        """The best translation's tokens, separated by blanks."""
-        return " ".join(self.candidates[0].tokens) if self.candidates else ""
+_MAX_ROWS = {"cpu": 768, "cuda": 8192}
+"""Rows of all beams of a batch; more bring no speed on a CPU."""
+_MIN_BATCH_SIZE = 16
+"""Sentences of a batch, however wide their beams."""
+_MAX_CHUNK_LINES, _CHUNK_BATCHES = 2048, 8
 
 
 class Translator:
@@ -73,10 +33,10 @@ class Translator:
 
     Args:
         loaded: One model or an ensemble.
-        config: How to search, or to draw.
+        config: How to search or to sample.
 
     Attributes:
-        settings: How to search, with the beam that the search runs with.
+        settings: The search settings; the beam is at least as wide as the n-best list.
 
     Source: Sutskever et al. 2014, section 3.2, for the search; Fan et al. 2018,
     "Hierarchical Neural Story Generation", and Holtzman et al. 2020, "The Curious Case
@@ -88,9 +48,9 @@ class Translator:
         self.config = config
         self.settings = SearchSettings.from_config(config)
         self._ratio = config.max_length_ratio or loaded.length_ratio
-        places = _PLACES[loaded.device.type]
+        max_rows = _MAX_ROWS[loaded.device.type]
         self._batch_size = config.batch_size or max(
-            _LEAST_SENTENCES, places // self.settings.most_rows
+            _MIN_BATCH_SIZE, max_rows // self.settings.most_rows
         )
         if self.settings.beam > config.beam and not config.sample:
             log.info(
@@ -101,18 +61,23 @@ class Translator:
             )
 
     @property
-    def window(self) -> int:
-        """Lines that are worth handing over together."""
-        num_batches = max(_WINDOW_BATCHES, 2 * torch.get_num_threads())
-        return min(_WINDOW_LINES, num_batches * self._batch_size)
+    def chunk_size(self) -> int:
+        """Number of lines to translate together for full speed."""
+        num_batches = max(_CHUNK_BATCHES, 2 * torch.get_num_threads())
+        return min(_MAX_CHUNK_LINES, num_batches * self._batch_size)
+
+    @property
+    def identity(self) -> str:
+        """Hash of the models and of their text rules."""
+        return self.loaded.identity
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:
         """Translate lines, in order; a blank line gives an empty translation."""
-        found = [Translation(())] * len(lines)
-        for numbers, translations in self.translate_batches(lines):
-            for number, translation in zip(numbers, translations, strict=True):
-                found[number] = translation
-        return found
+        translations = [Translation(())] * len(lines)
+        for numbers, batch in self.translate_batches(lines):
+            for number, translation in zip(numbers, batch, strict=True):
+                translations[number] = translation
+        return translations
 
     def translate_batches(
         self, lines: Sequence[str]
@@ -120,31 +85,31 @@ class Translator:
         """Translate lines batch by batch, similar lengths together.
 
         Yields:
-            Positions in `lines`, and their translations. Blank lines do not appear.
+            Indices of lines, and their translations. Blank lines are left out.
         """
         pipeline, limit = self.loaded.pipeline, self.config.max_source_length
-        read = [pipeline.source_ids_within(line, limit) for line in lines]
-        sources, cut = [ids for ids, _ in read], [too_long for _, too_long in read]
+        encoded = [pipeline.source_ids_within(line, limit) for line in lines]
+        sources = [ids for ids, _ in encoded]
         batches = list(self._batches([len(ids) for ids in sources]))
-        found_of = side_by_side(
+        results = map_batches(
             self._search,
             [[sources[n] for n in numbers] for numbers in batches],
             device=self.loaded.device,
         )
-        for numbers, hypotheses in zip(batches, found_of, strict=True):
+        for numbers, hypotheses in zip(batches, results, strict=True):
             yield (
                 numbers,
                 [
-                    self._translation(lines[n], sources[n], found, truncated=cut[n])
-                    for n, found in zip(numbers, hypotheses, strict=True)
+                    self._translation(lines[n], *encoded[n], nbest)
+                    for n, nbest in zip(numbers, hypotheses, strict=True)
                 ],
             )
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Numbers of sentences that are not blank, the longest batch first."""
+        """Yield indices of sentences that are not blank, the longest first."""
         order = [n for n, length in enumerate(lengths) if length > 1]
         order.sort(key=lambda n: (-lengths[n], n))
-        most = batch_size(self._batch_size, len(order), device=self.loaded.device)
+        most = limit_batch_size(self._batch_size, len(order), device=self.loaded.device)
         while order:
             by_tokens = self.config.max_batch_tokens // lengths[order[0]]
             size = max(1, min(most, by_tokens))
@@ -174,7 +139,7 @@ class Translator:
         )
 
     def _max_length(self, num_tokens: int) -> int:
-        """Most tokens of an output, for a source of so many, EOS included."""
+        """Most tokens of an output for a source of `num_tokens`, EOS included."""
         config = self.config
         by_ratio = int(self._ratio * num_tokens) + config.max_length_extra
         return max(config.max_length or by_ratio, config.min_length)
@@ -183,17 +148,16 @@ class Translator:
         self,
         line: str,
         source: Sequence[int],
-        hypotheses: Sequence[Hypothesis],
-        *,
         truncated: bool,
+        hypotheses: Sequence[Hypothesis],
     ) -> Translation:
         pipeline = self.loaded.pipeline
-        candidates: list[Output] = []
+        outputs: list[Output] = []
         for hypothesis in hypotheses:
             tokens = pipeline.target_vocab.tokens_of(hypothesis.ids)
             if self.config.unk == "copy" and UNK_TOKEN in tokens:
                 tokens = _with_copies(tokens, pipeline.unknown_source_words(line))
-            candidates.append(
+            outputs.append(
                 Output(
                     text=pipeline.target_text(tokens),
                     tokens=tuple(tokens),
@@ -203,11 +167,11 @@ class Translator:
                 )
             )
         return Translation(
-            tuple(candidates), truncated, len(source) - 1, source.count(UNK)
+            tuple(outputs), truncated, len(source) - 1, source.count(UNK)
         )
 
 
 def _with_copies(tokens: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Put a word in the place of each `<unk>`, in order, as long as there are any."""
-    left = iter(words)
-    return [next(left, UNK_TOKEN) if t == UNK_TOKEN else t for t in tokens]
+    """Replace each `<unk>` by the next word, while there are words."""
+    rest = iter(words)
+    return [next(rest, UNK_TOKEN) if t == UNK_TOKEN else t for t in tokens]

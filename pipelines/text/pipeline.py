@@ -154,6 +154,15 @@ class TextPipeline:
         """Target ids of a raw line, with EOS."""
         return self.target_vocab.ids(self.tokenize_target(line).tokens)
 
+    def target_ids_of_tokens(self, tokens: Sequence[str]) -> list[int]:
+        """Target ids of tokens that were made elsewhere, with EOS.
+
+        Characters are normalised as in a raw line; literal special symbols are unknown.
+        """
+        normalised, _ = self.normalise(" ".join(tokens))
+        plain_tokens, _ = replace_specials(split_spaces(normalised))
+        return self.target_vocab.ids([*plain_tokens, EOS_TOKEN])
+
     def target_text(self, tokens: Sequence[str]) -> str:
         """Detokenize target tokens, given without `</s>`."""
         return self._built_target_tokenizer.detokenize(tokens)

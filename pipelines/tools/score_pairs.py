@@ -1,4 +1,4 @@
-"""How likely a model finds given translations: forced decoding of pairs of lines."""
+"""Scores of given translations: forced decoding of pairs of lines."""
 
 import json
 import logging
@@ -21,24 +21,24 @@ from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
 
-_WINDOW = 2048
-"""Pairs that are worth scoring together."""
+_CHUNK_SIZE = 2048
+"""Pairs that are scored together."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairScore:
-    """What a model says of a given translation, or of several together."""
+    """Score of a given translation, or of several together."""
 
     log_prob: float = 0.0
     """Natural logarithm, EOS included."""
     num_tokens: int = 0
     """EOS included."""
     num_unknown: int = 0
-    """Tokens that the target vocabulary lacks: scored as `<unk>`."""
+    """Tokens that the target vocabulary lacks; they are scored as `<unk>`."""
     num_pairs: int = 1
 
     def __add__(self, other: "PairScore") -> "PairScore":
-        """Of both together."""
+        """Add the scores of other translations."""
         return PairScore(
             self.log_prob + other.log_prob,
             self.num_tokens + other.num_tokens,
@@ -48,7 +48,7 @@ class PairScore:
 
     @property
     def perplexity(self) -> float:
-        """For each token."""
+        """Perplexity of the translations, EOS included."""
         return perplexity(self.log_prob, self.num_tokens)
 
     def describe(self) -> str:
@@ -96,45 +96,48 @@ def score_pairs(
     *,
     progress: Progress = SILENT,
 ) -> Iterator[PairScore]:
-    """Score given translations by forced decoding, as they come.
+    """Score given translations by forced decoding.
 
-    A blank source or translation is scored as the empty sequence that it is.
+    A blank source or translation is scored as an empty sequence.
 
     Args:
         source: Raw lines; plain, `.gz` or `.zst`, or `-` for standard input.
-        target: A translation of each.
+        target: A translation of each source line.
         loaded: One model or an ensemble.
-        config: Sources longer than its `max_source_length` are cut.
-        progress: Where to show.
+        config: Sources longer than its `max_source_length` are cut, with a warning.
+        progress: Shows progress.
+
+    Yields:
+        The score of each pair, in order.
 
     Raises:
         CorpusError: A file cannot be read, a line is not UTF-8, or the numbers of lines
             differ.
     """
-    scorer, pipeline = ForcedDecoder(loaded), loaded.pipeline
-    pairs = _paired(source, target)
+    decoder, pipeline = ForcedDecoder(loaded), loaded.pipeline
+    pairs = _read_pairs(source, target)
     cut: list[int] = []
     number, limit = 0, config.max_source_length
     with progress.task("score", unit="pairs") as task:
-        while window := list(islice(pairs, _WINDOW)):
+        while chunk := list(islice(pairs, _CHUNK_SIZE)):
             sentences: list[ForcedTargets] = []
-            for src, tgt in window:
+            for src, tgt in chunk:
                 number += 1
                 ids, too_long = pipeline.source_ids_within(src, limit)
                 cut += [number] * too_long
-                sentences.append(ForcedTargets(ids, [pipeline.target_ids(tgt)[:-1]]))
-            scores = scorer.score(sentences)
+                sentences.append(ForcedTargets(ids, [pipeline.target_ids(tgt)]))
+            scores = decoder.score(sentences)
             for sentence, (log_probs,) in zip(sentences, scores, strict=True):
                 yield PairScore(
                     log_prob=sum(log_probs),
                     num_tokens=len(log_probs),
                     num_unknown=list(sentence.targets[0]).count(UNK),
                 )
-            task.advance(len(window))
+            task.advance(len(chunk))
     warn_of_lines(log, cut, f"longer than {limit} tokens; cut")
 
 
-def _paired(source: Path, target: Path) -> Iterator[tuple[str, str]]:
+def _read_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
     names = input_name(source), input_name(target)
     lines = zip_longest(input_lines(source), input_lines(target))
     for number, raw in enumerate(lines, start=1):

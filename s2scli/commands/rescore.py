@@ -1,7 +1,6 @@
 """`s2s rescore`."""
 
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,8 +30,7 @@ from s2scli.output import (
 )
 
 if TYPE_CHECKING:
-    from pipelines.metrics.nbest_bleu import NbestBleu, NbestBleuCounter
-    from pipelines.tools.rescore import Rescored
+    from pipelines.metrics.nbest_bleu import NbestBleu
 
 
 @with_common_options
@@ -160,20 +158,20 @@ def command(
     )
     inputs, outputs = [nbest, source, *references], [output_file, best]
     check_inputs(inputs)
-    # The list, too: its own scores would be lost, and a second run would mix the mean.
+    # Overwriting the list would lose its scores, and a second run would average twice.
     refuse_same_file(outputs, inputs)
     for path in filter(None, outputs):
         require_output(path)
     from pipelines.metrics.nbest_bleu import NbestBleuCounter
     from pipelines.tools.rescore import (
-        Rescorer,
-        RescoreSettings,
         check_list,
         read_source,
         rescore_list,
+        write_rescored,
     )
+    from pipelines.tools.rescorer import Rescorer, RescoreSettings
 
-    # What can be wrong is found before a model is loaded.
+    # Mistakes in the inputs are reported before a model is loaded.
     settings = RescoreSettings(weight=weight, tokenize=tokenize)
     src, refs = read_source(source, references)
     check_list(nbest, len(src), progress=progress())
@@ -200,48 +198,30 @@ def command(
     on_standard_output = STANDARD_STREAM in outputs
     to_terminal = on_standard_output and sys.stdout.isatty()
     shown = SILENT if to_terminal else progress()
-    found = rescore_list(nbest, src, rescorer, progress=shown)
-    if not refs:
-        _write(found, output_file, best)
-        return
-    comparer = NbestBleuCounter(*refs, lowercase=_ignores_case(request, lowercase))
-    _write(_compared(found, comparer), output_file, best)
-    _show(comparer.result(), as_json=as_json, apart=on_standard_output)
+    comparer = None
+    if refs:
+        comparer = NbestBleuCounter(*refs, lowercase=_ignores_case(request, lowercase))
+    with ExitStack() as stack:
+        write_rescored(
+            rescore_list(nbest, src, rescorer, progress=shown),
+            stack.enter_context(open_output(output_file)),
+            best=stack.enter_context(open_output(best)) if best else None,
+            comparer=comparer,
+        )
+    if comparer is not None:
+        _show(comparer.result(), as_json=as_json, to_stderr=on_standard_output)
 
 
 def _ignores_case(request: Request, lowercase: bool | None) -> bool:
-    """As set; `auto` is cased, as the list's hypotheses keep the case they have."""
+    """Resolve `auto`: case counts, because hypotheses of a list keep their case."""
     flags = {"score.lowercase": lowercase, "preprocess.lowercase": False}
     return request.settings(flags).score.ignores_case
 
 
-def _write(
-    stream: "Iterable[Rescored]", output_file: Path, best_file: Path | None
-) -> None:
-    from pipelines.artifacts.nbest import write_nbest
-
-    with ExitStack() as stack:
-        output = stack.enter_context(open_output(output_file))
-        best = stack.enter_context(open_output(best_file)) if best_file else None
-        for found in stream:
-            write_nbest(output, found.entries)
-            if best is not None:
-                best.write(found.tokens + "\n")
-
-
-def _compared(
-    stream: "Iterable[Rescored]", comparer: "NbestBleuCounter"
-) -> "Iterator[Rescored]":
-    for found in stream:
-        hyp = [" ".join(entry.tokens) for entry in found.original]
-        comparer.add(hyp, found.tokens)
-        yield found
-
-
-def _show(result: "NbestBleu", *, as_json: bool, apart: bool) -> None:
-    """Print the result on standard output, or on standard error beside other data."""
+def _show(result: "NbestBleu", *, as_json: bool, to_stderr: bool) -> None:
+    """Print the result; on standard error if standard output carries data."""
     if as_json:
-        print_json(asdict(result), to=sys.stderr if apart else sys.stdout)
+        print_json(asdict(result), to=sys.stderr if to_stderr else sys.stdout)
         return
     rows = [
         (name, f"{value:.2f}")
@@ -257,4 +237,6 @@ def _show(result: "NbestBleu", *, as_json: bool, apart: bool) -> None:
         + plural(result.hypotheses, "hypothesis", "hypotheses"),
         result.signature,
     ]
-    print_table(("1-best", "BLEU"), rows, notes=notes, to=stderr if apart else stdout)
+    print_table(
+        ("1-best", "BLEU"), rows, notes=notes, to=stderr if to_stderr else stdout
+    )

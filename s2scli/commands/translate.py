@@ -1,14 +1,19 @@
 """`s2s translate`."""
 
-import json
+import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.artifacts.inputs import STANDARD_STREAM
+from pipelines.artifacts.layout import part_files
+from pipelines.artifacts.source_text import SourceText
+from pipelines.progress import SILENT
 from s2scli.commands.stage import bring_up_to_date, find_models, with_split
 from s2scli.completion import values_of
+from s2scli.console import progress, show_note
 from s2scli.options import (
     Device,
     Model,
@@ -19,12 +24,19 @@ from s2scli.options import (
     refuse_if,
     with_common_options,
 )
-from s2scli.source_text import SourceText
-from s2scli.translation import check_output, translate_source
+from s2scli.output import (
+    can_be_replaced,
+    follow_link,
+    open_output,
+    refuse_same_file,
+    require_output,
+)
+from s2scli.signals import hint_if_stopped
 
 if TYPE_CHECKING:
-    from pipelines.config import TranslateConfig
-    from pipelines.search.translator import Translation, Translator
+    from pipelines.artifacts.translations import FormatName
+
+log = logging.getLogger("pipelines.translate")
 
 
 @with_common_options
@@ -229,49 +241,38 @@ def command(
         "s2s translate FILE FILE translates one after the other",
     )
     source = SourceText(tuple(files or [input_file or STANDARD_STREAM]))
-    check_output(output_file, source)
+    output_file = output_file or STANDARD_STREAM
+    is_file = output_file != STANDARD_STREAM and can_be_replaced(output_file)
+    require_output(output_file)
+    parts = part_files(follow_link(output_file)) if is_file else ()
+    refuse_same_file([output_file, *parts], source.paths)
     num_lines = source.count_lines()
     models, config = find_models(request, model, flags)
-    translator = _translator(models, model_weight or [], config.translate)
-    form = _json_line if as_json else _moses if nbest else _text
-    translate_source(translator, source, output_file, form, num_lines)
-
-
-def _translator(
-    models: list[Path], weights: list[float], settings: "TranslateConfig"
-) -> "Translator":
     from pipelines.search.loading import load_ensemble
     from pipelines.search.translator import Translator
+    from pipelines.translate import translate_files, translate_text
 
-    return Translator(load_ensemble(models, settings, weights=weights), settings)
-
-
-def _text(_number: int, translation: "Translation") -> str:
-    return translation.text + "\n"
-
-
-def _moses(number: int, translation: "Translation") -> str:
-    from pipelines.artifacts.nbest import format_entry
-    from pipelines.translate import entries
-
-    found = entries(number, translation)
-    return "".join(format_entry(entry) + "\n" for entry in found)
-
-
-def _json_line(number: int, translation: "Translation") -> str:
-    content = {
-        "line": number + 1,
-        "text": translation.text,
-        "truncated": translation.truncated,
-        "candidates": [
-            {
-                "text": candidate.text,
-                "score": candidate.score,
-                "log_prob": candidate.log_prob,
-                "tokens": candidate.tokens,
-                "token_log_probs": candidate.token_log_probs,
-            }
-            for candidate in translation.candidates
-        ],
-    }
-    return json.dumps(content, ensure_ascii=False) + "\n"
+    loaded = load_ensemble(models, config.translate, weights=model_weight or ())
+    translator = Translator(loaded, config.translate)
+    form: FormatName = "json" if as_json else "nbest" if nbest else "text"
+    if is_file and source.is_in_files:
+        path = follow_link(output_file)
+        with hint_if_stopped("the same command resumes"):
+            translate_files(
+                source, translator, path, form, total=num_lines, progress=progress()
+            )
+        return
+    with ExitStack() as stack:
+        output = stack.enter_context(open_output(output_file))
+        if source.is_typed and output.isatty():
+            stack.enter_context(hint_if_stopped(""))  # the user sees what was written
+        if source.is_typed and log.isEnabledFor(logging.INFO):
+            show_note("type a sentence a line; Ctrl-D ends")
+        # A bar would run through lines that go to or come from the same terminal.
+        shown = SILENT if output.isatty() or source.is_typed else progress()
+        for _, text in translate_text(
+            source, translator, form, total=num_lines, progress=shown
+        ):
+            output.write(text)
+            if not is_file:
+                output.flush()

@@ -63,7 +63,7 @@ entries = st.builds(
 
 
 @given(entries)
-def test_what_is_written_is_read(entry):
+def test_a_written_entry_is_read_back(entry):
     assert parse_entry(format_entry(entry), HERE, 1) == entry
 
 
@@ -79,7 +79,7 @@ def test_a_file_is_read_sentence_by_sentence(tmp_path):
     assert list(read_nbest(path)) == [(0, found[:2]), (2, found[2:])]
 
 
-def test_older_features_and_tight_bars_are_read():
+def test_older_features_and_bars_without_spaces_are_read():
     line = "3|||this is||| d: 0 -7.6 lm: -41.3 lm: -40 w: -2|||-14.5"
     assert parse_entry(line, HERE, 1) == NbestEntry(
         3, ("this", "is"), {"d": (0, -7.6), "lm": (-41.3, -40), "w": (-2,)}, -14.5
@@ -100,7 +100,7 @@ def test_older_features_and_tight_bars_are_read():
         ("0 ||| a ||| LSTM= -1 ||| ", "expected a finite number, found ''"),
     ],
 )
-def test_malformed_lines_are_named(tmp_path, line, message):
+def test_an_error_names_the_malformed_line(tmp_path, line, message):
     path = written(tmp_path, "0 ||| a ||| LSTM= -1 ||| -1", line)
     with pytest.raises(CorpusError) as found:
         list(read_nbest(path))
@@ -108,20 +108,20 @@ def test_malformed_lines_are_named(tmp_path, line, message):
     assert message in found.value.message
 
 
-def test_falling_ids_are_refused(tmp_path):
+def test_descending_ids_are_refused(tmp_path):
     path = written(tmp_path, "1 ||| a ||| L= 0 ||| 0", "0 ||| a ||| L= 0 ||| 0")
     with pytest.raises(CorpusError, match=r":2: sentence 0 after sentence 1"):
         list(read_nbest(path))
 
 
-def test_bytes_that_are_not_utf8_are_named(tmp_path):
+def test_an_error_names_the_line_that_is_not_utf8(tmp_path):
     path = tmp_path / "nbest.txt"
     path.write_bytes(b"0 ||| \xe9 ||| L= 0 ||| 0\n")
     with pytest.raises(CorpusError, match=r"nbest.txt:1: not UTF-8"):
         list(read_nbest(path))
 
 
-def test_a_real_list_of_moses_is_read():
+def test_a_real_list_by_moses_is_read():
     groups = list(read_nbest(golden_path("nbest-europarl/nbest.gz")))
     assert [number for number, _ in groups] == list(range(100))
     assert {len(found) for _, found in groups} == {100}

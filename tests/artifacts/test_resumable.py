@@ -1,4 +1,4 @@
-"""An output that survives being interrupted."""
+"""Outputs whose writing is interrupted and resumed."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ class Killed(Exception):
 
 
 def write(path, pieces, *, identity="same", die_after=None, torn=""):
-    """Write pieces that are not there yet; returns how many were."""
+    """Write the missing pieces; returns the number of pieces that were recorded."""
     with resumable(path, identity) as output:
         start = output.num_inputs
         for number in range(start, len(pieces)):
@@ -34,7 +34,7 @@ PIECES = ["eins\n", "zwei\u2028\n", "", "drei\n"]
 
 @pytest.mark.parametrize("die_after", [0, 1, 2, 3])
 @pytest.mark.parametrize("torn", ["", "half a li"])
-def test_a_killed_process_is_gone_on_with(tmp_path, die_after, torn):
+def test_the_output_of_a_killed_process_is_resumed(tmp_path, die_after, torn):
     path = tmp_path / "out"
     with pytest.raises(Killed):
         write(path, PIECES, die_after=die_after, torn=torn)
@@ -44,7 +44,7 @@ def test_a_killed_process_is_gone_on_with(tmp_path, die_after, torn):
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_another_task_starts_again_and_says_so(tmp_path, caplog):
+def test_the_output_of_another_task_starts_again_with_a_warning(tmp_path, caplog):
     path = tmp_path / "out"
     with pytest.raises(Killed):
         write(path, PIECES, die_after=2)
@@ -54,7 +54,7 @@ def test_another_task_starts_again_and_says_so(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("damage", ["record", "part", "numbers"])
-def test_what_is_damaged_is_not_trusted(tmp_path, caplog, damage):
+def test_a_damaged_record_or_part_starts_again(tmp_path, caplog, damage):
     path = tmp_path / "out"
     with pytest.raises(Killed):
         write(path, PIECES, die_after=2)
@@ -78,7 +78,7 @@ def test_an_earlier_output_stays_until_the_new_one_is_complete(tmp_path):
     assert path.read_text() == "old\n"
 
 
-def test_two_processes_do_not_write_one_file(tmp_path):
+def test_two_processes_cannot_write_the_same_file(tmp_path):
     path = tmp_path / "out"
     with (
         resumable(path, "same"),
@@ -110,11 +110,11 @@ def test_an_empty_compressed_output_is_a_whole_file(tmp_path, name):
     assert list(read_lines(path)) == []
 
 
-@pytest.mark.parametrize(("die_after", "told"), [(1, "1 line"), (2, "2 lines")])
-def test_how_much_is_there_is_logged(tmp_path, caplog, die_after, told):
+@pytest.mark.parametrize(("die_after", "count"), [(1, "1 line"), (2, "2 lines")])
+def test_the_number_of_recorded_lines_is_logged(tmp_path, caplog, die_after, count):
     caplog.set_level(logging.INFO)
     path = tmp_path / "out"
     with pytest.raises(Killed):
         write(path, PIECES, die_after=die_after)
     write(path, PIECES)
-    assert caplog.messages[-1].endswith(f"out.part after {told}")
+    assert caplog.messages[-1].endswith(f"out.part after {count}")

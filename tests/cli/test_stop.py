@@ -185,21 +185,21 @@ def test_a_stop_is_a_note_for_machines(s2s, project, monkeypatch):
 def test_a_stop_that_a_library_swallows_is_still_reported_as_a_stop(
     s2s, project, monkeypatch, then
 ):
-    from s2scli.commands import translate
+    from pipelines.search import loading
 
-    load = translate._translator
+    load = loading.load_ensemble
 
-    def swallow(*arguments):
+    def swallow(*arguments, **options):
         try:
             signal.raise_signal(signal.SIGINT)
         except Exception:  # noqa: BLE001 # as libraries do
             if then == "fail":
                 raise ImportError("cannot load module") from None
-            return load(*arguments)
+            return load(*arguments, **options)
 
-    monkeypatch.setattr(translate, "_translator", swallow)
-    result = s2s("translate", "-m", project, stdin=b"a\n")
-    assert (result.status, result.out) == (130, "")
-    assert result.err == "stopped by SIGINT\n"
+    monkeypatch.setattr(loading, "load_ensemble", swallow)
+    found = s2s("translate", "-m", project, stdin=b"a\n")
+    assert (found.status, found.out) == (130, "")
+    assert found.err == "stopped by SIGINT\n"
     monkeypatch.undo()
     assert s2s("verify", "-d", project).status == 0

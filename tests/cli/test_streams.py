@@ -15,8 +15,9 @@ import zstandard
 
 from pipelines.artifacts.corpus import read_lines
 from pipelines.artifacts.layout import BEST
+from pipelines.artifacts.translations import Output, Translation
 from pipelines.errors import Interrupted
-from pipelines.search.translator import Output, Translation, Translator
+from pipelines.search.translator import Translator
 from s2scli.output import can_be_replaced
 
 ROOT = Path(__file__).parents[2]
@@ -151,7 +152,7 @@ def test_files_into_any_output_are_resumed(s2s, model, files, monkeypatch, name)
     Path("one").write_text("a b\nc\n\nd e\nf a\nb\n" * 2)
     command = ["translate", *model, "one", "two", "-o", name, "--nbest", 2]
     whole = s2s("translate", *model, "one", "two", "--nbest", 2).lines
-    monkeypatch.setattr(Translator, "window", 3)
+    monkeypatch.setattr(Translator, "chunk_size", 3)
     translate, seen = Translator.translate, []
 
     def stop(self, lines):
@@ -311,7 +312,7 @@ def test_progress_knows_the_number_of_lines(
     Path("z.gz").write_bytes(gzip.compress(b"a\n"))
     Path("z.zst").write_bytes(zstandard.compress(b"a"))
     recorder = Recorder()
-    monkeypatch.setattr("s2scli.translation.progress", lambda: recorder)
+    monkeypatch.setattr("s2scli.commands.translate.progress", lambda: recorder)
     found = s2s("translate", *model, *arguments, stdin=b"a\nb\n")
     assert found.status == 0
     assert recorder.totals == [total]
@@ -319,7 +320,7 @@ def test_progress_knows_the_number_of_lines(
 
 def test_a_pipe_has_no_total(model, s2s, files, monkeypatch):
     recorder = Recorder()
-    monkeypatch.setattr("s2scli.translation.progress", lambda: recorder)
+    monkeypatch.setattr("s2scli.commands.translate.progress", lambda: recorder)
     read_end, write_end = os.pipe()
     os.write(write_end, b"a\nb\n")
     os.close(write_end)
@@ -342,7 +343,7 @@ def test_most_translations_empty_or_tokens_unknown_is_a_warning(
 
     def empty(self, lines):
         found = translate(self, lines)
-        return [Translation(x.candidates and (EMPTY,)) for x in found]
+        return [Translation(x.outputs and (EMPTY,)) for x in found]
 
     monkeypatch.setattr(Translator, "translate", empty)
     found = s2s("translate", *model, stdin=b"\na\nb\n")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipelines.artifacts.translations import Translation
 from pipelines.config.load import build, flatten, recipe_names, recipe_text
 from pipelines.config.schema import Config, ModelConfig, TranslateConfig
 from pipelines.config.train import TrainConfig
@@ -24,7 +25,7 @@ from pipelines.model.seq2seq import Seq2Seq, initialize
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.forced_decoding import ForcedTargets
 from pipelines.search.loading import LoadedEnsemble
-from pipelines.search.translator import Translation, Translator
+from pipelines.search.translator import Translator
 from pipelines.trainer.loop import Trainer
 from pipelines.trainer.optimizer import state_tensors
 from pipelines.trainer.train_step import TrainStep
@@ -42,7 +43,10 @@ RAGGED = [
     ([3, 3, 3, 3, 2], [4, 2]),
     ([7, 6, 5, 4, 3, 2], [3, 4, 5, 6, 7, 2]),
 ]
-TREE = [([4, 5, 2], [[4, 5, 6], [4, 5, 7], [4, 3], []]), ([6, 2], [[3], [3] * 5])]
+TREE = [
+    ([4, 5, 2], [[4, 5, 6, 2], [4, 5, 7, 2], [4, 3, 2], [2]]),
+    ([6, 2], [[3, 2], [3, 3, 3, 3, 3, 2]]),
+]
 """Sources and translations of them to be scored."""
 LINES = ["a b c", "e", "d d a b e c", "c b"]
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 4e-2}
@@ -155,7 +159,7 @@ def make_translator(
 def outputs(translations: Sequence[Translation]) -> list[list[object]]:
     """Tokens and approximate log-probabilities of all hypotheses, for comparisons."""
     return [
-        [(each.tokens, pytest.approx(each.log_prob, abs=1e-3)) for each in t.candidates]
+        [(each.tokens, pytest.approx(each.log_prob, abs=1e-3)) for each in t.outputs]
         for t in translations
     ]
 

@@ -134,9 +134,9 @@ def test_sampling_has_one_host_sync_a_step(gpu, name, num_models, top_k, monkeyp
         actual = on_gpu.translate(LINES)
     assert len(steps) > 1
     assert len(syncs) == len(steps), summary(syncs)
-    expected = sampler(CPU).translate(LINES)
-    assert [t.candidates[0].tokens for t in actual if t.candidates] == [
-        t.candidates[0].tokens for t in expected if t.candidates
+    wanted = sampler(CPU).translate(LINES)
+    assert [t.outputs[0].tokens for t in actual if t.outputs] == [
+        t.outputs[0].tokens for t in wanted if t.outputs
     ]
 
 

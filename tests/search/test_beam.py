@@ -10,30 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.artifacts.vocab import EOS, PAD, UNK
-from pipelines.config.schema import TranslateConfig
 from pipelines.errors import DivergenceError
-from pipelines.search.beam import Hypothesis, beam_search
+from pipelines.search.beam import beam_search
+from pipelines.search.hypothesis import Hypothesis
 from pipelines.search.settings import SearchSettings
-from pipelines.search.topk import Extensions, best_extensions
+from pipelines.search.topk import NextTokens, beam_top_k
 
 CPU = torch.device("cpu")
 
 
-def extensions(values, live, count):
-    """What a model with these log-probabilities [N, V] answers."""
+def next_tokens(values, live, count):
+    """Candidates of a model with these log-probabilities [N, V]."""
     allowed = values.clone()
     allowed[:, list(live.banned)] = -torch.inf
-    rows, ids, possible = best_extensions(
-        allowed, live.log_prob_N, live.widths, count=count
-    )
-    return Extensions(
+    rows, ids, possible = beam_top_k(allowed, live.log_prob_N, live.widths, count=count)
+    return NextTokens(
         rows, ids, values[rows, ids].where(possible, -torch.inf), values[:, EOS]
     )
 
 
 @dataclass
 class TableStep:
-    """A fake model: a table of log-probabilities [sentence, position, last word, V].
+    """A fake model: a table of log-probabilities [sentence, position, last token, V].
 
     The state [N, 2] holds each row's sentence and position.
     """
@@ -44,7 +42,7 @@ class TableStep:
     def __call__(self, tokens, state, live, *, count):
         self.num_rows_scored += len(tokens)
         values = self.table[state[:, 0], state[:, 1], tokens]
-        return extensions(values, live, count), state + torch.tensor([0, 1])
+        return next_tokens(values, live, count), state + torch.tensor([0, 1])
 
     def select(self, state, rows):
         return state[rows]
@@ -60,7 +58,7 @@ class TableStep:
 def random_step(
     seed, *, sentences=1, length=3, vocab=5, holes=0.0, dtype=torch.float64
 ):
-    """A random table; a share `holes` of the words is impossible."""
+    """A random table; a share `holes` of the tokens is impossible."""
     generator = torch.Generator().manual_seed(seed)
     shape = (sentences, length + 1, vocab, vocab)
     logits = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -70,13 +68,13 @@ def random_step(
     return TableStep(table.to(dtype))
 
 
-def search(step, found, *, limits):
+def search(step, chosen, *, limits):
     return beam_search(
         step,
         step.start(range(len(limits))),
         num_sentences=len(limits),
         max_lengths=limits,
-        settings=found,
+        settings=chosen,
         device=CPU,
     )
 
@@ -246,7 +244,7 @@ def test_log_probabilities_are_those_of_forced_scoring(seed, chosen, dtype):
 @pytest.mark.slow
 @given(seeds, search_settings())
 @settings(deadline=None)
-def test_a_sentence_does_not_see_its_batch(seed, chosen):
+def test_a_sentence_does_not_depend_on_its_batch(seed, chosen):
     limits = [max(limit, chosen.min_length) for limit in (4, 0, 3, 4, 1, 2)]
     step = random_step(seed, sentences=len(limits), length=4, vocab=6, holes=0.3)
     together = search(step, chosen, limits=limits)
@@ -303,7 +301,7 @@ def test_a_translation_may_be_empty():
 
 
 @pytest.mark.parametrize("kind", ["standard", "paper"])
-def test_a_translation_has_its_least_length(kind):
+def test_a_translation_has_at_least_the_minimum_length(kind):
     step = fixed_step({EOS: {EOS: 0.9, 3: 0.1}, 3: {EOS: 0.7, 4: 0.3}, 4: {EOS: 1.0}})
     for least, ids in ((0, ()), (1, (3,)), (2, (3, 4))):
         chosen = SearchSettings(beam=2, nbest=2, search=kind, min_length=least)
@@ -312,7 +310,7 @@ def test_a_translation_has_its_least_length(kind):
         assert found[0].finished
 
 
-def test_what_cannot_reach_its_least_length_is_returned_unfinished():
+def test_a_hypothesis_below_the_minimum_length_is_returned_unfinished():
     step = fixed_step({EOS: {3: 1.0}, 3: {EOS: 1.0}})
     found = search(step, SearchSettings(beam=2, min_length=2), limits=[6])[0]
     assert found == [Hypothesis((3,), 0.0, 0.0, (0.0,), finished=False)]
@@ -326,7 +324,7 @@ def test_unk_is_written_only_when_allowed():
     assert [h.ids for h in search(step, chosen, limits=[6])[0]] == [(UNK,), (3,)]
 
 
-def test_a_finished_hypothesis_narrows_the_beam_only_in_the_papers_search():
+def test_only_in_the_papers_search_a_finished_hypothesis_narrows_the_beam():
     step = fixed_step(
         {
             EOS: {EOS: 0.5, 3: 0.3, 4: 0.2},
@@ -359,7 +357,7 @@ def test_at_the_limit_only_eos_is_taken():
 
 
 @pytest.mark.parametrize("kind", ["standard", "paper"])
-def test_what_cannot_finish_is_returned_unfinished(kind):
+def test_a_hypothesis_that_cannot_finish_is_returned_unfinished(kind):
     step = fixed_step({EOS: {3: 0.7, 4: 0.3}, 3: {3: 1.0}, 4: {}})
     chosen = SearchSettings(beam=2, nbest=2, search=kind)
     found = search(step, chosen, limits=[3])[0]
@@ -367,13 +365,13 @@ def test_what_cannot_finish_is_returned_unfinished(kind):
     assert found[0].log_prob == pytest.approx(math.log(0.7))
 
 
-def test_a_finished_hypothesis_displaces_unfinished_ones():
+def test_unfinished_hypotheses_are_dropped_when_one_has_finished():
     step = fixed_step({EOS: {3: 0.9, 4: 0.1}, 3: {3: 1.0}, 4: {EOS: 1.0}})
     chosen = SearchSettings(beam=2, nbest=2)
     assert [h.ids for h in search(step, chosen, limits=[3])[0]] == [(4,)]
 
 
-def test_a_sentence_without_any_possible_word_is_empty_and_unfinished():
+def test_a_sentence_without_any_possible_token_is_empty_and_unfinished():
     found = search(fixed_step({}), SearchSettings(beam=2), limits=[3])[0]
     assert found == [Hypothesis((), 0.0, 0.0, (), finished=False)]
 
@@ -393,7 +391,7 @@ def test_only_live_hypotheses_are_scored():
     assert step.num_rows_scored == 1 + 2 + 1
 
 
-def test_a_state_is_not_moved_while_nothing_changes():
+def test_the_state_is_not_copied_while_rows_stay_the_same():
     class Immovable(TableStep):
         def select(self, state, rows):
             raise AssertionError("selected")
@@ -402,7 +400,7 @@ def test_a_state_is_not_moved_while_nothing_changes():
     assert search(step, SearchSettings(beam=1), limits=[6])[0][0].ids == (3,)
 
 
-def test_a_model_that_gives_nan_is_reported():
+def test_nan_from_the_model_is_an_error():
     step = TableStep(torch.full((1, 4, 5, 5), math.nan))
     with pytest.raises(DivergenceError, match="NaN"):
         search(step, SearchSettings(beam=2), limits=[3])
@@ -414,7 +412,7 @@ def test_no_sentences_give_no_translations():
 
 
 @pytest.mark.parametrize("limits", [[1], [1, -1]])
-def test_limits_are_checked(limits):
+def test_length_limits_are_checked(limits):
     step = random_step(1, sentences=2)
     with pytest.raises(ValueError, match="max_lengths"):
         beam_search(
@@ -429,25 +427,8 @@ def test_limits_are_checked(limits):
         search(step, SearchSettings(min_length=2), limits=[2, 1])
 
 
-def test_settings_are_those_of_the_configuration():
-    config = TranslateConfig(beam=5, nbest=3, search="paper", unk="copy", min_length=2)
-    assert SearchSettings.from_config(config) == SearchSettings(
-        beam=5,
-        nbest=3,
-        search="paper",
-        length_penalty=0.6,
-        allow_unk=True,
-        min_length=2,
-    )
-
-
-def test_a_beam_is_no_narrower_than_its_nbest():
-    settings = SearchSettings.from_config(TranslateConfig(beam=4, nbest=10))
-    assert (settings.beam, settings.nbest) == (10, 10)
-
-
 @pytest.mark.parametrize("beam", [2, 3, 5])
-def test_a_sure_model_is_followed_past_many_unlikely_ends(beam):
+def test_a_confident_model_is_followed_past_many_unlikely_ends(beam):
     """Few ids and a certain output: EOS is the second choice at every step."""
     length, sure = 12, 3
     table = torch.full((1, length + 1, 5), -30.0)
@@ -457,7 +438,7 @@ def test_a_sure_model_is_followed_past_many_unlikely_ends(beam):
 
     class Certain:
         def __call__(self, tokens_N, state, live, *, count):
-            return extensions(table[0, state], live, count), state + 1
+            return next_tokens(table[0, state], live, count), state + 1
 
         def select(self, state, rows_N):
             return state[rows_N]

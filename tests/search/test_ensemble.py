@@ -1,4 +1,4 @@
-"""What several models say together."""
+"""Averages of several models' predictions."""
 
 import math
 
@@ -16,7 +16,7 @@ LINES = ["a b c", "d", "e e e e e e", "a b c", "zzz a"]
 
 
 def next_log_probs(ensemble):
-    """Of every word after the start, [V]."""
+    """Log-probabilities of every first token, [V]."""
     state = ensemble.encode(pack_sequences([[4, 2]]))
     rows, words = torch.zeros(8, dtype=torch.long), torch.arange(8)
     return ensemble.log_probs(torch.tensor([EOS]), state, rows, words)[0]
@@ -45,14 +45,14 @@ def test_a_model_with_itself_is_that_model(mean):
     one = Translator(make_members(1), config).translate(LINES)
     three = Translator(make_members(1, 1, 1, mean=mean), config).translate(LINES)
     for a, b in zip(one, three, strict=True):
-        assert [c.tokens for c in a.candidates] == [c.tokens for c in b.candidates]
-        for c, d in zip(a.candidates, b.candidates, strict=True):
+        assert [c.tokens for c in a.outputs] == [c.tokens for c in b.outputs]
+        for c, d in zip(a.outputs, b.outputs, strict=True):
             assert c.log_prob == pytest.approx(d.log_prob, abs=1e-5)
 
 
-def test_a_search_finds_what_an_ensemble_says():
+def test_a_search_scores_with_the_ensemble():
     config = TranslateConfig(beam=2, length_penalty=0.0)
     members = make_members(1, 2, mean="log_probabilities")
     for found in Translator(members, config).translate(LINES):
-        assert math.isfinite(found.candidates[0].log_prob)
-        assert found.candidates[0].score == found.candidates[0].log_prob
+        assert math.isfinite(found.outputs[0].log_prob)
+        assert found.outputs[0].score == found.outputs[0].log_prob

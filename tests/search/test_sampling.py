@@ -13,11 +13,11 @@ from pipelines.artifacts.vocab import EOS, PAD, UNK
 from pipelines.config import TranslateConfig
 from pipelines.errors import DivergenceError
 from pipelines.search import sampling as sampling_module
-from pipelines.search.beam import Hypothesis
 from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
-from pipelines.search.sampling import draw_words, sample
+from pipelines.search.hypothesis import Hypothesis
+from pipelines.search.sampling import draw_tokens, sample
 from pipelines.search.settings import SearchSettings
-from pipelines.search.topk import Extensions
+from pipelines.search.topk import NextTokens
 from pipelines.search.translator import Translator
 from tests.search.test_beam import fixed_step, norm_of, random_step
 from tests.search.test_translator import KEYS, LINES, MEMBERS, lines
@@ -27,19 +27,22 @@ CPU = torch.device("cpu")
 
 @dataclass
 class TableDraw:
-    """A fake model: a table of log-probabilities [sentence, position, last word, V]."""
+    """A fake model: log-probabilities [sentence, position, last token, V]."""
 
     table: torch.Tensor
 
-    def draw(self, tokens, state, draw):
+    def draw(self, tokens, state, request):
         values = self.table[state[:, 0], state[:, 1], tokens]
         allowed = values.clone()
-        allowed[:, list(draw.banned)] = -torch.inf
-        rows, ids, possible = draw_words(
-            allowed, draw.uniform_N, top_k=draw.top_k, temperature=draw.temperature
+        allowed[:, list(request.banned)] = -torch.inf
+        rows, ids, possible = draw_tokens(
+            allowed,
+            request.uniform_N,
+            top_k=request.top_k,
+            temperature=request.temperature,
         )
         log_probs = values[rows, ids].where(possible, -torch.inf)
-        drawn = Extensions(rows, ids, log_probs, values[:, EOS])
+        drawn = NextTokens(rows, ids, log_probs, values[:, EOS])
         return drawn, state + torch.tensor([0, 1])
 
     def select(self, state, rows):
@@ -58,7 +61,7 @@ def draws(step, chosen, *, limits):
 
 
 def next_probabilities(row, length, limit, chosen):
-    """Exact, word by word in plain Python."""
+    """Exact probabilities of the next token, in plain Python."""
     if length == limit:
         return {EOS: 1.0}
     banned = {PAD} if chosen.allow_unk else {PAD, UNK}
@@ -135,44 +138,45 @@ def test_draws_of_a_sentence_are_independent_of_one_another():
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([5, 32, 33]))
 @settings(deadline=None)
-def test_only_the_most_likely_words_are_drawn(seed, top_k, num_ids):
+def test_only_the_most_likely_tokens_are_drawn(seed, top_k, num_ids):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(-5, 5, (64, num_ids), generator=generator).float()
     uniform = torch.rand(64, generator=generator, dtype=torch.float64)
-    rows, ids, possible = draw_words(values, uniform, top_k=top_k, temperature=2.0)
+    rows, ids, possible = draw_tokens(values, uniform, top_k=top_k, temperature=2.0)
     assert possible.all()
     assert rows[:, 0].tolist() == list(range(64))
     least = values.topk(min(top_k, num_ids)).values[:, -1:]
     assert (values.gather(1, ids) >= least).all()
-    # Of equal words no more than k are drawn from.
+    # Of equally likely tokens no more than k are drawn from.
     one = values[:1].expand(500, -1)
     evenly = (torch.arange(500, dtype=torch.float64) + 0.5) / 500
-    _, ids, _ = draw_words(one, evenly, top_k=top_k, temperature=1e6)
+    _, ids, _ = draw_tokens(one, evenly, top_k=top_k, temperature=1e6)
     assert len(ids.unique()) == min(top_k, num_ids)
 
 
 @pytest.mark.parametrize("top_k", [0, 2])
-def test_any_random_number_draws_a_possible_word(top_k):
+def test_any_random_number_draws_a_possible_token(top_k):
     values = torch.tensor([[-torch.inf, 0.0, -torch.inf, -1.0, -torch.inf]] * 3)
     uniform = torch.tensor([0.0, 0.5, 1 - 2.0**-53], dtype=torch.float64)
     for temperature in (1e-300, 1.0, 1e300):
-        _, ids, _ = draw_words(values, uniform, top_k=top_k, temperature=temperature)
+        _, ids, _ = draw_tokens(values, uniform, top_k=top_k, temperature=temperature)
         assert set(ids[:, 0].tolist()) <= {1, 3}
         assert ids[0] == 1
 
 
-def test_words_drawn_in_blocks_are_those_drawn_at_once(monkeypatch):
+def test_tokens_drawn_in_blocks_are_those_drawn_together():
     values = torch.randn((9, 32), generator=torch.Generator().manual_seed(1))
     uniform = torch.linspace(0, 0.99, 9, dtype=torch.float64)
-    whole = draw_words(values, uniform, top_k=0, temperature=1.0)[1]
+    whole = draw_tokens(values, uniform, top_k=0, temperature=1.0)[1]
     for size in (1, 64, 96):
-        monkeypatch.setattr(sampling_module, "_WEIGHTS", size)
-        found = draw_words(values, uniform, top_k=0, temperature=1.0)[1]
+        found = draw_tokens(
+            values, uniform, top_k=0, temperature=1.0, max_weights=size
+        )[1]
         assert found.tolist() == whole.tolist()
 
 
-def test_random_numbers_stay_what_they_are():
-    """Whoever writes down a seed gets the same draws with the next release."""
+def test_the_random_numbers_of_a_seed_never_change():
+    """A seed gives the same draws in the next release."""
     chosen = SearchSettings(sample=True, nbest=2, seed=7)
     found = sampling_module._uniforms([[5, 4, EOS]], chosen, num_steps=2)
     assert found.mul(2**53).long().tolist() == [
@@ -188,8 +192,8 @@ def test_a_draw_without_choice_is_greedy_search(chosen, seeds):
     greedy = Translator(loaded, TranslateConfig(beam=1)).translate(LINES)
     config = TranslateConfig(sample=True, nbest=3, **chosen)
     drawn = Translator(loaded, config).translate(LINES)
-    # The same translation is drawn again and again, and stays.
-    assert [t.candidates for t in drawn] == [t.candidates * 3 for t in greedy]
+    # The same translation is drawn three times and is kept three times.
+    assert [t.outputs for t in drawn] == [t.outputs * 3 for t in greedy]
 
 
 options_of_draws = st.fixed_dictionaries(
@@ -224,7 +228,7 @@ def test_draws_depend_on_their_line_alone(key, texts, chosen, size, random):
     assert translate([texts[n] for n in order]) == [whole[n] for n in order]
     more = translate(texts, nbest=chosen["nbest"] + 2)
     for few, many in zip(whole, more, strict=True):
-        assert not Counter(few.candidates) - Counter(many.candidates)
+        assert not Counter(few.outputs) - Counter(many.outputs)
 
 
 def test_the_number_of_threads_changes_no_draw():
@@ -253,15 +257,15 @@ def test_log_probabilities_are_those_of_forced_decoding(key, texts, chosen):
         [
             ForcedTargets(
                 pipeline.source_ids(line),
-                [pipeline.target_vocab.ids(c.tokens) for c in each.candidates],
+                [[*pipeline.target_vocab.ids(c.tokens), EOS] for c in each.outputs],
             )
             for line, each in zip(texts, found, strict=True)
         ]
     )
     for each, forced in zip(found, scores, strict=True):
-        for candidate, log_probs in zip(each.candidates, forced, strict=True):
-            assert candidate.token_log_probs == tuple(log_probs)
-            assert candidate.log_prob == pytest.approx(sum(log_probs), rel=1e-12)
+        for output, log_probs in zip(each.outputs, forced, strict=True):
+            assert output.token_log_probs == tuple(log_probs)
+            assert output.log_prob == pytest.approx(sum(log_probs), rel=1e-12)
 
 
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.6, "average"]), st.booleans())
@@ -292,7 +296,7 @@ def test_draws_are_sorted_and_within_their_limits(seed, penalty, unk):
             assert h.score == pytest.approx(h.log_prob / norm)
 
 
-def test_another_seed_draws_others():
+def test_another_seed_gives_other_draws():
     loaded = MEMBERS["fp32 by onednn", (1,)]
     found = [
         Translator(loaded, TranslateConfig(sample=True, seed=seed)).translate(LINES)
@@ -301,7 +305,7 @@ def test_another_seed_draws_others():
     assert found[0] == found[1] != found[2]
 
 
-def test_a_draw_from_which_no_word_is_possible_is_unfinished():
+def test_a_draw_without_a_possible_token_is_unfinished():
     step = fixed_step({EOS: {3: 1.0}, 3: {}})
     chosen = SearchSettings(sample=True, nbest=2)
     for limit in (1, 4):
@@ -312,7 +316,7 @@ def test_a_draw_from_which_no_word_is_possible_is_unfinished():
 
 
 @pytest.mark.parametrize("top_k", [0, 2])
-def test_a_model_that_gives_nan_is_reported(top_k):
+def test_nan_from_the_model_is_an_error(top_k):
     step = replace(random_step(1), table=torch.full((1, 4, 5, 5), math.nan))
     with pytest.raises(DivergenceError, match="NaN"):
         draws(step, SearchSettings(sample=True, top_k=top_k), limits=[3])
@@ -320,14 +324,3 @@ def test_a_model_that_gives_nan_is_reported(top_k):
 
 def test_no_sentences_give_no_draws():
     assert draws(random_step(1), SearchSettings(sample=True), limits=[]) == []
-
-
-def test_draws_are_scored_as_in_the_standard_search():
-    config = TranslateConfig(
-        sample=True, search="paper", beam=2, nbest=5, top_k=3, temperature=0.5, seed=9
-    )
-    found = SearchSettings.from_config(config)
-    assert found.norm(7) == pytest.approx((12 / 6) ** 0.6)
-    assert found.most_rows == 5
-    assert str(found) == "sampling (top 3, temperature 0.5, seed 9)"
-    assert str(replace(found, top_k=0, sample=False)) == "beam 5"

@@ -1,11 +1,11 @@
-"""The best extensions of the rows of several sentences."""
+"""Top-k over the beams of several sentences."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.search.topk import Extensions, best_extensions, joined
+from pipelines.search.topk import NextTokens, beam_top_k, concatenate
 
 
 @given(
@@ -15,11 +15,11 @@ from pipelines.search.topk import Extensions, best_extensions, joined
     st.integers(1, 20),
 )
 @settings(deadline=None)
-def test_extensions_are_the_largest_of_each_sentence(seed, widths, num_ids, count):
+def test_candidates_are_the_largest_of_each_sentence(seed, widths, num_ids, count):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn((sum(widths), num_ids), generator=generator)
     shift = torch.randn(sum(widths), generator=generator)
-    rows, ids, possible = best_extensions(values, shift, widths, count=count)
+    rows, ids, possible = beam_top_k(values, shift, widths, count=count)
     total = (values + shift[:, None]).double()
     for own, found, words, real in zip(
         torch.arange(sum(widths)).split(widths), rows, ids, possible, strict=True
@@ -41,50 +41,48 @@ def test_extensions_are_the_largest_of_each_sentence(seed, widths, num_ids, coun
     st.integers(1, 20),
 )
 @settings(deadline=None)
-def test_which_of_equal_candidates_does_not_depend_on_the_sentences_beside(
-    seed, widths, num_ids, count
-):
+def test_ties_do_not_depend_on_the_rest_of_the_batch(seed, widths, num_ids, count):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(-4, 0, (sum(widths), num_ids), generator=generator).float()
     shift = torch.randint(-2, 1, (sum(widths),), generator=generator).float()
-    rows, ids, possible = best_extensions(values, shift, widths, count=count)
+    rows, ids, possible = beam_top_k(values, shift, widths, count=count)
     first = 0
     for n, width in enumerate(widths):
         own = slice(first, first + width)
-        alone = best_extensions(values[own], shift[own], [width], count=count)
+        alone = beam_top_k(values[own], shift[own], [width], count=count)
         assert (rows[n][possible[n]] - first).tolist() == alone[0][alone[2]].tolist()
         assert ids[n][possible[n]].tolist() == alone[1][alone[2]].tolist()
         first += width
 
 
-def test_of_equal_candidates_the_first_are_taken():
+def test_ties_go_to_the_first_row_and_id():
     values = torch.tensor([[-2.0, -1, -2, -1, -2], [-1, -2, -2, -2, -1]])
-    rows, ids, _ = best_extensions(values, torch.zeros(2), [2], count=6)
+    rows, ids, _ = beam_top_k(values, torch.zeros(2), [2], count=6)
     expected = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 4)]
     assert list(zip(rows[0].tolist(), ids[0].tolist(), strict=True)) == expected
 
 
-def test_what_is_impossible_is_no_candidate():
+def test_impossible_tokens_are_no_candidates():
     values = torch.full((3, 64), -torch.inf)
     values[0, 5], values[2, 7] = -1.0, -2.0
-    rows, ids, possible = best_extensions(values, torch.zeros(3), [1, 2], count=3)
+    rows, ids, possible = beam_top_k(values, torch.zeros(3), [1, 2], count=3)
     assert possible.sum(1).tolist() == [1, 1]
     assert (rows[possible].tolist(), ids[possible].tolist()) == ([0, 2], [5, 7])
 
 
 @pytest.mark.parametrize("num_ids", [5, 64])
-def test_what_is_not_a_number_is_not_hidden(num_ids):
+def test_nan_stays_a_candidate(num_ids):
     values = torch.full((1, num_ids), torch.nan)
-    _, _, possible = best_extensions(values, torch.zeros(1), [1], count=2)
+    _, _, possible = beam_top_k(values, torch.zeros(1), [1], count=2)
     assert possible.all()
 
 
-def test_parts_of_unequal_width_are_joined():
+def test_parts_with_unequal_numbers_of_candidates_are_concatenated():
     def part(num_sentences, places):
         full = torch.ones(num_sentences, places)
-        return Extensions(full.long(), full.long(), -full, full[:, 0])
+        return NextTokens(full.long(), full.long(), -full, full[:, 0])
 
-    found = joined([part(2, 3), part(1, 5)])
+    found = concatenate([part(2, 3), part(1, 5)])
     assert found.log_prob_SC.tolist()[0] == [-1, -1, -1, -torch.inf, -torch.inf]
     assert found.row_SC.shape == (3, 5)
     assert len(found.eos_log_prob_N) == 3

@@ -1,4 +1,4 @@
-"""Lines in, translations out, whatever stands beside a line."""
+"""Translation of lines, independent of the rest of the batch."""
 
 from dataclasses import replace
 
@@ -7,14 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.artifacts.vocab import UNK_TOKEN
+from pipelines.artifacts.vocab import EOS, UNK_TOKEN
 from pipelines.config import TranslateConfig
 from pipelines.errors import OutOfMemoryError
+from pipelines.search.ensemble import Ensemble
 from pipelines.search.forced_decoding import ForcedDecoder, ForcedTargets
+from pipelines.search.loading import LoadedEnsemble
 from pipelines.search.translator import Translator
 from pipelines.text.pipeline import TextPipeline
 from tests.engines import ROW_INDEPENDENT
-from tests.search.tiny import WORDS, make_members, make_pipeline
+from tests.search.tiny import CPU, WORDS, make_member, make_members, make_pipeline
 
 
 @pytest.fixture
@@ -37,15 +39,15 @@ def test_every_line_gets_its_translation_in_order(pipeline):
     alone = [translator.translate([line])[0] for line in LINES]
     assert [t.text for t in together] == [t.text for t in alone]
     for one, other in zip(together, alone, strict=True):
-        for a, b in zip(one.candidates, other.candidates, strict=True):
+        for a, b in zip(one.outputs, other.outputs, strict=True):
             assert a == b
 
 
 def test_blank_lines_never_reach_the_model(pipeline):
     found = make_translator(pipeline, 1).translate(LINES)
-    blank = [not t.candidates for t in found]
+    blank = [not t.outputs for t in found]
     assert blank == [False, True, False, False, True, False, False]
-    assert found[1].text == found[1].tokens == ""
+    assert (found[1].text, found[1].tokens) == ("", ())
 
 
 def test_batch_size_changes_nothing(pipeline):
@@ -112,7 +114,7 @@ def test_a_translation_depends_on_its_line_alone(key, lines, search, size, rando
     order = random.sample(range(len(lines)), len(lines))
     assert translate([lines[n] for n in order]) == [whole[n] for n in order]
     deep = translate(lines, nbest=search["beam"])
-    assert [t.candidates[:1] for t in deep] == [t.candidates for t in whole]
+    assert [t.outputs[:1] for t in deep] == [t.outputs for t in whole]
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
@@ -127,15 +129,15 @@ def test_scores_are_those_of_forced_decoding(key, lines, search):
         [
             ForcedTargets(
                 pipeline.source_ids(line),
-                [pipeline.target_vocab.ids(c.tokens) for c in each.candidates],
+                [[*pipeline.target_vocab.ids(c.tokens), EOS] for c in each.outputs],
             )
             for line, each in zip(lines, found, strict=True)
         ]
     )
     for each, forced in zip(found, scores, strict=True):
-        for candidate, log_probs in zip(each.candidates, forced, strict=True):
-            assert candidate.token_log_probs == tuple(log_probs)
-            assert candidate.log_prob == pytest.approx(sum(log_probs), rel=1e-12)
+        for output, log_probs in zip(each.outputs, forced, strict=True):
+            assert output.token_log_probs == tuple(log_probs)
+            assert output.log_prob == pytest.approx(sum(log_probs), rel=1e-12)
 
 
 def test_beams_of_any_width_agree_on_what_is_best_when_they_see_all(pipeline):
@@ -168,7 +170,7 @@ def test_the_number_of_threads_changes_nothing(pipeline):
 
 
 def lengths_of(translator):
-    return [len(c.tokens) for t in translator.translate(LINES) for c in t.candidates]
+    return [len(c.tokens) for t in translator.translate(LINES) for c in t.outputs]
 
 
 @pytest.mark.parametrize("search", ["standard", "paper"])
@@ -179,22 +181,22 @@ def test_lengths_are_within_their_limits(pipeline, search, seeds):
     assert max(ratio) <= 3  # half of the longest source and its EOS
     exact = make_translator(pipeline, *seeds, min_length=5, max_length=5, **options)
     assert set(lengths_of(exact)) == {5}
-    # A least length raises the limit that the ratio gives.
+    # A minimum length raises the limit that the ratio gives.
     least = make_translator(
         pipeline, *seeds, min_length=4, max_length_extra=0, **options
     )
     assert set(lengths_of(least)) == {4}
-    # A most length takes the place of ratio and extra.
+    # A maximum length replaces the limit that ratio and extra give.
     most = make_translator(pipeline, *seeds, max_length=1, **options)
     assert max(lengths_of(most)) <= 1
 
 
-def test_batches_are_as_small_as_the_widened_beam_asks(pipeline):
+def test_the_widened_beam_decides_the_chunk_size(pipeline):
     sizes = [
-        make_translator(pipeline, 1, beam=beam, nbest=nbest)._batch_size
+        make_translator(pipeline, 1, beam=beam, nbest=nbest).chunk_size
         for beam, nbest in ((4, 1), (4, 24), (24, 24))
     ]
-    assert sizes == [192, 32, 32]
+    assert sizes == [8 * 192, 8 * 32, 8 * 32]
 
 
 def test_copies_fill_unknown_places_in_order(pipeline):
@@ -202,13 +204,13 @@ def test_copies_fill_unknown_places_in_order(pipeline):
     allowed = make_translator(pipeline, 2, unk="allow").translate([line])[0]
     copied = make_translator(pipeline, 2, unk="copy").translate([line])[0]
     words = iter(["zzz", "yyy", "xxx"])
-    assert UNK_TOKEN in allowed.candidates[0].tokens
-    assert copied.candidates[0].tokens == tuple(
+    assert UNK_TOKEN in allowed.outputs[0].tokens
+    assert copied.outputs[0].tokens == tuple(
         next(words, UNK_TOKEN) if token == UNK_TOKEN else token
-        for token in allowed.candidates[0].tokens
+        for token in allowed.outputs[0].tokens
     )
     forbidden = make_translator(pipeline, 2, unk="forbid").translate([line])[0]
-    assert UNK_TOKEN not in forbidden.candidates[0].tokens
+    assert UNK_TOKEN not in forbidden.outputs[0].tokens
 
 
 def test_a_batch_holds_no_more_tokens_than_allowed(pipeline):
@@ -221,34 +223,39 @@ def test_a_batch_holds_no_more_tokens_than_allowed(pipeline):
         assert len(numbers) == 1 or len(numbers) * longest <= 8
 
 
-def test_running_out_of_memory_halves_the_batch(pipeline, monkeypatch, caplog):
-    translator = make_translator(pipeline, 1)
-    expected = [t.text for t in translator.translate(LINES)]
-    search = Translator._search
+class FailingEnsemble(Ensemble):
+    """Fails to encode more than some sentences at once."""
 
-    def tight(self, sources):
-        if len(sources) > 2:
-            raise torch.OutOfMemoryError
-        return search(self, sources)
+    def __init__(self, error, *, most_sentences):
+        super().__init__([make_member(1)])
+        self.error, self.most_sentences = error, most_sentences
 
-    monkeypatch.setattr(Translator, "_search", tight)
-    assert [t.text for t in translator.translate(LINES)] == expected
+    def encode(self, src):
+        if src.sizes[0] > self.most_sentences:
+            raise self.error
+        return super().encode(src)
+
+
+def failing_translator(pipeline, error, *, most_sentences=0):
+    ensemble = FailingEnsemble(error, most_sentences=most_sentences)
+    return Translator(LoadedEnsemble(ensemble, pipeline, CPU), TranslateConfig(beam=3))
+
+
+def test_running_out_of_memory_halves_the_batch(pipeline, caplog):
+    expected = make_translator(pipeline, 1).translate(LINES)
+    error = torch.OutOfMemoryError()
+    tight = failing_translator(pipeline, error, most_sentences=2)
+    assert tight.translate(LINES) == expected
     assert "halving" in caplog.text
 
 
-def test_too_little_memory_for_one_sentence_is_one_clear_error(pipeline, monkeypatch):
-    def never(self, sources):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-    monkeypatch.setattr(Translator, "_search", never)
+def test_too_little_memory_for_one_sentence_is_one_clear_error(pipeline):
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory")
     with pytest.raises(OutOfMemoryError, match="single sentence"):
-        make_translator(pipeline, 1).translate(LINES)
+        failing_translator(pipeline, error).translate(LINES)
 
 
-def test_other_failures_are_not_taken_for_too_little_memory(pipeline, monkeypatch):
-    def broken(self, sources):
-        raise RuntimeError("something else")
-
-    monkeypatch.setattr(Translator, "_search", broken)
+def test_other_failures_are_not_taken_for_too_little_memory(pipeline):
+    error = RuntimeError("something else")
     with pytest.raises(RuntimeError, match="something else"):
-        make_translator(pipeline, 1).translate(LINES)
+        failing_translator(pipeline, error).translate(LINES)

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from pipelines.artifacts.nbest import NbestEntry, read_nbest, write_nbest
+from pipelines.artifacts.translations import nbest_entries
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.config import Config, TranslateConfig
 from pipelines.errors import CorpusError, DivergenceError, UsageError
@@ -10,14 +11,12 @@ from pipelines.search.forced_decoding import ForcedDecoder
 from pipelines.search.translator import Translator
 from pipelines.text import TextPipeline, TextSettings
 from pipelines.tools.rescore import (
-    Rescorer,
-    RescoreSettings,
     check_list,
     read_source,
     rescore_groups,
     rescore_list,
 )
-from pipelines.translate import entries
+from pipelines.tools.rescorer import Rescorer, RescoreSettings
 from tests.search.tiny import make_members
 from tests.small_corpus import write_lines
 
@@ -77,7 +76,7 @@ def translated(path, *seeds, **settings):
     config = TranslateConfig(beam=4, nbest=4, precision="fp32", **settings)
     translator = Translator(make_members(*seeds), config)
     translations = translator.translate(SOURCE)
-    found = [e for n, t in enumerate(translations) for e in entries(n, t)]
+    found = [e for n, t in enumerate(translations) for e in nbest_entries(n, t)]
     return write_list(path, *found)
 
 
@@ -159,7 +158,7 @@ def test_missing_sentences_give_nothing_and_are_told(caplog):
     rescorer, _ = make_echo()
     groups = [(n, [entry(n, "a")]) for n in (1, 4)]
     found = list(rescore_groups(groups, ["a"] * 7, rescorer))
-    assert [each.tokens for each in found] == ["", "a", "", "", "a", "", ""]
+    assert [each.tokens for each in found] == [(), ("a",), (), (), ("a",), (), ()]
     assert [len(each.entries) for each in found] == [0, 1, 0, 0, 1, 0, 0]
     assert (
         "5 lines of the source missing from the list: lines 1, 3, 4, ..." in caplog.text
@@ -169,7 +168,7 @@ def test_missing_sentences_give_nothing_and_are_told(caplog):
 def test_an_empty_list_is_all_blank(tmp_path, caplog):
     rescorer, _ = make_echo()
     found = list(rescore_list(write_list(tmp_path / "list"), ["a", "b"], rescorer))
-    assert [each.tokens for each in found] == ["", ""]
+    assert [each.tokens for each in found] == [(), ()]
     assert "2 lines of the source missing from the list: lines 1, 2" in caplog.text
 
 
@@ -231,7 +230,7 @@ def test_tokenize_cuts_words_as_the_model_does(caplog):
         rescorer, scorer = make_echo(pipeline, tokenize=tokenize)
         (found,) = rescore_groups(groups, ["a"], rescorer)
         assert scorer.seen[0].targets == [ids]
-        assert found.tokens == "ab cd"
+        assert found.tokens == ("ab cd",)
     assert "100 % of the list's tokens" in caplog.text
     assert caplog.text.count("--tokenize") == 1
 

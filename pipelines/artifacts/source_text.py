@@ -1,4 +1,4 @@
-"""The text to translate: files one after the other as one text, or a live stream."""
+"""The text to translate: several files read as one text, or a live stream."""
 
 import sys
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from pipelines.artifacts.inputs import (
     standard_input,
 )
 from pipelines.artifacts.stream import (
+    available_chunks,
     count_lines,
-    full_windows,
+    full_chunks,
     is_regular,
-    windows_at_hand,
 )
 
 
@@ -29,7 +29,7 @@ class SourceText:
 
     @property
     def is_in_files(self) -> bool:
-        """Whether all are named regular files, which can be read again."""
+        """Whether all are named regular files, so that the text can be read again."""
         return STANDARD_STREAM not in self.paths and not any(map(_is_live, self.paths))
 
     @property
@@ -38,10 +38,10 @@ class SourceText:
         return STANDARD_STREAM in self.paths and sys.stdin.isatty()
 
     def count_lines(self) -> int | None:
-        """The number of lines; None where a pipe or a terminal is among the files.
+        """Count the lines; None if a pipe or a terminal is among the files.
 
-        Reading a file once costs little beside its translation, and a file that is
-        missing or damaged is found before a model is loaded.
+        Reading a file costs little compared to its translation, and a missing or
+        damaged file is reported before a model is loaded.
 
         Raises:
             CorpusError: A file is missing, a folder, unreadable or damaged, or is
@@ -62,21 +62,21 @@ class SourceText:
             total = None if total is None else total + num_lines
         return total
 
-    def windows(self, size: int, *, skip: int = 0) -> Iterator[list[bytes]]:
-        """Yield windows of at most `size` lines, without LF or CR LF.
+    def chunks(self, size: int, *, skip: int = 0) -> Iterator[list[bytes]]:
+        """Yield chunks of at most `size` lines, without LF or CR LF.
 
         Args:
-            size: Most lines of a window.
-            skip: Lines to leave out first.
+            size: Most lines of a chunk.
+            skip: Number of lines to leave out at the beginning.
         """
         lines = islice(chain.from_iterable(map(input_lines, self.paths)), skip, None)
         if any(map(_is_live, self.paths)):
-            return windows_at_hand(lines, size)
-        return full_windows(lines, size)
+            return available_chunks(lines, size)
+        return full_chunks(lines, size)
 
 
 def _is_live(path: Path) -> bool:
-    """Whether it is a pipe, a terminal or another device, whose end is not known."""
+    """Whether a path is a pipe, a terminal or another device, whose end is unknown."""
     if path == STANDARD_STREAM:
         return not is_regular(standard_input())
     return path.exists() and not (path.is_file() or path.is_dir())

@@ -1,0 +1,19 @@
+"""A translation as ids: what beam search and sampling return."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One translation."""
+
+    ids: tuple[int, ...]
+    """Without EOS."""
+    log_prob: float
+    """Sum of natural log-probabilities, that of EOS included if it was taken."""
+    score: float
+    """The value that ranks hypotheses, higher is better."""
+    token_log_probs: tuple[float, ...]
+    """Of each token, EOS included if it was taken; their sum is `log_prob`."""
+    finished: bool
+    """Whether it ends with EOS."""
