@@ -15,6 +15,7 @@ def test_every_alias_stands_for_a_setting_there_is():
         assert len(set(others.split())) == len(others.split())
 
 
+@pytest.mark.slow
 def test_every_setting_that_others_have_is_found_by_each_of_its_names():
     known = known_keys()
     for key, names in aliases.SETTINGS.items():
