@@ -61,7 +61,27 @@ def test_the_readme_names_every_command_and_recipe(s2s):
         assert f"`s2s {command}" in text
 
 
-@pytest.mark.parametrize("name", ["architecture", "artifacts", "deviations"])
-def test_the_pages_it_points_to_are_there(name):
-    assert (README.parent / "docs" / f"{name}.md").is_file()
-    assert f"docs/{name}.md" in README.read_text(encoding="utf-8")
+def test_the_readme_names_every_page_of_the_documentation():
+    text = README.read_text(encoding="utf-8")
+    for page in (README.parent / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in text
+
+
+def modules(folder):
+    return {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+
+
+def test_the_map_names_every_module_once():
+    text = README.read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `((?:s2scli|pipelines)\S*)/` \| (.*) \|$", text, re.MULTILINE
+    )
+    named = {folder: re.findall(r"`(\w+)`", cell) for folder, cell in rows}
+    packages = {
+        str(path.parent.relative_to(README.parent))
+        for package in ("s2scli", "pipelines")
+        for path in (README.parent / package).rglob("__init__.py")
+    }
+    assert set(named) == packages
+    for folder, names in named.items():
+        assert sorted(names) == sorted(modules(README.parent / folder))

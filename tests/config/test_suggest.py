@@ -15,6 +15,7 @@ def test_every_alias_is_of_an_existing_setting():
         assert len(set(others.split())) == len(others.split())
 
 
+@pytest.mark.slow
 def test_every_alias_is_answered_with_its_setting():
     known = known_keys()
     for key, names in aliases.SETTINGS.items():

@@ -90,6 +90,7 @@ def test_a_missing_num2words_is_named(monkeypatch):
 # Other languages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("languages", "pair"),
     [
