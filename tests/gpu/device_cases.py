@@ -78,6 +78,13 @@ CASES["2x512"] = Case(
 )
 
 
+_SLOW = ("numbers", "paper")
+every_case = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n in _SLOW else ()) for n in CASES],
+)
+
+
 def with_precision(case: Case, precision: str) -> TrainConfig:
     return case.train.model_copy(update={"precision": precision})
 

@@ -27,6 +27,7 @@ from tests.gpu.device_cases import (
     LINES,
     RAGGED,
     assert_near,
+    every_case,
     given_translations,
     loaded,
     make_model,
@@ -43,7 +44,6 @@ from tests.gpu.fake_cuda import host
 from tests.model.test_loss import confident
 from tests.trainer.tiny import write_data
 
-every_case = pytest.mark.parametrize("name", CASES)
 every_precision = pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 
 

@@ -22,6 +22,7 @@ from tests.gpu.device_cases import (
     RAGGED,
     VOCAB_SIZE,
     assert_near,
+    every_case,
     given_translations,
     make_model,
     make_train_step,
@@ -34,7 +35,6 @@ from tests.gpu.device_cases import (
 from tests.gpu.fake_cuda import GPU, fake_cuda
 from tests.trainer.tiny import write_data
 
-every_case = pytest.mark.parametrize("name", CASES)
 every_precision = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 
 

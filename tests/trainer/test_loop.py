@@ -38,7 +38,13 @@ def saved_steps(folder):
     return [step_of(path) for path in saved_checkpoints(folder)]
 
 
-@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize(
+    "processor",
+    [
+        pytest.param(name, marks=() if name == "AMD with bf16" else pytest.mark.slow)
+        for name in PROCESSORS
+    ],
+)
 @pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.0}, {"precision": "bf16"}])
 def test_a_stopped_and_resumed_training_ends_with_the_same_bits(
     make, tmp_path, settings, processor, monkeypatch, caplog
