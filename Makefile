@@ -72,6 +72,7 @@ demo: install ## Train an English-French number translator and try it (about 2 m
 
 build: install ## Build the wheel and the source distribution into dist/
 	rm -rf dist
+	rm -rf dist
 	$(BIN)/python -m build
 
 smoke: build ## Install the wheel into a fresh environment and use it outside the checkout

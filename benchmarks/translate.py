@@ -54,7 +54,7 @@ NEVER = -30.0
 """Bias of EOS in a random model."""
 
 Settings = dict[str, str | int | float]
-"""Of the section `translate`."""
+"""Settings of the section `translate`."""
 RANDOM_LENGTHS: Settings = {"max_length_ratio": 1.0, "max_length_extra": 0}
 
 

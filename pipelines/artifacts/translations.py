@@ -29,7 +29,7 @@ class Output:
     score: float
     """The value that ranks outputs, higher is better."""
     token_log_probs: tuple[float, ...]
-    """Of each token, and of EOS if the search took it."""
+    """Log-probability of each token, and of EOS if the search took it."""
 
 
 @dataclass(frozen=True, slots=True)

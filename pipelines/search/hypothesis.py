@@ -14,6 +14,7 @@ class Hypothesis:
     score: float
     """The value that ranks hypotheses, higher is better."""
     token_log_probs: tuple[float, ...]
-    """Of each token, EOS included if it was taken; their sum is `log_prob`."""
+    """Log-probability of each token, EOS included if it was taken; sum up to
+    `log_prob`."""
     finished: bool
     """Whether it ends with EOS."""

@@ -50,7 +50,7 @@ class NextTokens:
     log_prob_SC: Tensor
     """Natural log-probability of the token; -inf where there is no candidate."""
     eos_log_prob_N: Tensor
-    """Of EOS after each row."""
+    """Log-probability of EOS after each row."""
 
     def fetch(self) -> "NextTokens":
         """Copy to the CPU in one transfer."""

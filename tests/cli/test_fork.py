@@ -139,7 +139,7 @@ def test_force_keeps_the_training_aside_and_starts_afresh(s2s, stopped):
     before = files(stopped / "train")
     found = s2s("train", "-d", stopped, "--force", *RATE)
     assert found.status == 0
-    assert "going on" not in found.err
+    assert "resuming" not in found.err
     (kept,) = stopped.glob("train.kept-*")
     assert files(kept) == before
 

@@ -1,4 +1,4 @@
-"""Searching, scoring and going on, as a user calls them."""
+"""Searching, scoring and resuming, as a user calls them."""
 
 import json
 import os
