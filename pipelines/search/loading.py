@@ -10,7 +10,7 @@ import torch
 
 from pipelines.artifacts.checkpoint import TensorBundle
 from pipelines.artifacts.files import sha256_bytes
-from pipelines.artifacts.layout import MODEL, PIPELINE, TEXT
+from pipelines.artifacts.layout import MODEL, TEXT
 from pipelines.artifacts.manifest import read_manifest
 from pipelines.artifacts.model_path import read_named
 from pipelines.config import TranslateConfig
@@ -81,7 +81,7 @@ def load_ensemble(
         models.append(InferenceSeq2Seq(model, linears, device=device))
         ratios.append(float(info.get("length_ratio", _UNKNOWN_RATIO)))
     hashes = [member.weights_sha256 for member in members]
-    content = [hashes, list(weights), members[0].pipeline_json]
+    content = [hashes, list(weights), members[0].pipeline.content_hashes()]
     return LoadedEnsemble(
         ensemble=Ensemble(models, weights=weights, mean=config.ensemble),
         pipeline=members[0].pipeline,
@@ -108,32 +108,23 @@ class _Member:
     """The checkpoint of one model of an ensemble, without its tensors."""
 
     path: Path
-    pipeline: TextPipeline
-    pipeline_json: str
-    """Content of the file that describes the pipeline."""
     weights_sha256: str
+    pipeline: TextPipeline
 
 
 def _read_member(path: Path, model: TensorBundle) -> tuple[_Member, TensorBundle]:
-    text = path / TEXT
-    pipeline_json = (text / PIPELINE).read_bytes().decode()
     sha256 = read_manifest(path).outputs[MODEL].sha256
-    return _Member(path, TextPipeline.load(text), pipeline_json, sha256), model
+    return _Member(path, sha256, TextPipeline.load(path / TEXT)), model
 
 
 def _require_same_text(member: _Member, first: _Member) -> None:
-    """Compare the recorded hashes of text rules and vocabularies."""
-    own, expected = json.loads(member.pipeline_json), json.loads(first.pipeline_json)
-    if own["sha256"] == expected["sha256"]:
-        return
-    names = {*own["files"], *expected["files"]}
-    differing = sorted(
-        name for name in names if own["files"].get(name) != expected["files"].get(name)
-    )
-    if own["settings"] != expected["settings"]:
-        differing = sorted([*differing, "settings"])
-    raise UsageError(
-        f"{member.path} and {first.path} cannot vote together: they differ in "
-        f"{', '.join(differing)} of their folders {TEXT}/",
-        hint="the models of an ensemble must be trained from one preprocess folder",
-    )
+    """Compare the text rules and vocabularies of two models."""
+    hashes, expected = (each.pipeline.content_hashes() for each in (member, first))
+    names = sorted({*hashes, *expected})
+    differing = [name for name in names if hashes.get(name) != expected.get(name)]
+    if differing:
+        raise UsageError(
+            f"{member.path} and {first.path} cannot vote together: they differ in "
+            f"{', '.join(differing)} of their folders {TEXT}/",
+            hint="the models of an ensemble must be trained from one preprocess folder",
+        )

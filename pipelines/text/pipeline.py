@@ -4,13 +4,21 @@
 copy, so that training and translation process text by the same rules.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
 
-from pipelines.artifacts.layout import PIPELINE, SOURCE_MODEL, TARGET_MODEL
+from pipelines.artifacts.files import sha256_bytes
+from pipelines.artifacts.layout import (
+    PIPELINE,
+    SOURCE_MODEL,
+    SOURCE_VOCAB,
+    TARGET_MODEL,
+    TARGET_VOCAB,
+)
 from pipelines.artifacts.text_pipeline import (
     TextPipelineFiles,
     read_text_pipeline,
@@ -189,6 +197,16 @@ class TextPipeline:
                 words.append(UNK_TOKEN)
             words += moses.tokenize(segment)
         return " ".join(words)
+
+    def content_hashes(self) -> dict[str, str]:
+        """SHA-256 of the settings, the vocabularies and the models, by file name."""
+        settings = json.dumps(self.settings.to_json(), sort_keys=True)
+        return {
+            "settings": sha256_bytes(settings.encode()),
+            SOURCE_VOCAB: self.source_vocab.sha256,
+            TARGET_VOCAB: self.target_vocab.sha256,
+            **{name: sha256_bytes(model) for name, model in self.models.items()},
+        }
 
     def save(self, folder: Path) -> None:
         """Write the pipeline into a folder, which is created if it does not exist."""

@@ -62,7 +62,7 @@ class CountingEnsemble(Ensemble):
         self.num_rows, self.num_sentences = [], []
 
     def encode(self, src):
-        self.num_sentences.append(src.sizes[0])
+        self.num_sentences.append(src.batch_sizes[0])
         return super().encode(src)
 
     def log_probs(self, tokens, *rest):

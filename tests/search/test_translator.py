@@ -231,7 +231,7 @@ class FailingEnsemble(Ensemble):
         self.error, self.most_sentences = error, most_sentences
 
     def encode(self, src):
-        if src.sizes[0] > self.most_sentences:
+        if src.batch_sizes[0] > self.most_sentences:
             raise self.error
         return super().encode(src)
 

@@ -16,8 +16,8 @@ FP32 = choose_linear("fp32", CPU)
 WORDS = ("a", "b", "c", "d", "e")
 
 
-def make_pipeline():
-    config = Config.model_validate({"preprocess": {"tokenizer": "none"}})
+def make_pipeline(**settings):
+    config = Config.model_validate({"preprocess": {"tokenizer": "none", **settings}})
     vocabulary = Vocabulary((*SPECIALS, *WORDS), (0,) * 8)
     return TextPipeline(TextSettings.from_config(config), vocabulary, vocabulary)
 

@@ -193,3 +193,19 @@ def test_importing_the_text_rules_imports_nothing_heavy():
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_given_tokens_are_not_tokenized_again():
+    rules = pipeline(lowercase=True)
+    text = " ".join(rules.target_vocab.tokens[3:5])
+    assert rules.target_ids_of_tokens(text.upper().split()) == [3, 4, 2]
+    assert rules.target_ids_of_tokens(["</s>", "<pad>", "unseen"]) == [1, 1, 1, 2]
+    assert rules.target_ids_of_tokens([]) == [2]
+
+
+def test_content_hashes_name_what_differs():
+    hashes = pipeline().content_hashes()
+    assert hashes.keys() == {"settings", "source.vocab.tsv", "target.vocab.tsv"}
+    assert pipeline().content_hashes() == hashes
+    other = pipeline(lowercase=True).content_hashes()
+    assert {name for name in hashes if hashes[name] != other[name]} == {"settings"}

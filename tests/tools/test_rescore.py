@@ -1,74 +1,26 @@
-import math
+"""Rescoring of whole n-best lists."""
+
+import os
+import threading
 
 import pytest
 
-from pipelines.artifacts.nbest import NbestEntry, read_nbest, write_nbest
+from pipelines.artifacts.nbest import read_nbest
 from pipelines.artifacts.translations import nbest_entries
-from pipelines.artifacts.vocab import SPECIALS, Vocabulary
-from pipelines.config import Config, TranslateConfig
-from pipelines.errors import CorpusError, DivergenceError, UsageError
-from pipelines.search.forced_decoding import ForcedDecoder
+from pipelines.config import TranslateConfig
+from pipelines.errors import CorpusError
 from pipelines.search.translator import Translator
-from pipelines.text import TextPipeline, TextSettings
 from pipelines.tools.rescore import (
     check_list,
     read_source,
     rescore_groups,
     rescore_list,
 )
-from pipelines.tools.rescorer import Rescorer, RescoreSettings
 from tests.search.tiny import make_members
 from tests.small_corpus import write_lines
+from tests.tools.lists import entry, make_echo, make_rescorer, write_list
 
 SOURCE = ["a b c", "d", "e e", "", "c b"]
-
-
-def make_pipeline(*words, **settings):
-    config = Config.model_validate({"preprocess": {"tokenizer": "none", **settings}})
-    vocabulary = Vocabulary((*SPECIALS, *(words or "abcde")), (0,) * 8)
-    return TextPipeline(TextSettings.from_config(config), vocabulary, vocabulary)
-
-
-def make_rescorer(*seeds, pipeline=None, weight=0.5, tokenize=False, **options):
-    loaded = make_members(
-        *(seeds or (1,)), pipeline=pipeline or make_pipeline(), **options
-    )
-    settings = RescoreSettings(weight=weight, tokenize=tokenize)
-    return Rescorer(ForcedDecoder(loaded), loaded.pipeline, settings)
-
-
-class Echo:
-    """A model to which all tokens are alike; keeps what it was asked for."""
-
-    def __init__(self, value=-1.0):
-        self.value = value
-        self.seen = []
-
-    def score(self, sentences):
-        self.seen += sentences
-        return [
-            [[self.value] * (len(ids) + 1) for ids in each.targets]
-            for each in sentences
-        ]
-
-
-def make_echo(pipeline=None, *, value=-1.0, **settings):
-    scorer = Echo(value)
-    rescorer = Rescorer(
-        scorer, pipeline or make_pipeline(), RescoreSettings(**settings)
-    )
-    return rescorer, scorer
-
-
-def entry(number, text, score=-1.0, **features):
-    features = {name: (value,) for name, value in features.items()}
-    return NbestEntry(number, tuple(text.split()), features, score)
-
-
-def write_list(path, *found):
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        write_nbest(file, found)
-    return path
 
 
 def translated(path, *seeds, **settings):
@@ -105,56 +57,7 @@ def test_weight_0_keeps_order_and_scores(tmp_path):
         )
 
 
-def test_the_even_mean_is_the_mean_of_both_scores(tmp_path):
-    rescorer, _ = make_echo()
-    path = write_list(tmp_path / "list", entry(0, "a b c"), entry(0, "a", -2.0, lm=-7))
-    ((first, second),) = (each.entries for each in rescore_list(path, ["a"], rescorer))
-    assert (first.tokens, first.score) == (("a",), (-2.0 - 2.0) / 2)
-    assert first.features == {"lm": (-7.0,), "LSTM": (-2.0,)}
-    assert (second.tokens, second.score) == (("a", "b", "c"), (-1.0 - 4.0) / 2)
-
-
-@pytest.mark.parametrize(("penalty", "norm"), [("average", 4), (1.0, 9 / 6), (0.0, 1)])
-def test_the_models_score_may_be_divided_by_its_length(tmp_path, penalty, norm):
-    rescorer, _ = make_echo(weight=1.0, length_penalty=penalty)
-    path = write_list(tmp_path / "list", entry(0, "a b c"))
-    ((found,),) = (each.entries for each in rescore_list(path, ["a"], rescorer))
-    assert found.score == pytest.approx(-4.0 / norm)
-    assert found.features["LSTM"] == (-4.0,)
-
-
-def test_equal_scores_keep_the_lists_order(tmp_path):
-    rescorer, _ = make_echo()
-    path = write_list(tmp_path / "list", *(entry(0, word) for word in "dbac"))
-    (found,) = rescore_list(path, ["a"], rescorer)
-    assert [e.tokens for e in found.entries] == [("d",), ("b",), ("a",), ("c",)]
-
-
-def test_an_older_lstm_feature_is_replaced_where_it_stands():
-    rescorer, _ = make_echo()
-    old = entry(0, "a b", LSTM=-9.0, lm=-5.0)
-    (found,) = rescore_groups([(0, [old])], ["a"], rescorer)
-    assert list(found.entries[0].features.items()) == [("LSTM", (-3.0,)), ("lm", (-5,))]
-
-
-def test_an_ensemble_weighs_its_models():
-    groups = [(0, [entry(0, "a b"), entry(0, "c")])]
-
-    def log_probs(*seeds, **options):
-        rescorer = make_rescorer(*seeds, weight=0.0, **options)
-        (found,) = rescore_groups(groups, ["a b"], rescorer)
-        return [e.features["LSTM"][0] for e in found.entries]
-
-    one, other, even = log_probs(1), log_probs(2), log_probs(1, 2)
-    assert even == log_probs(2, 1)
-    assert log_probs(1, 2, weights=[1, 1e-9]) == pytest.approx(one, abs=1e-5)
-    assert log_probs(1, 2, weights=[1e-9, 1]) == pytest.approx(other, abs=1e-5)
-    mean = [(a + b) / 2 for a, b in zip(one, other, strict=True)]
-    assert log_probs(1, 2, mean="log_probabilities") == pytest.approx(mean, abs=1e-5)
-    assert even != pytest.approx(mean, abs=1e-5)
-
-
-def test_missing_sentences_give_nothing_and_are_told(caplog):
+def test_missing_sentences_are_empty_and_reported(caplog):
     rescorer, _ = make_echo()
     groups = [(n, [entry(n, "a")]) for n in (1, 4)]
     found = list(rescore_groups(groups, ["a"] * 7, rescorer))
@@ -172,77 +75,20 @@ def test_an_empty_list_is_all_blank(tmp_path, caplog):
     assert "2 lines of the source missing from the list: lines 1, 2" in caplog.text
 
 
-def test_nothing_is_told_where_all_is_well(caplog):
+def test_a_complete_list_of_known_tokens_gives_no_warning(caplog):
     rescorer, _ = make_echo()
     list(rescore_groups([(0, [entry(0, "a b")])], ["a"], rescorer))
     assert caplog.text == ""
 
 
-def test_blank_hypotheses_and_blank_sources_are_scored():
-    groups = [(0, [entry(0, ""), entry(0, "a")]), (1, [entry(1, "b"), entry(1, "")])]
-    found = list(rescore_groups(groups, ["a", ""], make_rescorer(1)))
-    log_probs = [e.features["LSTM"][0] for each in found for e in each.entries]
-    assert all(-50 < value < 0 for value in log_probs)
-
-
-def test_bars_in_tokens_go_to_the_vocabulary_and_come_back(tmp_path):
-    rescorer, scorer = make_echo(make_pipeline(*"abcd", "|||"))
-    path = write_list(tmp_path / "list", entry(0, "a ||| b"))
-    (found,) = rescore_list(path, ["a"], rescorer)
-    assert scorer.seen[0].targets == [[3, 7, 4]]
-    again = write_list(tmp_path / "again", *found.entries)
-    assert "a &#124;&#124;&#124; b" in again.read_text()
-    ((_, (read,)),) = read_nbest(again)
-    assert read.tokens == ("a", "|||", "b")
-
-
-def test_older_features_are_read_and_what_follows_the_score_is_kept(tmp_path):
-    path = tmp_path / "list"
-    write_lines(path, ["0 ||| a b  ||| d: 0 -7.6 lm: -41.3 w: -2 ||| -14.5 ||| 0-0"])
-    (found,) = rescore_list(path, ["a"], make_echo(weight=1.0)[0])
-    again = write_list(tmp_path / "again", *found.entries)
-    assert again.read_text() == (
-        "0 ||| a b ||| d= 0.0 -7.6 lm= -41.3 w= -2.0 LSTM= -3.0 ||| -3.0 ||| 0-0\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "settings", "ids"),
-    [
-        ("a A <unk> </s> <pad> x", {}, [3, 1, 1, 1, 1, 1]),
-        ("a A <UNK> </s>", {"lowercase": True}, [3, 3, 1, 1]),
-        ("a\u2028b c\u0301", {}, [3, 4, 1]),
-        ("ab cd", {}, [1, 1]),
-    ],
-)
-def test_tokens_go_to_the_vocabulary_as_they_are(text, settings, ids):
-    rescorer, scorer = make_echo(make_pipeline(**settings))
-    entry = NbestEntry(0, tuple(text.split(" ")), {}, 0.0)
-    list(rescore_groups([(0, [entry])], ["a"], rescorer))
-    assert scorer.seen[0].targets == [ids]
-    assert scorer.seen[0].source == [3, 2]
-
-
-def test_tokenize_cuts_words_as_the_model_does(caplog):
-    pipeline = make_pipeline(tokenizer="characters")
-    groups = [(0, [entry(0, "ab cd", -1.0)])]
-    for tokenize, ids in ((False, [1, 1]), (True, [3, 4, 1, 5, 6])):
-        rescorer, scorer = make_echo(pipeline, tokenize=tokenize)
-        (found,) = rescore_groups(groups, ["a"], rescorer)
-        assert scorer.seen[0].targets == [ids]
-        assert found.tokens == ("ab cd",)
-    assert "100 % of the list's tokens" in caplog.text
-    assert caplog.text.count("--tokenize") == 1
-
-
-def test_many_unknown_tokens_are_told_after_tokenizing_too(caplog):
+def test_many_unknown_tokens_are_reported_after_tokenizing_too(caplog):
     rescorer, _ = make_echo(tokenize=True)
     list(rescore_groups([(0, [entry(0, "a x y")])], ["a"], rescorer))
     assert "67 % of the list's tokens are not in the model's voc" in caplog.text
     assert "--tokenize" not in caplog.text
 
 
-def test_long_sources_are_cut_and_told_with_their_lines(caplog):
+def test_truncated_sources_are_reported_with_their_lines(caplog):
     rescorer, scorer = make_echo(max_source_length=2)
     groups = [(n, [entry(n, "a")]) for n in range(3)]
     list(rescore_groups(groups, ["a b", "a b c", "d e a b"], rescorer))
@@ -252,7 +98,7 @@ def test_long_sources_are_cut_and_told_with_their_lines(caplog):
 
 
 @pytest.mark.parametrize("size", [1, 300, 5000])
-def test_the_reader_is_never_more_than_a_window_ahead(size):
+def test_the_reader_is_never_more_than_a_chunk_ahead(size):
     num_read = 0
 
     def groups():
@@ -302,8 +148,22 @@ def test_a_sentence_beyond_the_source_is_named(tmp_path):
     check_list(path, 3)
 
 
-def test_what_is_no_file_is_not_read_twice(tmp_path):
-    check_list(tmp_path, 0)
+def test_a_pipe_is_read_once(tmp_path):
+    """A second open of the FIFO would wait for a writer that never comes."""
+    groups = [(n, [entry(n, "a"), entry(n, "b c")]) for n in range(3)]
+    entries = [each for _, group in groups for each in group]
+    pipe = tmp_path / "list"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=write_list, args=(pipe, *entries), daemon=True)
+    writer.start()
+    check_list(pipe, 3)
+    from_pipe = list(rescore_list(pipe, ["a"] * 3, make_echo()[0]))
+    writer.join(timeout=20)
+    assert not writer.is_alive()
+    from_file = rescore_list(
+        write_list(tmp_path / "file", *entries), ["a"] * 3, make_echo()[0]
+    )
+    assert from_pipe == list(from_file)
 
 
 def test_malformed_lines_are_found_beforehand(tmp_path):
@@ -311,19 +171,6 @@ def test_malformed_lines_are_found_beforehand(tmp_path):
     write_lines(path, ["0 ||| a ||| ||| -1", "0 ||| a ||| -1"])
     with pytest.raises(CorpusError, match=r"list:2: expected id \|\|\| tokens"):
         check_list(path, 1)
-
-
-@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan, math.inf])
-def test_a_weight_beyond_its_range_is_refused(weight):
-    with pytest.raises(UsageError, match="expected a number from 0 to 1"):
-        RescoreSettings(weight=weight)
-
-
-@pytest.mark.parametrize("value", [math.nan, -math.inf])
-def test_a_model_that_gives_no_number_is_an_error(value):
-    rescorer, _ = make_echo(value=value)
-    with pytest.raises(DivergenceError, match="score of sentence 0"):
-        list(rescore_groups([(0, [entry(0, "a")])], ["a"], rescorer))
 
 
 def test_source_and_reference_have_as_many_lines(tmp_path):
@@ -337,7 +184,7 @@ def test_source_and_reference_have_as_many_lines(tmp_path):
         read_source(source, [source, ref])
 
 
-def test_windows_change_no_result(tmp_path):
+def test_chunks_change_no_result(tmp_path):
     path = translated(tmp_path / "list", 1)
     together = list(rescore_list(path, SOURCE, make_rescorer(2)))
     for number, group in read_nbest(path):
