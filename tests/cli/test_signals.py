@@ -36,11 +36,11 @@ files.sync_tree = slow_sync
 SLOW_STEPS = """
 import os, time
 from pipelines.trainer import train_step
-update, brake = train_step.update, {brake!r}
-def slow_update(*arguments, **options):
+clip_and_step, brake = train_step.clip_and_step, {brake!r}
+def slow_step(*arguments, **options):
     time.sleep(60 * os.path.exists(brake))
-    return update(*arguments, **options)
-train_step.update = slow_update
+    return clip_and_step(*arguments, **options)
+train_step.clip_and_step = slow_step
 """
 
 
