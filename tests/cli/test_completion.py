@@ -84,6 +84,7 @@ def ask(environment):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "offered"),
     [

@@ -154,6 +154,7 @@ def size(**variables):
     return {k: v for k, v in os.environ.items() if k not in unset} | variables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["train", "--nope"]])
 def test_a_width_of_zero_columns_counts_as_unset(s2s, finished, arguments):
     shown = [

@@ -143,6 +143,7 @@ def test_a_pipe_and_a_device_are_read_and_written_as_they_are(s2s, model, tmp_pa
     assert not Path("/dev/null").is_file()
 
 
+@pytest.mark.slow
 def test_one_sentence_needs_no_trainer_and_no_compiler(project):
     """What is imported decides how long a user waits for the first answer."""
     code = (

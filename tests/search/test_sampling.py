@@ -91,6 +91,7 @@ def sequence_probabilities(step, limit, chosen):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

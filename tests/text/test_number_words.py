@@ -142,6 +142,7 @@ def test_text_in_other_languages_is_plain_and_no_source_occurs_twice(language):
             assert not set(text) & set(",.0123456789")
 
 
+@pytest.mark.slow
 def test_a_form_that_a_language_lacks_is_left_out():
     english = number_pairs(languages=("en", "cs"))  # cs has no ordinals
     sources = {src for pairs in english.values() for src, _ in pairs}
