@@ -76,14 +76,14 @@ class DivergenceError(S2SError):
     """The loss or the gradient of a training is not finite.
 
     Attributes:
-        numbers: Indices of the training pairs of the batch, from 0.
+        pair_ids: Indices of the training pairs of the batch, from 0.
     """
 
     def __init__(
-        self, message: str = "", *, hint: str = "", numbers: Sequence[int] = ()
+        self, message: str = "", *, hint: str = "", pair_ids: Sequence[int] = ()
     ) -> None:
         super().__init__(message, hint=hint)
-        self.numbers = tuple(numbers)
+        self.pair_ids = tuple(pair_ids)
 
 
 class OutOfMemoryError(S2SError):

@@ -112,7 +112,7 @@ def bring_up_to_date(
     return done
 
 
-def train_together(
+def train_distributed(
     config: Config, layout: Layout, options: Options, *, progress: Progress = SILENT
 ) -> list[str]:
     """Bring a project up to training, in all the processes that torchrun started.

@@ -44,8 +44,8 @@ def test_an_error_has_its_exit_status(kind, status):
 
 
 def test_a_divergence_keeps_the_pairs_of_its_batch():
-    error = pickle.loads(pickle.dumps(DivergenceError("x", numbers=[3, 5])))
-    assert error.numbers == (3, 5)
+    error = pickle.loads(pickle.dumps(DivergenceError("x", pair_ids=[3, 5])))
+    assert error.pair_ids == (3, 5)
 
 
 def test_the_tree_in_the_docstring_names_every_error():

@@ -10,7 +10,7 @@ from pipelines.project.lock import locked
 from pipelines.project.runs import claim, run_in
 from pipelines.project.stages import new_manifest
 from pipelines.project.status import stage_statuses
-from pipelines.run import Options, bring_up_to_date, train_together
+from pipelines.run import Options, bring_up_to_date, train_distributed
 from tests.small_corpus import make_project
 
 MODEL = ModelConfig(layers=1, cells=4, embedding_size=4, tie_embeddings=False)
@@ -154,7 +154,7 @@ def test_a_translation_with_other_settings_is_kept_on_request(project, caplog, k
 
 def test_a_single_process_trains_together_with_itself(project):
     config, layout = project
-    assert train_together(config, layout, Options()) == list(STAGES[:3])
-    assert train_together(config, layout, Options()) == []
+    assert train_distributed(config, layout, Options()) == list(STAGES[:3])
+    assert train_distributed(config, layout, Options()) == []
     states = [status.state.value for status in stage_statuses(config, layout)]
     assert states[:3] == ["fresh"] * 3

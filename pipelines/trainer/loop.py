@@ -126,7 +126,7 @@ class Trainer:
                 if not self._is_finished():
                     self._run(loader, requests, metrics_log, task)
         except DivergenceError as error:
-            metrics_log.write(self.state.step, "diverged", {"pairs": error.numbers})
+            metrics_log.write(self.state.step, "diverged", {"pairs": error.pair_ids})
             raise
         finally:
             metrics_log.close()

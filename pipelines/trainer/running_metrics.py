@@ -97,5 +97,5 @@ class RunningMetrics:
             f"its batch is training pairs {shown}{more}",
             hint="lower train.learning_rate or train.clip_norm; "
             "s2s train resumes from the last checkpoint",
-            numbers=pairs,
+            pair_ids=pairs,
         )

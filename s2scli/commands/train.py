@@ -108,12 +108,12 @@ def command(
 
 
 def _train_together(project: Project, *, force: bool, fork: bool) -> None:
-    from pipelines.run import Options, train_together
+    from pipelines.run import Options, train_distributed
 
     if not is_main_process():
         logging.disable(logging.WARNING)
     try:
-        done = train_together(
+        done = train_distributed(
             project.config,
             project.layout,
             Options(force=force, fork=fork),

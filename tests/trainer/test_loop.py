@@ -198,8 +198,8 @@ def test_the_pairs_of_a_diverged_batch_are_logged(make, tmp_path):
         make("run", config).fit()
     last = read_metrics(tmp_path / "run")[-1]
     assert last["kind"] == "diverged"
-    assert tuple(last["pairs"]) == caught.value.numbers
-    assert 1 <= len(caught.value.numbers) <= config.batch_size
+    assert tuple(last["pairs"]) == caught.value.pair_ids
+    assert 1 <= len(caught.value.pair_ids) <= config.batch_size
 
 
 def test_a_damaged_checkpoint_is_passed_over(make, tmp_path, caplog):

@@ -47,5 +47,5 @@ def test_a_number_that_is_not_finite_names_the_step_and_its_pairs(bad):
     metrics = metrics_of((8.0, 3.0), bad, (float("nan"), float("nan")))
     with pytest.raises(DivergenceError, match=r"step 8: .* pairs 11, 12") as caught:
         metrics.compute(step=9)
-    assert caught.value.numbers == (10, 11)
+    assert caught.value.pair_ids == (10, 11)
     assert "learning_rate" in caught.value.hint
