@@ -43,18 +43,19 @@ app = typer.Typer(
 )
 _STAGES: dict[str, Any] = {"rich_help_panel": "Stages", "cls": StrictCommand}
 _PROJECT: dict[str, Any] = {"rich_help_panel": "Project", "cls": StrictCommand}
+_TOOLS: dict[str, Any] = {"rich_help_panel": "Tools", "cls": StrictCommand}
 app.command("preprocess", **_STAGES)(preprocess.command)
 app.command("binarize", **_STAGES)(binarize.command)
 app.command("train", **_STAGES)(train.command)
 app.command("translate", **_STAGES)(translate.command)
-app.command("rescore", **_STAGES)(rescore.command)
 app.command("score", **_STAGES)(score.command)
 app.command("init", **(_PROJECT | {"cls": init.InitCommand}))(init.command)
 app.command("run", **_PROJECT)(run.command)
 app.command("status", **_PROJECT)(status.command)
 app.command("verify", **_PROJECT)(verify.command)
-app.command("average", **_PROJECT)(average.command)
 app.add_typer(config.app, name="config", rich_help_panel="Project")
+app.command("rescore", **_TOOLS)(rescore.command)
+app.command("average", **_TOOLS)(average.command)
 
 _STORAGE_HINTS = {
     errno.ENOSPC: "free some space and run the same command again; "
