@@ -54,8 +54,12 @@ def staged(folder: Path) -> Iterator[Path]:
     Yields:
         `<folder>.tmp-<pid>`, empty. It replaces `folder` when the block ends without an
         error, and is removed otherwise. Leftovers of dead processes are removed first.
+        A symbolic link stays; the folder that it names is replaced where it is.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink():
+        folder = folder.resolve()
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers_of(folder)
     temporary = _sibling(folder, "tmp")
     temporary.mkdir()

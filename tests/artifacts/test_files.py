@@ -150,3 +150,22 @@ def test_leftovers_of_this_process_are_removed(tmp_path):
     with staged(tmp_path / "stage"):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["stage"]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_behind_a_symbolic_link_is_replaced_where_it_is(tmp_path, exists):
+    large = tmp_path / "large disk"
+    large.mkdir()
+    link, target = tmp_path / "stage", large / "stage"
+    if exists:
+        target.mkdir()
+        (target / "old").touch()
+    link.symlink_to(target)
+    for name in ("first", "second"):
+        with staged(link) as folder:
+            assert folder.parent == large
+            (folder / name).touch()
+        assert link.is_symlink()
+        assert [path.name for path in target.iterdir()] == [name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["large disk", "stage"]
+    assert [path.name for path in large.iterdir()] == ["stage"]
