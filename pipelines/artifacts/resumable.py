@@ -65,9 +65,8 @@ def resumable(path: Path, identity: str) -> Iterator[ResumableFile]:
         BusyError: Another process is writing the same output.
     """
     part, record = part_files(path)
-    num_inputs, num_bytes = _read_record(part, record, identity)
-    with part.open("ab") as raw:
-        _lock(raw, path)
+    with _open_locked(part, path) as raw:
+        num_inputs, num_bytes = _read_record(part, record, identity)
         raw.truncate(num_bytes)
         with text_writer(raw, path) as file:
             output = ResumableFile(file, num_inputs, record, identity)
@@ -98,9 +97,19 @@ def _read_record(part: Path, record: Path, identity: str) -> tuple[int, int]:
     return 0, 0
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Lock a file against other writers; the lock ends with the process."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BusyError(f"another process is writing {path}") from None
+def _open_locked(part: Path, path: Path) -> BinaryIO:
+    """Open the part for appending, locked against other writers of `path`.
+
+    The lock ends with the process. A process that completed the output between the open
+    and the lock has renamed the file: then a new part is opened.
+    """
+    while True:
+        file = part.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                return file
+        except BlockingIOError:
+            file.close()
+            raise BusyError(f"another process is writing {path}") from None
+        file.close()

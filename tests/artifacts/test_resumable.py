@@ -1,7 +1,9 @@
 """Outputs whose writing is interrupted and resumed."""
 
+import fcntl
 import json
 import logging
+from contextlib import suppress
 
 import pytest
 
@@ -118,3 +120,30 @@ def test_the_number_of_recorded_lines_is_logged(tmp_path, caplog, die_after, cou
         write(path, PIECES, die_after=die_after)
     write(path, PIECES)
     assert caplog.messages[-1].endswith(f"out.part after {count}")
+
+
+def test_an_output_completed_before_the_lock_is_left_alone(tmp_path, monkeypatch):
+    """Two processes open the part; the first completes it before the second locks."""
+    path = tmp_path / "out"
+    with suppress(KeyboardInterrupt), resumable(path, "task") as first:
+        first.file.write("one\ntwo\n")
+        first.record(2)
+        raise KeyboardInterrupt
+    part, record = part_files(path)
+    flock = fcntl.flock
+    seen: list[str] = []
+
+    def complete_first(file, operation):
+        if not seen:
+            part.replace(path)
+            record.unlink()
+        seen.append(path.read_text())
+        return flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", complete_first)
+    with resumable(path, "task") as second:
+        assert second.num_inputs == 0
+        assert path.read_text() == "one\ntwo\n"
+        second.file.write("three\n")
+    assert path.read_text() == "three\n"
+    assert not part.exists()
