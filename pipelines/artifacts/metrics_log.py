@@ -8,6 +8,7 @@ so that no step is reported twice.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 from pipelines.artifacts.files import write_atomic
 from pipelines.artifacts.layout import EVENTS, METRICS
 from pipelines.errors import ConfigError
+from pipelines.wording import plural
+
+log = logging.getLogger(__name__)
 
 
 class MetricsLog:
@@ -70,19 +74,25 @@ class MetricsLog:
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Read the lines of `metrics.jsonl`; none where the file does not exist.
 
-    Lines that are not valid are skipped: a killed training may leave half a line.
+    Damaged lines are skipped and counted in a warning; half a last line, as a killed
+    training leaves it, is skipped without one.
     """
     path = folder / METRICS
     if not path.exists():
         return []
     entries: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    *lines, _half = path.read_bytes().split(b"\n")
+    for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
+            if isinstance(entry["step"], int):
+                entries.append(entry)
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue
-        if isinstance(entry, dict) and "step" in entry:
-            entries.append(entry)
+    if num_damaged := len(lines) - len(entries):
+        log.warning(
+            "%s: skipping %s that cannot be read", path, plural(num_damaged, "line")
+        )
     return entries
 
 

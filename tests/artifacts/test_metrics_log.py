@@ -60,3 +60,23 @@ def test_a_missing_tensorboard_names_the_package_to_install(tmp_path, monkeypatc
     with pytest.raises(ConfigError, match="not installed") as caught:
         MetricsLog(tmp_path, step=0, tensorboard=True)
     assert "s2s[tensorboard]" in caught.value.hint
+
+
+def test_damaged_lines_are_skipped_and_counted(tmp_path, caplog):
+    deep = b"[" * 100_000
+    lines = [
+        b'{"step": 1, "kind": "train"}',
+        b'{"step": 2, "kind": "\xff"}',
+        deep,
+        b'{"step": "three"}',
+        b'{"step": 4, "kind": "valid"}',
+    ]
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    assert [entry["step"] for entry in read_metrics(tmp_path)] == [1, 4]
+    assert "metrics.jsonl: skipping 3 lines that cannot be read" in caplog.text
+
+
+def test_half_a_last_line_of_a_killed_training_is_no_warning(tmp_path, caplog):
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"step": 2, "ki')
+    assert read_metrics(tmp_path) == [{"step": 1}]
+    assert caplog.text == ""
