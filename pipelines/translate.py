@@ -116,17 +116,17 @@ def translate_files(
         CorpusError: A file cannot be read.
     """
     identity = _task_identity(source, translator, format_name)
-    with resumable(output, identity) as part:
+    with resumable(output, identity) as partial:
         for num_lines, text in translate_text(
             source,
             translator,
             format_name,
-            skip=part.num_inputs,
+            skip=partial.num_inputs,
             total=total,
             progress=progress,
         ):
-            part.file.write(text)
-            part.record(num_lines)
+            partial.file.write(text)
+            partial.record(num_lines)
 
 
 def translate_text(
@@ -145,7 +145,7 @@ def translate_text(
         translator: The models and the search.
         format_name: How translations are written.
         skip: Lines at the beginning that are translated already.
-        total: Number of lines with these, if it is known.
+        total: Number of all lines, if it is known.
         progress: Shows progress.
 
     Yields:

@@ -1,9 +1,11 @@
 """Small parallel texts on disk, and the settings that name them."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -65,6 +67,19 @@ def preprocess_project(
     config, layout = make_project(folder, **settings)
     manifest = preprocess.run(config, layout)
     return manifest, layout, TextPipeline.load(layout.preprocess / "text")
+
+
+def make_pipe(path: Path, content: bytes) -> Path:
+    """A named pipe that can be opened once: its first reader finds its name removed."""
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("wb") as pipe:  # waits for a reader
+            path.unlink()
+            pipe.write(content)
+
+    Thread(target=write, daemon=True).start()
+    return path
 
 
 def text_lines(path: Path) -> list[str]:

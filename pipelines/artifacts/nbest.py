@@ -41,6 +41,10 @@ class NbestEntry:
     """Fields after the score, as they are in the file."""
 
 
+SentenceNbest = tuple[int, list[NbestEntry]]
+"""The number of a sentence, from 0, and its entries."""
+
+
 def format_entry(entry: NbestEntry) -> str:
     """Format an entry as a line without its end; numbers are rounded to 6 decimals."""
     features = " ".join(
@@ -62,7 +66,7 @@ def write_nbest(file: TextIO, entries: Iterable[NbestEntry]) -> None:
     file.writelines(format_entry(entry) + "\n" for entry in entries)
 
 
-def read_nbest(path: Path) -> Iterator[tuple[int, list[NbestEntry]]]:
+def read_nbest(path: Path) -> Iterator[SentenceNbest]:
     """Yield each sentence of a list with its entries, in the order of the file.
 
     The file may be plain, `.gz` or `.zst`, or `-` for standard input. A sentence
@@ -72,7 +76,7 @@ def read_nbest(path: Path) -> Iterator[tuple[int, list[NbestEntry]]]:
         CorpusError: The file cannot be read, a line is malformed, or the ids descend;
             the message names file and line.
     """
-    for sentence, entries in groupby(_entries(path), key=lambda e: e.sentence):
+    for sentence, entries in groupby(_entries(path), key=lambda entry: entry.sentence):
         yield sentence, list(entries)
 
 
@@ -147,5 +151,5 @@ def _number(value: float) -> str:
     return repr(round(value, _DECIMALS) + 0.0)  # + 0.0 turns -0.0 into 0.0
 
 
-def _malformed(path: Path, number: int, expected: str, found: str) -> CorpusError:
-    return CorpusError(f"{path}:{number}: expected {expected}, found {found!r}")
+def _malformed(path: Path, number: int, expected: str, actual: str) -> CorpusError:
+    return CorpusError(f"{path}:{number}: expected {expected}, found {actual!r}")

@@ -34,7 +34,7 @@ class ResumableFile:
     file: TextIO
     num_inputs: int
     """Input lines whose output is recorded."""
-    _record: Path
+    _record_path: Path
     _identity: str
 
     def record(self, num_inputs: int) -> None:
@@ -50,7 +50,7 @@ class ResumableFile:
             "inputs": num_inputs,
             "bytes": os.fstat(self.file.fileno()).st_size,
         }
-        write_atomic(self._record, (json.dumps(content) + "\n").encode())
+        write_atomic(self._record_path, (json.dumps(content) + "\n").encode())
 
 
 @contextmanager

@@ -49,18 +49,8 @@ class SourceText:
             UsageError: Standard input is closed or named twice.
         """
         check_inputs(self.paths)
-        total: int | None = 0
-        for path in self.paths:
-            if _is_live(path):
-                total = None
-                continue
-            with open_input(path) as file:
-                start = file.tell() if path == STANDARD_STREAM else 0
-                num_lines = count_lines(file)
-                if path == STANDARD_STREAM:
-                    file.seek(start)
-            total = None if total is None else total + num_lines
-        return total
+        counts = [_count_lines(path) for path in self.paths if not _is_live(path)]
+        return sum(counts) if len(counts) == len(self.paths) else None
 
     def chunks(self, size: int, *, skip: int = 0) -> Iterator[list[bytes]]:
         """Yield chunks of at most `size` lines, without LF or CR LF.
@@ -73,6 +63,17 @@ class SourceText:
         if any(map(_is_live, self.paths)):
             return available_chunks(lines, size)
         return full_chunks(lines, size)
+
+
+def _count_lines(path: Path) -> int:
+    """Count the lines of a file; standard input can be read again afterwards."""
+    with open_input(path) as file:
+        if path != STANDARD_STREAM:
+            return count_lines(file)
+        start = file.tell()
+        num_lines = count_lines(file)
+        file.seek(start)
+        return num_lines
 
 
 def _is_live(path: Path) -> bool:

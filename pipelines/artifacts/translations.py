@@ -1,6 +1,7 @@
 """Translations of lines, and the formats in which they are written.
 
 text     the best translation of each line, detokenized
+tokens   the same as tokens, separated by spaces (stage `translate` only)
 nbest    Moses n-best list: see `nbest`
 json     JSON Lines: number, text and all translations of each line
 """
@@ -103,4 +104,4 @@ def format_json(number: int, translation: Translation) -> str:
 FORMATS: Mapping[FormatName, Callable[[int, Translation], str]] = MappingProxyType(
     {"text": format_text, "nbest": format_nbest, "json": format_json}
 )
-"""The lines written for a line, given its number from 0."""
+"""Formatters by name; each takes the number of a line, from 0, and its translation."""

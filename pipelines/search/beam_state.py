@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from pipelines.artifacts.vocab import EOS
 from pipelines.errors import DivergenceError
-from pipelines.search.hypothesis import Hypothesis
+from pipelines.search.hypothesis import Hypothesis, best_first
 from pipelines.search.settings import SearchSettings
-from pipelines.search.topk import LiveBeams, NextTokens
+from pipelines.search.topk import LiveBeams, NextTokens, first_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,7 @@ class BeamState:
     def ranked(self) -> list[list[Hypothesis]]:
         """The n-best of each sentence, best first."""
         nbest = self.settings.nbest
-        return [
-            sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:nbest]
-            for hypotheses in self.ended
-        ]
+        return [best_first(hypotheses)[:nbest] for hypotheses in self.ended]
 
     def _only_eos_at_the_limit(
         self, candidates: NextTokens
@@ -131,7 +128,7 @@ class BeamState:
         slot_SC = torch.arange(max(*widths, row_SC.shape[1])).expand(len(widths), -1)
         width_S1 = torch.tensor(widths)[:, None]
         has_row_SC = slot_SC < width_S1
-        eos_row_SC = (width_S1.cumsum(0) - width_S1 + slot_SC).where(has_row_SC, 0)
+        eos_row_SC = (first_rows(width_S1) + slot_SC).where(has_row_SC, 0)
         eos_log_prob_SC = candidates.eos_log_prob_N[eos_row_SC]
         eos_log_prob_SC = eos_log_prob_SC.where(has_row_SC, -torch.inf)
         pad = (0, slot_SC.shape[1] - row_SC.shape[1])
@@ -168,43 +165,30 @@ class BeamState:
         token_log_probs = torch.cat(
             [self.token_log_probs_NT[rows], token_log_prob_SC[ends_SC][:, None]], dim=1
         )
-        norm = self.settings.norm(self.ids_NT.shape[1] + 1)
-        finished: dict[int, list[Hypothesis]] = {}
-        for sentence, ids, log_probs, log_prob in zip(
-            self.active_S[ends_SC.nonzero()[:, 0]].tolist(),
-            self.ids_NT[rows].tolist(),
-            token_log_probs.tolist(),
-            log_prob_SC[ends_SC].tolist(),
-            strict=True,
-        ):
-            finished.setdefault(sentence, []).append(
-                Hypothesis(
-                    tuple(ids),
-                    log_prob,
-                    log_prob / norm,
-                    tuple(log_probs),
-                    finished=True,
-                )
-            )
-        return finished
+        return _hypotheses_by_sentence(
+            self.active_S[ends_SC.nonzero()[:, 0]],
+            self.ids_NT[rows],
+            token_log_probs,
+            log_prob_SC[ends_SC],
+            norm=self.settings.norm(self.ids_NT.shape[1] + 1),
+            finished=True,
+        )
 
     def _unfinished(self, chosen_SC: Tensor) -> dict[int, list[Hypothesis]]:
         """The live hypotheses of sentences that can neither continue nor finish."""
         stuck_S = ~chosen_SC.any(1) & (self.num_ended_B[self.active_S] == 0)
-        unfinished: dict[int, list[Hypothesis]] = {}
         if not stuck_S.any():
-            return unfinished
-        norm = self.settings.norm(max(1, self.ids_NT.shape[1]))
+            return {}
         widths = torch.tensor(self.live.widths)
-        sentence_N = self.active_S.repeat_interleave(widths).tolist()
-        for row in stuck_S.repeat_interleave(widths).nonzero().flatten().tolist():
-            log_prob = float(self.live.log_prob_N[row])
-            ids = tuple(self.ids_NT[row].tolist())
-            log_probs = tuple(self.token_log_probs_NT[row].tolist())
-            unfinished.setdefault(sentence_N[row], []).append(
-                Hypothesis(ids, log_prob, log_prob / norm, log_probs, finished=False)
-            )
-        return unfinished
+        rows = stuck_S.repeat_interleave(widths).nonzero().flatten()
+        return _hypotheses_by_sentence(
+            self.active_S.repeat_interleave(widths)[rows],
+            self.ids_NT[rows],
+            self.token_log_probs_NT[rows],
+            self.live.log_prob_N[rows],
+            norm=self.settings.norm(max(1, self.ids_NT.shape[1])),
+            finished=False,
+        )
 
     def _to_beat(self, ended: Mapping[int, list[Hypothesis]]) -> Tensor:
         """The nbest-th score of each sentence once `ended` is counted."""
@@ -212,8 +196,8 @@ class BeamState:
             return self.to_beat_B
         to_beat_B, nbest = self.to_beat_B.clone(), self.settings.nbest
         for sentence, hypotheses in ended.items():
-            scores = (each.score for each in [*self.ended[sentence], *hypotheses])
-            best = nlargest(nbest, scores)
+            finished = [*self.ended[sentence], *hypotheses]
+            best = nlargest(nbest, (hypothesis.score for hypothesis in finished))
             if len(best) == nbest:
                 to_beat_B[sentence] = best[-1]
         return to_beat_B
@@ -227,3 +211,29 @@ class BeamState:
         if self.settings.search == "paper":
             return lives_SC & can_win_SC.any(1, keepdim=True)
         return can_win_SC
+
+
+def _hypotheses_by_sentence(
+    sentence_N: Tensor,
+    ids_NT: Tensor,
+    token_log_probs_NT: Tensor,
+    log_prob_N: Tensor,
+    *,
+    norm: float,
+    finished: bool,
+) -> dict[int, list[Hypothesis]]:
+    """Hypotheses of the same length, by sentence, in the order of their rows."""
+    hypotheses: dict[int, list[Hypothesis]] = {}
+    for sentence, ids, log_probs, log_prob in zip(
+        sentence_N.tolist(),
+        ids_NT.tolist(),
+        token_log_probs_NT.tolist(),
+        log_prob_N.tolist(),
+        strict=True,
+    ):
+        hypotheses.setdefault(sentence, []).append(
+            Hypothesis(
+                tuple(ids), log_prob, log_prob / norm, tuple(log_probs), finished
+            )
+        )
+    return hypotheses

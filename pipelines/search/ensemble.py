@@ -84,7 +84,7 @@ class Ensemble:
         """Read a token and find the best next ones: see `StepFunction`."""
         log_prob_N = to_device(live.log_prob_N.float(), tokens_N.device)
 
-        def top_k(
+        def choose(
             rows: slice, widths: list[int], values_NV: Tensor, norms: LogNorms
         ) -> TokenChoice:
             shift_N = log_prob_N[rows]
@@ -92,7 +92,7 @@ class Ensemble:
                 shift_N = shift_N - norms[0]
             return beam_top_k(values_NV, shift_N, widths, count=count)
 
-        return self._advance(tokens_N, state, live.widths, live.banned, top_k)
+        return self._advance(tokens_N, state, live.widths, live.banned, choose)
 
     @torch.inference_mode()
     def draw(
@@ -101,7 +101,7 @@ class Ensemble:
         """Read a token and draw the next one: see `DrawFunction`."""
         uniform_N = to_device(request.uniform_N, tokens_N.device)
 
-        def drawn(
+        def choose(
             rows: slice, _: list[int], values_NV: Tensor, __: LogNorms
         ) -> TokenChoice:
             return draw_tokens(
@@ -112,7 +112,7 @@ class Ensemble:
             )
 
         widths = [1] * len(tokens_N)
-        return self._advance(tokens_N, state, widths, request.banned, drawn)
+        return self._advance(tokens_N, state, widths, request.banned, choose)
 
     @torch.inference_mode()
     def log_probs(

@@ -98,7 +98,7 @@ def _batches(
     sentences: Sequence[ForcedTargets], *, max_rows: int
 ) -> Iterator[list[int]]:
     """Yield numbers of sentences whose longest targets have similar lengths."""
-    longest = [max(map(len, each.targets), default=0) for each in sentences]
+    longest = [max(map(len, s.targets), default=0) for s in sentences]
     batch: list[int] = []
     num_rows = 0
     for number in sorted(range(len(sentences)), key=lambda n: -longest[n]):

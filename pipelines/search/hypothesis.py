@@ -1,5 +1,6 @@
 """A translation as ids: what beam search and sampling return."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -18,3 +19,8 @@ class Hypothesis:
     `log_prob`."""
     finished: bool
     """Whether it ends with EOS."""
+
+
+def best_first(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+    """Sort by score; ties keep their order."""
+    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)

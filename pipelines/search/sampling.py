@@ -22,7 +22,7 @@ from torch import Tensor
 from pipelines.artifacts.vocab import EOS
 from pipelines.data.batch import to_device
 from pipelines.errors import DivergenceError
-from pipelines.search.hypothesis import Hypothesis
+from pipelines.search.hypothesis import Hypothesis, best_first
 from pipelines.search.settings import SearchSettings
 from pipelines.search.topk import NextTokens, TokenChoice, beam_top_k
 
@@ -242,7 +242,7 @@ def _ranked(
     """The draws of each sentence, best score first."""
     hypotheses = [draw.hypothesis(settings) for draw in draws]
     return [
-        sorted(hypotheses[first : first + settings.nbest], key=lambda each: -each.score)
+        best_first(hypotheses[first : first + settings.nbest])
         for first in range(0, len(hypotheses), settings.nbest)
     ]
 

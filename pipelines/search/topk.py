@@ -68,21 +68,21 @@ class NextTokens:
         )
 
 
-def concatenate(parts: Sequence[NextTokens]) -> NextTokens:
+def concatenate(blocks: Sequence[NextTokens]) -> NextTokens:
     """Concatenate the candidates of some sentences with those of the next ones.
 
     Sentences with fewer candidates than others are padded with impossible ones.
     """
-    most = max(part.row_SC.shape[1] for part in parts)
+    most = max(block.row_SC.shape[1] for block in blocks)
 
     def padded(tensor_SC: Tensor, value: float = 0.0) -> Tensor:
         return F.pad(tensor_SC, (0, most - tensor_SC.shape[1]), value=value)
 
     return NextTokens(
-        torch.cat([padded(part.row_SC) for part in parts]),
-        torch.cat([padded(part.id_SC) for part in parts]),
-        torch.cat([padded(part.log_prob_SC, -torch.inf) for part in parts]),
-        torch.cat([part.eos_log_prob_N for part in parts]),
+        torch.cat([padded(block.row_SC) for block in blocks]),
+        torch.cat([padded(block.id_SC) for block in blocks]),
+        torch.cat([padded(block.log_prob_SC, -torch.inf) for block in blocks]),
+        torch.cat([block.eos_log_prob_N for block in blocks]),
     )
 
 
@@ -115,6 +115,11 @@ def beam_top_k(
     return TokenChoice(*(tensor.gather(1, order_SC) for tensor in tokens))
 
 
+def first_rows(width_S: Tensor) -> Tensor:
+    """The first row of each sentence, given the numbers of rows."""
+    return width_S.cumsum(0) - width_S
+
+
 class _Groups(NamedTuple):
     """The groups of each sentence with the largest maxima."""
 
@@ -135,7 +140,7 @@ def _top_groups(
     places = torch.arange(most * num_groups, device=values_NMG.device)
     top = _top_k(maxima_SWG.flatten(1), places, count=count)
     possible_SC = top.values != -torch.inf
-    first_row_S1 = (width_S.cumsum(0) - width_S)[:, None]
+    first_row_S1 = first_rows(width_S)[:, None]
     row_SC = (first_row_S1 + top.indices // num_groups).where(possible_SC, first_row_S1)
     return _Groups(row_SC, top.indices, possible_SC)
 
@@ -188,7 +193,7 @@ def _by_sentence(values_NG: Tensor, width_S: Tensor, most: int) -> Tensor:
     sentence_N = torch.arange(num_sentences, device=width_S.device).repeat_interleave(
         width_S, output_size=num_rows
     )
-    first_row_N = (width_S.cumsum(0) - width_S)[sentence_N]
-    slot_N = torch.arange(num_rows, device=width_S.device) - first_row_N
+    slot_N = torch.arange(num_rows, device=width_S.device)
+    slot_N -= first_rows(width_S)[sentence_N]
     grid[sentence_N * most + slot_N] = values_NG
     return grid.view(num_sentences, most, num_groups)

@@ -14,12 +14,12 @@ from typing import TextIO
 
 from pipelines.artifacts.corpus import warn_of_lines
 from pipelines.artifacts.inputs import STANDARD_STREAM, decoded_input, input_name
-from pipelines.artifacts.nbest import read_nbest, write_nbest
+from pipelines.artifacts.nbest import SentenceNbest, read_nbest, write_nbest
 from pipelines.errors import CorpusError
 from pipelines.metrics.nbest_bleu import NbestBleuCounter
 from pipelines.metrics.references import Reference, read_references
 from pipelines.progress import SILENT, Progress
-from pipelines.tools.rescorer import Group, Rescored, Rescorer
+from pipelines.tools.rescorer import Rescored, Rescorer
 from pipelines.wording import plural
 
 log = logging.getLogger(__name__)
@@ -46,18 +46,18 @@ def rescore_list(
         progress: Shows progress.
 
     Yields:
-        As `rescore_groups`.
+        As `rescore_sentences`.
 
     Raises:
         CorpusError: The list cannot be read, a line of it is malformed, or it has a
             sentence that the source lacks.
     """
-    groups = _read_checked(nbest, len(source))
-    return rescore_groups(groups, source, rescorer, progress=progress)
+    sentences = _read_checked(nbest, len(source))
+    return rescore_sentences(sentences, source, rescorer, progress=progress)
 
 
-def rescore_groups(
-    groups: Iterable[Group],
+def rescore_sentences(
+    sentences: Iterable[SentenceNbest],
     source: Sequence[str],
     rescorer: Rescorer,
     *,
@@ -66,7 +66,7 @@ def rescore_groups(
     """Rescore sentences, some thousands of hypotheses at a time.
 
     Args:
-        groups: Sentences with ascending numbers, none beyond the source.
+        sentences: Their n-best lists, numbers ascending, none beyond the source.
         source: Raw lines.
         rescorer: The models and the settings.
         progress: Shows progress.
@@ -78,7 +78,7 @@ def rescore_groups(
     missing: list[int] = []
     done = 0
     with progress.task("rescore", total=len(source), unit="sentences") as task:
-        for chunk in _chunks(groups):
+        for chunk in _chunks(sentences):
             results = rescorer.rescore(chunk, source)
             for (number, _), rescored in zip(chunk, results, strict=True):
                 missing += range(done + 1, number + 1)
@@ -124,7 +124,7 @@ def check_list(nbest: Path, num_lines: int, *, progress: Progress = SILENT) -> N
     A pipe and standard input can be read only once and are not read here.
 
     Args:
-        nbest: The list.
+        nbest: The n-best list.
         num_lines: Of the source.
         progress: Shows progress.
 
@@ -160,7 +160,7 @@ def read_source(
     return source, refs
 
 
-def _read_checked(path: Path, num_lines: int) -> Iterator[Group]:
+def _read_checked(path: Path, num_lines: int) -> Iterator[SentenceNbest]:
     for number, entries in read_nbest(path):
         if number >= num_lines:
             raise CorpusError(
@@ -171,13 +171,15 @@ def _read_checked(path: Path, num_lines: int) -> Iterator[Group]:
         yield number, entries
 
 
-def _chunks(groups: Iterable[Group]) -> Iterator[list[Group]]:
-    """Yield sentences that have enough hypotheses together; nothing is read ahead."""
-    chunk: list[Group] = []
+def _chunks(
+    sentences: Iterable[SentenceNbest],
+) -> Iterator[list[SentenceNbest]]:
+    """Yield chunks of sentences with enough hypotheses; nothing is read ahead."""
+    chunk: list[SentenceNbest] = []
     num_hypotheses = 0
-    for group in groups:
-        chunk.append(group)
-        num_hypotheses += len(group[1])
+    for sentence in sentences:
+        chunk.append(sentence)
+        num_hypotheses += len(sentence[1])
         if num_hypotheses >= _CHUNK_HYPOTHESES:
             yield chunk
             chunk, num_hypotheses = [], 0

@@ -5,15 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pipelines.artifacts.nbest import LSTM, NbestEntry
+from pipelines.artifacts.nbest import LSTM, NbestEntry, SentenceNbest
 from pipelines.artifacts.vocab import UNK
 from pipelines.errors import DivergenceError, UsageError
 from pipelines.search.forced_decoding import ForcedTargets
 from pipelines.search.settings import LengthPenalty, norm
 from pipelines.text.pipeline import TextPipeline
-
-Group = tuple[int, list[NbestEntry]]
-"""The number of a sentence, from 0, and its entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +85,12 @@ class Rescorer:
         self._pipeline = pipeline
 
     def rescore(
-        self, groups: Sequence[Group], source: Sequence[str]
+        self, sentences: Sequence[SentenceNbest], source: Sequence[str]
     ) -> Iterator[Rescored]:
         """Score sentences together.
 
         Args:
-            groups: The sentences.
+            sentences: Their n-best lists.
             source: All source lines.
 
         Raises:
@@ -105,11 +102,11 @@ class Rescorer:
                     self._source_ids(source[number], number + 1),
                     [self._target_ids(entry) for entry in entries],
                 )
-                for number, entries in groups
+                for number, entries in sentences
             ]
         )
-        for (number, entries), log_probs in zip(groups, scores, strict=True):
-            rescored = [*map(self._with_new_score, entries, log_probs)]
+        for (number, entries), log_probs in zip(sentences, scores, strict=True):
+            rescored = list(map(self._with_new_score, entries, log_probs))
             if not all(math.isfinite(entry.features[LSTM][0]) for entry in rescored):
                 raise DivergenceError(
                     f"the model's score of sentence {number} is not a finite number"

@@ -52,7 +52,7 @@ class PairScore:
         return perplexity(self.log_prob, self.num_tokens)
 
     def describe(self) -> str:
-        """The sums as text."""
+        """Describe the sums in one line."""
         return (
             f"{plural(self.num_pairs, 'pair')}, {plural(self.num_tokens, 'token')} "
             f"({self.num_unknown:,} unknown): log-probability {self.log_prob:.4f}, "
@@ -60,7 +60,7 @@ class PairScore:
         )
 
 
-NOTHING = PairScore(num_pairs=0)
+_NO_PAIRS = PairScore(num_pairs=0)
 
 
 def write_tsv(scores: Iterable[PairScore], output: TextIO) -> PairScore:
@@ -69,7 +69,7 @@ def write_tsv(scores: Iterable[PairScore], output: TextIO) -> PairScore:
     Returns:
         The sums over all pairs.
     """
-    total = NOTHING
+    total = _NO_PAIRS
     for score in scores:
         total += score
         output.write(f"{score.log_prob:.6f}\t{score.num_tokens}\n")
@@ -78,7 +78,7 @@ def write_tsv(scores: Iterable[PairScore], output: TextIO) -> PairScore:
 
 def write_json_lines(scores: Iterable[PairScore], output: TextIO) -> None:
     """Write a JSON object for each pair, and one with the sums over all pairs."""
-    total = NOTHING
+    total = _NO_PAIRS
     for number, score in enumerate(scores, start=1):
         total += score
         content = asdict(score)
@@ -131,7 +131,7 @@ def score_pairs(
                 yield PairScore(
                     log_prob=sum(log_probs),
                     num_tokens=len(log_probs),
-                    num_unknown=list(sentence.targets[0]).count(UNK),
+                    num_unknown=sentence.targets[0].count(UNK),
                 )
             task.advance(len(chunk))
     warn_of_lines(log, cut, f"longer than {limit} tokens; cut")

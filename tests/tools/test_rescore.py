@@ -1,8 +1,5 @@
 """Rescoring of whole n-best lists."""
 
-import os
-import threading
-
 import pytest
 
 from pipelines.artifacts.nbest import read_nbest
@@ -13,11 +10,11 @@ from pipelines.search.translator import Translator
 from pipelines.tools.rescore import (
     check_list,
     read_source,
-    rescore_groups,
     rescore_list,
+    rescore_sentences,
 )
 from tests.search.tiny import make_members
-from tests.small_corpus import write_lines
+from tests.small_corpus import make_pipe, write_lines
 from tests.tools.lists import entry, make_echo, make_rescorer, write_list
 
 SOURCE = ["a b c", "d", "e e", "", "c b"]
@@ -60,7 +57,7 @@ def test_weight_0_keeps_order_and_scores(tmp_path):
 def test_missing_sentences_are_empty_and_reported(caplog):
     rescorer, _ = make_echo()
     groups = [(n, [entry(n, "a")]) for n in (1, 4)]
-    found = list(rescore_groups(groups, ["a"] * 7, rescorer))
+    found = list(rescore_sentences(groups, ["a"] * 7, rescorer))
     assert [each.tokens for each in found] == [(), ("a",), (), (), ("a",), (), ()]
     assert [len(each.entries) for each in found] == [0, 1, 0, 0, 1, 0, 0]
     assert (
@@ -77,13 +74,13 @@ def test_an_empty_list_is_all_blank(tmp_path, caplog):
 
 def test_a_complete_list_of_known_tokens_gives_no_warning(caplog):
     rescorer, _ = make_echo()
-    list(rescore_groups([(0, [entry(0, "a b")])], ["a"], rescorer))
+    list(rescore_sentences([(0, [entry(0, "a b")])], ["a"], rescorer))
     assert caplog.text == ""
 
 
 def test_many_unknown_tokens_are_reported_after_tokenizing_too(caplog):
     rescorer, _ = make_echo(tokenize=True)
-    list(rescore_groups([(0, [entry(0, "a x y")])], ["a"], rescorer))
+    list(rescore_sentences([(0, [entry(0, "a x y")])], ["a"], rescorer))
     assert "67 % of the list's tokens are not in the model's voc" in caplog.text
     assert "--tokenize" not in caplog.text
 
@@ -91,7 +88,7 @@ def test_many_unknown_tokens_are_reported_after_tokenizing_too(caplog):
 def test_truncated_sources_are_reported_with_their_lines(caplog):
     rescorer, scorer = make_echo(max_source_length=2)
     groups = [(n, [entry(n, "a")]) for n in range(3)]
-    list(rescore_groups(groups, ["a b", "a b c", "d e a b"], rescorer))
+    list(rescore_sentences(groups, ["a b", "a b c", "d e a b"], rescorer))
     assert [each.source for each in scorer.seen] == [[4, 3, 2], [4, 3, 2], [7, 6, 2]]
     assert "2 lines of the source longer than 2 tokens" in caplog.text
     assert "lines 2, 3" in caplog.text
@@ -109,7 +106,7 @@ def test_the_reader_is_never_more_than_a_chunk_ahead(size):
 
     rescorer, _ = make_echo()
     num_given = 0
-    for found in rescore_groups(groups(), ["a"] * 6000, rescorer):
+    for found in rescore_sentences(groups(), ["a"] * 6000, rescorer):
         assert num_read - num_given <= max(2000 + size, size)
         num_given += len(found.entries)
     assert num_given == num_read
@@ -134,7 +131,7 @@ def test_progress_counts_every_source_line():
 
     counter = Counter()
     groups = [(n, [entry(n, "a")]) for n in (2, 5)]
-    list(rescore_groups(groups, ["a"] * 9, make_echo()[0], progress=counter))
+    list(rescore_sentences(groups, ["a"] * 9, make_echo()[0], progress=counter))
     assert counter.done == counter.total == 9
 
 
@@ -148,22 +145,13 @@ def test_a_sentence_beyond_the_source_is_named(tmp_path):
     check_list(path, 3)
 
 
-def test_a_pipe_is_read_once(tmp_path):
-    """A second open of the FIFO would wait for a writer that never comes."""
-    groups = [(n, [entry(n, "a"), entry(n, "b c")]) for n in range(3)]
-    entries = [each for _, group in groups for each in group]
-    pipe = tmp_path / "list"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=write_list, args=(pipe, *entries), daemon=True)
-    writer.start()
-    check_list(pipe, 3)
-    from_pipe = list(rescore_list(pipe, ["a"] * 3, make_echo()[0]))
-    writer.join(timeout=20)
-    assert not writer.is_alive()
-    from_file = rescore_list(
-        write_list(tmp_path / "file", *entries), ["a"] * 3, make_echo()[0]
-    )
-    assert from_pipe == list(from_file)
+def test_a_list_in_a_pipe_is_read_once(tmp_path):
+    content = b"0 ||| a ||| ||| -1\n1 ||| b ||| ||| -1\n"
+    path = make_pipe(tmp_path / "list", content)
+    check_list(path, 2)
+    assert path.exists(), "the check has opened the pipe"
+    rescored = list(rescore_list(path, ["a", "b"], make_echo()[0]))
+    assert [sentence.tokens for sentence in rescored] == [("a",), ("b",)]
 
 
 def test_malformed_lines_are_found_beforehand(tmp_path):

@@ -8,8 +8,8 @@ from pipelines.artifacts.nbest import NbestEntry, read_nbest
 from pipelines.artifacts.vocab import EOS
 from pipelines.errors import DivergenceError, UsageError
 from pipelines.tools.rescore import (
-    rescore_groups,
     rescore_list,
+    rescore_sentences,
 )
 from pipelines.tools.rescorer import RescoreSettings
 from tests.small_corpus import write_lines
@@ -50,7 +50,7 @@ def test_equal_scores_keep_the_lists_order(tmp_path):
 def test_an_older_lstm_feature_is_replaced_where_it_stands():
     rescorer, _ = make_echo()
     old = entry(0, "a b", LSTM=-9.0, lm=-5.0)
-    (found,) = rescore_groups([(0, [old])], ["a"], rescorer)
+    (found,) = rescore_sentences([(0, [old])], ["a"], rescorer)
     assert list(found.entries[0].features.items()) == [("LSTM", (-3.0,)), ("lm", (-5,))]
 
 
@@ -59,7 +59,7 @@ def test_an_ensemble_weighs_its_models():
 
     def log_probs(*seeds, **options):
         rescorer = make_rescorer(*seeds, weight=0.0, **options)
-        (found,) = rescore_groups(groups, ["a b"], rescorer)
+        (found,) = rescore_sentences(groups, ["a b"], rescorer)
         return [e.features["LSTM"][0] for e in found.entries]
 
     one, other, even = log_probs(1), log_probs(2), log_probs(1, 2)
@@ -73,7 +73,7 @@ def test_an_ensemble_weighs_its_models():
 
 def test_blank_hypotheses_and_blank_sources_are_scored():
     groups = [(0, [entry(0, ""), entry(0, "a")]), (1, [entry(1, "b"), entry(1, "")])]
-    found = list(rescore_groups(groups, ["a", ""], make_rescorer(1)))
+    found = list(rescore_sentences(groups, ["a", ""], make_rescorer(1)))
     log_probs = [e.features["LSTM"][0] for each in found for e in each.entries]
     assert all(-50 < value < 0 for value in log_probs)
 
@@ -111,7 +111,7 @@ def test_older_features_are_read_and_what_follows_the_score_is_kept(tmp_path):
 def test_tokens_go_to_the_vocabulary_as_they_are(text, settings, ids):
     rescorer, scorer = make_echo(make_pipeline(**settings))
     entry = NbestEntry(0, tuple(text.split(" ")), {}, 0.0)
-    list(rescore_groups([(0, [entry])], ["a"], rescorer))
+    list(rescore_sentences([(0, [entry])], ["a"], rescorer))
     assert scorer.seen[0].targets == [ids]
     assert scorer.seen[0].source == [3, 2]
 
@@ -121,7 +121,7 @@ def test_tokenize_cuts_words_as_the_model_does(caplog):
     groups = [(0, [entry(0, "ab cd", -1.0)])]
     for tokenize, ids in ((False, [1, 1, EOS]), (True, [3, 4, 1, 5, 6, EOS])):
         rescorer, scorer = make_echo(pipeline, tokenize=tokenize)
-        (found,) = rescore_groups(groups, ["a"], rescorer)
+        (found,) = rescore_sentences(groups, ["a"], rescorer)
         assert scorer.seen[0].targets == [ids]
         assert found.tokens == ("ab", "cd")
     assert "100 % of the list's tokens" in caplog.text
@@ -138,4 +138,4 @@ def test_a_weight_beyond_its_range_is_refused(weight):
 def test_a_model_that_gives_no_number_is_an_error(value):
     rescorer, _ = make_echo(value=value)
     with pytest.raises(DivergenceError, match="score of sentence 0"):
-        list(rescore_groups([(0, [entry(0, "a")])], ["a"], rescorer))
+        list(rescore_sentences([(0, [entry(0, "a")])], ["a"], rescorer))
