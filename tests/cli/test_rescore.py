@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
 from pipelines.artifacts.corpus import decoded_lines
 from pipelines.artifacts.nbest import read_nbest
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
-from pipelines.config import Config, ModelConfig
-from pipelines.model.seq2seq import Seq2Seq, initialize
+from pipelines.config import Config
 from pipelines.text import TextPipeline, TextSettings
 from tests.golden_data import golden_path
+from tests.search.tiny import write_model
+from tests.small_corpus import make_pipe
 
 LIST = """\
 0 ||| A B C D E ||| lm: -3 ||| -1.5
@@ -34,24 +34,8 @@ def models(tmp_path_factory):
     source, target = (
         Vocabulary((*SPECIALS, *words), (0,) * 9) for words in ("abcdef", "ABCDEF")
     )
-    TextPipeline(TextSettings.from_config(config), source, target).save(folder / "text")
-    sizes = ModelConfig(layers=1, cells=4, embedding_size=3)
-    info = {"model": sizes.model_dump(), "src_vocab_size": 9, "tgt_vocab_size": 9}
-    found = []
-    for seed in (1, 2):
-        model = Seq2Seq(sizes, 9, 9)
-        initialize(model, init_range=1.0, seed=seed)
-        part = TensorBundle(model.state_dict(), info)
-        path = write_checkpoint(
-            folder,
-            seed,
-            model=part,
-            trainer=TensorBundle({}, {}),
-            text=folder / "text",
-            run="run",
-        )
-        found.append(path)
-    return found
+    pipeline = TextPipeline(TextSettings.from_config(config), source, target)
+    return [write_model(folder, seed, pipeline) for seed in (1, 2)]
 
 
 @pytest.fixture
@@ -202,6 +186,13 @@ def test_any_one_input_may_be_standard_input(
     standard_input = (tmp_path / name).read_bytes()
     found = s2s("rescore", "-m", models[0], *arguments, stdin=standard_input)
     assert (found.status, found.out) == (0, expected)
+
+
+def test_a_list_in_a_pipe_is_read_once(rescore, tmp_path):
+    expected = rescore("--ref", "ref").out
+    path = make_pipe(tmp_path / "pipe", LIST.encode())
+    result = rescore("--ref", "ref", nbest=path)
+    assert (result.status, result.out) == (0, expected)
 
 
 def test_a_bad_line_of_standard_input_is_named(rescore):

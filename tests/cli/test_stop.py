@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipelines.search.translator import Translator
 
@@ -185,21 +186,20 @@ def test_a_stop_is_a_note_for_machines(s2s, project, monkeypatch):
 def test_a_stop_that_a_library_swallows_is_still_reported_as_a_stop(
     s2s, project, monkeypatch, then
 ):
-    from pipelines.search import loading
+    set_num_threads = torch.set_num_threads
 
-    load = loading.load_ensemble
-
-    def swallow(*arguments, **options):
+    def swallow(num_threads):
         try:
             signal.raise_signal(signal.SIGINT)
         except Exception:  # noqa: BLE001 # as libraries do
             if then == "fail":
                 raise ImportError("cannot load module") from None
-            return load(*arguments, **options)
+            set_num_threads(num_threads)
 
-    monkeypatch.setattr(loading, "load_ensemble", swallow)
-    found = s2s("translate", "-m", project, stdin=b"a\n")
-    assert (found.status, found.out) == (130, "")
-    assert found.err == "stopped by SIGINT\n"
+    monkeypatch.setattr(torch, "set_num_threads", swallow)
+    threads = ["--set", "translate.threads=1"]
+    result = s2s("translate", "-m", project, *threads, stdin=b"a\n")
+    assert (result.status, result.out) == (130, "")
+    assert result.err == "stopped by SIGINT\n"
     monkeypatch.undo()
     assert s2s("verify", "-d", project).status == 0

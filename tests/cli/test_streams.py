@@ -2,7 +2,7 @@
 
 import bz2
 import gzip
-import io
+import json
 import lzma
 import os
 import subprocess
@@ -15,9 +15,7 @@ import zstandard
 
 from pipelines.artifacts.corpus import read_lines
 from pipelines.artifacts.layout import BEST
-from pipelines.artifacts.translations import Output, Translation
 from pipelines.errors import Interrupted
-from pipelines.search.translator import Translator
 from s2scli.output import can_be_replaced
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +37,6 @@ def files(tmp_path, monkeypatch):
     return folder
 
 
-EMPTY = Output("", (), -1.0, -1.0, (-1.0,))
 ONE, TWO = ["A B", "", "C"], ["D", "E F"]
 
 
@@ -95,14 +92,12 @@ def test_files_and_standard_input_are_read_as_one_text(
     ],
     ids=str,
 )
-def test_mistakes_are_found_before_a_model_is_loaded(
-    s2s, files, monkeypatch, arguments, message
-):
-    monkeypatch.setattr("s2scli.commands.translate.find_models", None)
-    found = s2s("translate", *arguments)
-    assert (found.status, found.out) == (2, "")
-    assert message in " ".join(found.err.split())
-    assert "[data]" not in found.err
+def test_mistakes_are_reported_before_a_model_is_loaded(s2s, files, arguments, message):
+    """The model does not exist either, which would be reported with status 3."""
+    result = s2s("translate", "-m", "no-model", *arguments)
+    assert (result.status, result.out) == (2, "")
+    assert message in " ".join(result.err.split())
+    assert "no-model" not in result.err
 
 
 @pytest.mark.parametrize("output", ["one", "./one", "link", "hard", "link.part"])
@@ -147,28 +142,26 @@ def test_the_name_of_the_output_says_how_it_is_compressed(
     assert s2s("translate", *model, f"out{suffix}", "-o", "x").status == 0
 
 
-@pytest.mark.parametrize("name", ["out.gz", "out.zst", "out"])
-def test_files_into_any_output_are_resumed(s2s, model, files, monkeypatch, name):
+def test_the_same_command_resumes_an_interrupted_translation(
+    s2s, model, files, monkeypatch
+):
     Path("one").write_text("a b\nc\n\nd e\nf a\nb\n" * 2)
-    command = ["translate", *model, "one", "two", "-o", name, "--nbest", 2]
     whole = s2s("translate", *model, "one", "two", "--nbest", 2).lines
-    monkeypatch.setattr(Translator, "chunk_size", 3)
-    translate, seen = Translator.translate, []
+    smallest = ["--set", "translate.batch_size=1"]  # chunks of 8 lines
+    command = ["translate", *model, *smallest, "one", "two", "-o", "out", "--nbest", 2]
+    fsync, record = os.fsync, files / "out.part.json"
 
-    def stop(self, lines):
-        seen.append(lines)
-        if len(seen) == 3:
+    def stop_after_8_lines(descriptor):
+        if record.exists() and json.loads(record.read_text())["inputs"] == 8:
             raise Interrupted
-        return translate(self, lines)
+        fsync(descriptor)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Translator, "translate", stop)
+        patched.setattr(os, "fsync", stop_after_8_lines)
         assert s2s(*command).status == 130
-    found = s2s(*command)
-    assert "after 6 lines" in found.err
-    assert text_of(name) == whole
-    (files / "two").write_text("other\n")
-    assert text_of(name) == whole
+    result = s2s(*command)
+    assert "after 8 lines" in result.err
+    assert text_of("out") == whole
 
 
 COMPRESSED: dict[str, tuple[Any, str]] = {
@@ -274,81 +267,10 @@ def test_the_names_of_open_files_are_not_replaced():
         assert not can_be_replaced(Path(name))
 
 
-class Recorder:
-    """Notes the totals it is told."""
-
-    def __init__(self):
-        self.totals = []
-
-    def task(self, description, *, total=None, unit="lines"):
-        self.totals.append(total)
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def advance(self, amount=1, **figures):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("arguments", "total"),
-    [
-        (["one"], 3),
-        (["one", "two", "-o", "out"], 5),
-        (["z.gz", "z.zst"], 2),
-        (["-"], 2),
-        (["empty"], 0),
-    ],
-    ids=str,
-)
-def test_progress_knows_the_number_of_lines(
-    s2s, model, files, monkeypatch, arguments, total
-):
-    Path("empty").touch()
-    Path("z.gz").write_bytes(gzip.compress(b"a\n"))
-    Path("z.zst").write_bytes(zstandard.compress(b"a"))
-    recorder = Recorder()
-    monkeypatch.setattr("s2scli.commands.translate.progress", lambda: recorder)
-    found = s2s("translate", *model, *arguments, stdin=b"a\nb\n")
-    assert found.status == 0
-    assert recorder.totals == [total]
-
-
-def test_a_pipe_has_no_total(model, s2s, files, monkeypatch):
-    recorder = Recorder()
-    monkeypatch.setattr("s2scli.commands.translate.progress", lambda: recorder)
-    read_end, write_end = os.pipe()
-    os.write(write_end, b"a\nb\n")
-    os.close(write_end)
-    with io.TextIOWrapper(io.FileIO(read_end)) as pipe:
-        monkeypatch.setattr(io, "TextIOWrapper", lambda _: pipe)
-        found = s2s("translate", *model)
-    assert found.lines == ["A", "B"]
-    assert recorder.totals == [None]
-
-
-def test_most_translations_empty_or_tokens_unknown_is_a_warning(
-    s2s, model, monkeypatch
-):
-    found = s2s("translate", *model, stdin=b"a\n\nzz yy c\nqq\n")
-    assert "60 % of the input's tokens are not in the model's source" in found.err
-    assert "are empty" not in found.err
-    quiet = s2s("translate", *model, stdin=b"a b c d e zz\n")
-    assert "WARNING" not in quiet.err
-    translate = Translator.translate
-
-    def empty(self, lines):
-        found = translate(self, lines)
-        return [Translation(x.outputs and (EMPTY,)) for x in found]
-
-    monkeypatch.setattr(Translator, "translate", empty)
-    found = s2s("translate", *model, stdin=b"\na\nb\n")
-    assert found.lines == ["", "", ""]
-    assert "2 of 2 translations are empty, the first that of line 2" in found.err
+def test_mostly_unknown_tokens_are_warned_of(s2s, model):
+    result = s2s("translate", *model, stdin=b"a\n\nzz yy c\nqq\n")
+    assert "60 % of the input's tokens are not in the model's source" in result.err
+    assert "WARNING" not in s2s("translate", *model, stdin=b"a b c d e zz\n").err
 
 
 @pytest.mark.parametrize("name", ["best.json", "checkpoints", "latest.json"])

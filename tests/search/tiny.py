@@ -2,6 +2,8 @@
 
 import torch
 
+from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
+from pipelines.artifacts.layout import CHECKPOINTS
 from pipelines.artifacts.vocab import SPECIALS, Vocabulary
 from pipelines.config import Config, ModelConfig
 from pipelines.model.engine.packed_linear import choose_linear
@@ -35,3 +37,25 @@ def make_member(seed, *, linears=FP32, cells=8):
 def make_members(*seeds, pipeline=None, linears=FP32, **options):
     models = [make_member(seed, linears=linears) for seed in seeds]
     return LoadedEnsemble(Ensemble(models, **options), pipeline or make_pipeline(), CPU)
+
+
+def write_model(folder, seed, pipeline, **info):
+    """Write a checkpoint of a model that was never trained."""
+    sizes = ModelConfig(layers=1, cells=4, embedding_size=3)
+    num_src, num_tgt = len(pipeline.source_vocab), len(pipeline.target_vocab)
+    model = Seq2Seq(sizes, num_src, num_tgt)
+    initialize(model, init_range=1.0, seed=seed)
+    required = {
+        "model": sizes.model_dump(),
+        "src_vocab_size": num_src,
+        "tgt_vocab_size": num_tgt,
+    }
+    pipeline.save(folder / "text")
+    return write_checkpoint(
+        folder / CHECKPOINTS,
+        seed,
+        model=TensorBundle(model.state_dict(), {**required, **info}),
+        trainer=TensorBundle({}, {}),
+        text=folder / "text",
+        run="run",
+    )
