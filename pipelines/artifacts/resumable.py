@@ -107,8 +107,10 @@ def _open_locked(part: Path, path: Path) -> BinaryIO:
         file = part.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
+            if os.path.samestat(os.fstat(file.fileno()), part.stat()):
                 return file
+        except FileNotFoundError:
+            pass
         except BlockingIOError:
             file.close()
             raise BusyError(f"another process is writing {path}") from None

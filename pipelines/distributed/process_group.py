@@ -177,7 +177,6 @@ class GradientAllReduce:
         self, distributed: DistributedContext, parameters: Sequence[nn.Parameter]
     ) -> None:
         self._order = list(parameters)[::-1] if distributed.size > 1 else []
-        self._distributed = distributed
         self._ready: set[Tensor] = set()
         self._num_started = 0
         self._pending: list[dist.Work] = []

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.artifacts.corpus import named_in_settings, read_lines
 from pipelines.artifacts.layout import Layout
@@ -16,7 +15,7 @@ from pipelines.artifacts.vocab import SPECIALS
 from pipelines.config import Config, PreprocessConfig
 from pipelines.config.preprocess import TokenizerName
 from pipelines.data.batch import collate, make_batch
-from pipelines.data.dataset import PairIds, ParallelDataset
+from pipelines.data.dataset import Lengths, PairIds, ParallelDataset
 from pipelines.data.loader import LoadedBatch
 from pipelines.errors import ArtifactError, CorpusError
 from pipelines.project.status import StageState, stage_status
@@ -25,7 +24,6 @@ from pipelines.text.tokenize_part import LengthFilter
 
 Basis = Literal["shards", "text", "nothing"]
 """Source of the lengths: shards (exact), text (counted), or nothing (the paper's)."""
-Lengths = NDArray[np.int64]
 Corpora = Sequence[tuple[Path, Path]]
 """Source and target files."""
 

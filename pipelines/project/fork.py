@@ -24,6 +24,8 @@ from pipelines.artifacts.layout import (
     LATEST,
     MODEL_INFO,
     RUN,
+    SOURCE_VOCAB,
+    TARGET_VOCAB,
     TEXT,
     Layout,
 )
@@ -41,7 +43,7 @@ from pipelines.project.run_identity import BATCHING, SHAPELESS
 from pipelines.project.runs import move_run
 from pipelines.project.stages import setting_changes, wanted_run
 from pipelines.project.status import run_changes
-from pipelines.text.pipeline import TextPipeline
+from pipelines.text.pipeline import SETTINGS_PART, TextPipeline
 from pipelines.trainer.schedule import last_step
 from pipelines.trainer.train_state import TrainState
 
@@ -144,19 +146,16 @@ def _require_shapes(parent: Path, config: Config) -> None:
 def _require_vocabularies(fork: Fork, layout: Layout) -> None:
     before = TextPipeline.load(fork.parent / TEXT)
     now = TextPipeline.load(layout.preprocess / TEXT)
-    sides = {
-        "source": (before.source_vocab, now.source_vocab),
-        "target": (before.target_vocab, now.target_vocab),
+    details = {
+        SOURCE_VOCAB: "source vocabulary: "
+        f"{len(before.source_vocab)} -> {len(now.source_vocab)} entries",
+        TARGET_VOCAB: "target vocabulary: "
+        f"{len(before.target_vocab)} -> {len(now.target_vocab)} entries",
     }
     changed = [
-        f"{side} vocabulary: {len(old)} -> {len(new)} entries"
-        for side, (old, new) in sides.items()
-        if old.sha256 != new.sha256
-    ]
-    changed += [
-        f"{name} changed"
-        for name in sorted({*before.models, *now.models})
-        if before.models.get(name) != now.models.get(name)
+        details.get(name, f"{name} changed")
+        for name in before.differences(now)
+        if name != SETTINGS_PART
     ]
     if changed:
         lines = [*changed, "by", *(f"  {line}" for line in fork.changes)]

@@ -119,10 +119,7 @@ def _read_member(path: Path, model: TensorBundle) -> tuple[_Member, TensorBundle
 
 def _require_same_text(member: _Member, first: _Member) -> None:
     """Compare the text rules and vocabularies of two models."""
-    hashes, expected = (each.pipeline.content_hashes() for each in (member, first))
-    names = sorted({*hashes, *expected})
-    differing = [name for name in names if hashes.get(name) != expected.get(name)]
-    if differing:
+    if differing := member.pipeline.differences(first.pipeline):
         raise UsageError(
             f"{member.path} and {first.path} cannot vote together: they differ in "
             f"{', '.join(differing)} of their folders {TEXT}/",

@@ -41,6 +41,9 @@ from pipelines.text.tokenizers.moses import moses_tokenizer, word_tokenizer
 from pipelines.text.tokenizers.sentencepiece_model import SentencePieceTokenizer
 from pipelines.text.tokenizers.whitespace import WhitespaceTokenizer
 
+SETTINGS_PART = "settings"
+"""Name of the text settings among the parts of a pipeline."""
+
 _NO_TOKENS = Vocabulary(SPECIALS, (0,) * len(SPECIALS))
 
 
@@ -198,11 +201,17 @@ class TextPipeline:
             words += moses.tokenize(segment)
         return " ".join(words)
 
+    def differences(self, other: Self) -> list[str]:
+        """Names, as in `content_hashes`, of what differs from another pipeline."""
+        own, others = self.content_hashes(), other.content_hashes()
+        names = sorted({*own, *others})
+        return [name for name in names if own.get(name) != others.get(name)]
+
     def content_hashes(self) -> dict[str, str]:
         """SHA-256 of the settings, the vocabularies and the models, by file name."""
         settings = json.dumps(self.settings.to_json(), sort_keys=True)
         return {
-            "settings": sha256_bytes(settings.encode()),
+            SETTINGS_PART: sha256_bytes(settings.encode()),
             SOURCE_VOCAB: self.source_vocab.sha256,
             TARGET_VOCAB: self.target_vocab.sha256,
             **{name: sha256_bytes(model) for name, model in self.models.items()},

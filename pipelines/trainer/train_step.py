@@ -113,8 +113,10 @@ class TrainStep:
             yield
             return
         self.average.swap()
-        yield
-        self.average.swap()
+        try:
+            yield
+        finally:
+            self.average.swap()
 
     def broadcast(self) -> None:
         """Overwrite weights, optimizer state and average with those of rank 0."""

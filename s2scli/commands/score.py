@@ -102,7 +102,8 @@ def command(
 ) -> None:
     """Score the translation of the test split, or with --ref any translation.
 
-    A line that is empty in a second or later reference has no alternative there.
+    An empty line in a second or later reference means that the sentence has no further
+    reference.
 
     Example: s2s score hyp.txt --ref ref1.txt --ref ref2.txt
 

@@ -98,7 +98,7 @@ def command(
         show_estimate(project, num_gpus=num_gpus, as_json=as_json)
         return
     if is_distributed():
-        _train_together(project, force=force, fork=fork)
+        _train_distributed(project, force=force, fork=fork)
     elif num_gpus > 1:
         require_gpus(num_gpus, project.config.train.device)
         if status := launch("s2scli", sys.argv[1:], num_processes=num_gpus):
@@ -107,7 +107,7 @@ def command(
         bring_up_to_date(project, "train", force=force, fork=fork)
 
 
-def _train_together(project: Project, *, force: bool, fork: bool) -> None:
+def _train_distributed(project: Project, *, force: bool, fork: bool) -> None:
     from pipelines.run import Options, train_distributed
 
     if not is_main_process():

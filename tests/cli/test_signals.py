@@ -29,7 +29,8 @@ import os, time
 from pipelines.artifacts import files
 sync_tree, brake = files.sync_tree, {brake!r}
 def slow_sync(folder):
-    time.sleep(60 * os.path.exists(brake))
+    while os.path.exists(brake):
+        time.sleep(0.1)
     sync_tree(folder)
 files.sync_tree = slow_sync
 """
@@ -38,7 +39,8 @@ import os, time
 from pipelines.trainer import train_step
 clip_and_step, brake = train_step.clip_and_step, {brake!r}
 def slow_step(*arguments, **options):
-    time.sleep(60 * os.path.exists(brake))
+    while os.path.exists(brake):
+        time.sleep(0.1)
     return clip_and_step(*arguments, **options)
 train_step.clip_and_step = slow_step
 """
@@ -142,13 +144,12 @@ def test_a_second_signal_ends_at_once(s2s, project, wanted, tmp_path, slow):
     if slow == SLOW_DISK:
         process.wait_until(lambda: is_writing(project), "it writes a checkpoint")
     process.send(signal.SIGTERM)
-    time.sleep(1)  # it is busy for a minute
+    time.sleep(1)  # it is busy as long as the brake is there
     assert process.popen.poll() is None
     before = newest_step(project)
-    asked = time.monotonic()
     process.send(signal.SIGTERM)
     status, said = process.end()
-    assert time.monotonic() - asked < 10
+    brake.unlink()
     assert status == 143
     assert "stopped at once" in said
     assert newest_step(project) == before

@@ -10,7 +10,7 @@ from pipelines.config import TranslateConfig
 from pipelines.data.batch import pack_sequences
 from pipelines.search.ensemble import Ensemble
 from pipelines.search.translator import Translator
-from tests.search.tiny import make_member, make_members
+from tests.search.tiny import SIZES, make_member, make_members
 
 LINES = ["a b c", "d", "e e e e e e", "a b c", "zzz a"]
 
@@ -24,7 +24,10 @@ def next_log_probs(ensemble):
 
 @pytest.mark.parametrize("weights", [(), (3.0, 1.0)])
 def test_probabilities_are_averaged(weights):
-    one, other = make_member(1), make_member(2, cells=5)
+    one, other = (
+        make_member(1),
+        make_member(2, sizes=SIZES.model_copy(update={"cells": 5})),
+    )
     found = next_log_probs(Ensemble([one, other], weights=weights)).exp()
     p, q = (next_log_probs(Ensemble([model])).exp() for model in (one, other))
     share = 0.75 if weights else 0.5

@@ -4,38 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.artifacts.checkpoint import TensorBundle, write_checkpoint
-from pipelines.artifacts.layout import TEXT
-from pipelines.config import ModelConfig, TranslateConfig
+from pipelines.config import TranslateConfig
 from pipelines.errors import MissingArtifactError, UsageError
 from pipelines.search.loading import load_ensemble
 from pipelines.search.translator import Translator
-from tests.search.tiny import make_members, make_model, make_pipeline
+from tests.search.tiny import make_members, make_pipeline, write_model
 
 CONFIG = TranslateConfig(precision="fp32", device="cpu")
 LINES = ["a b c", "", "e d"]
 
 
 def save(folder, seed, *, pipeline=None, **info):
-    """Write the checkpoint of `make_model(seed)`."""
-    (pipeline or make_pipeline()).save(folder / TEXT)
-    sizes = ModelConfig(layers=2, cells=8, embedding_size=6)
-    return write_checkpoint(
-        folder,
-        seed,
-        model=TensorBundle(
-            dict(make_model(seed).named_parameters()),
-            {
-                "model": sizes.model_dump(),
-                "src_vocab_size": 8,
-                "tgt_vocab_size": 8,
-                **info,
-            },
-        ),
-        trainer=TensorBundle({}, {}),
-        text=folder / TEXT,
-        run="run",
-    )
+    return write_model(folder, seed, pipeline or make_pipeline(), **info)
 
 
 def test_a_loaded_model_translates_as_the_one_that_was_saved(tmp_path):

@@ -24,14 +24,17 @@ def make_pipeline(**settings):
     return TextPipeline(TextSettings.from_config(config), vocabulary, vocabulary)
 
 
-def make_model(seed, *, cells=8):
-    model = Seq2Seq(ModelConfig(layers=2, cells=cells, embedding_size=6), 8, 8)
+SIZES = ModelConfig(layers=2, cells=8, embedding_size=6)
+
+
+def make_model(seed, *, sizes=SIZES, num_src=8, num_tgt=8):
+    model = Seq2Seq(sizes, num_src, num_tgt)
     initialize(model, init_range=1.5, seed=seed)
     return model.eval()
 
 
-def make_member(seed, *, linears=FP32, cells=8):
-    return InferenceSeq2Seq(make_model(seed, cells=cells), linears, device=CPU)
+def make_member(seed, *, linears=FP32, sizes=SIZES):
+    return InferenceSeq2Seq(make_model(seed, sizes=sizes), linears, device=CPU)
 
 
 def make_members(*seeds, pipeline=None, linears=FP32, **options):
@@ -40,13 +43,11 @@ def make_members(*seeds, pipeline=None, linears=FP32, **options):
 
 
 def write_model(folder, seed, pipeline, **info):
-    """Write a checkpoint of a model that was never trained."""
-    sizes = ModelConfig(layers=1, cells=4, embedding_size=3)
+    """Write a checkpoint of `make_model(seed)`."""
     num_src, num_tgt = len(pipeline.source_vocab), len(pipeline.target_vocab)
-    model = Seq2Seq(sizes, num_src, num_tgt)
-    initialize(model, init_range=1.0, seed=seed)
+    model = make_model(seed, num_src=num_src, num_tgt=num_tgt)
     required = {
-        "model": sizes.model_dump(),
+        "model": SIZES.model_dump(),
         "src_vocab_size": num_src,
         "tgt_vocab_size": num_tgt,
     }
